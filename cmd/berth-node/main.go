@@ -1,0 +1,21 @@
+// Command berth-node is what a machine runs: its PID 1, its network agent and its volume provisioner.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"berth.dev/berth/internal/node"
+)
+
+func main() {
+	root := &cobra.Command{Use: "berth-node", SilenceUsage: true, SilenceErrors: true,
+		Short: "Run a machine: its init, its network agent and its volume provisioner"}
+	root.AddCommand(node.NewCommand())
+	if err := root.Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, "berth-node:", err)
+		os.Exit(1)
+	}
+}
