@@ -1,0 +1,72 @@
+package v1beta1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// MachinePhase is how far a machine has come.
+type MachinePhase string
+
+// The phases of a machine, in order.
+const (
+	MachinePending  MachinePhase = "Pending"  // the provider has not started it
+	MachineBooting  MachinePhase = "Booting"  // it runs, its node has not joined
+	MachineJoined   MachinePhase = "Joined"   // its Node exists and is not Ready
+	MachineReady    MachinePhase = "Ready"    // its Node is Ready
+	MachineDraining MachinePhase = "Draining" // it is cordoned and being drained
+	MachineDeleting MachinePhase = "Deleting" // the provider is removing it
+)
+
+// Machine carries one node of an agent pool. Its object name is
+// <agent pool's object name>.<ordinal in base 36, six digits>.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.status.address`
+type Machine struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   MachineSpec   `json:"spec"`
+	Status MachineStatus `json:"status,omitempty"`
+}
+
+// MachineSpec is written by the agent pool controller when it makes the machine.
+type MachineSpec struct {
+	// ClusterID is ManagedCluster.spec.id; Cluster and AgentPool are object names.
+	ClusterID string `json:"clusterId"`
+	Cluster   string `json:"cluster"`
+	AgentPool string `json:"agentPool"`
+	// NodeName is the name of the Node: aks-<pool>-<8 digits>-vmss<6 base-36 digits>.
+	NodeName string `json:"nodeName"`
+	VMSize   string `json:"vmSize"`
+	// KubernetesVersion is the kubelet's, such as 1.36.3.
+	KubernetesVersion string `json:"kubernetesVersion"`
+	// NodeImageVersion names the image, BerthDebian-12containerd-YYYYMM.DD.N.
+	NodeImageVersion string            `json:"nodeImageVersion"`
+	MaxPods          int32             `json:"maxPods"`
+	OSDiskSizeGB     int32             `json:"osDiskSizeGB"`
+	Labels           map[string]string `json:"labels,omitempty"`
+	Taints           []string          `json:"taints,omitempty"`
+}
+
+// MachineStatus is written by the machine controller alone.
+type MachineStatus struct {
+	Phase   MachinePhase `json:"phase,omitempty"`
+	Message string       `json:"message,omitempty"`
+	// Address is the node's internal IP.
+	Address string `json:"address,omitempty"`
+	// BootstrapTokenID is the public half of the token that the kubelet joins with.
+	BootstrapTokenID string       `json:"bootstrapTokenId,omitempty"`
+	ReadySince       *metav1.Time `json:"readySince,omitempty"`
+	// DrainStarted is when the machine was first asked to drain.
+	DrainStarted *metav1.Time `json:"drainStarted,omitempty"`
+}
+
+// MachineList is a list of machines.
+// +kubebuilder:object:root=true
+type MachineList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Machine `json:"items"`
+}

@@ -1,0 +1,175 @@
+package v1beta1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// ProvisioningState is ARM's state of a resource: Succeeded, Failed and Canceled
+// are terminal, every other value names what is going on.
+type ProvisioningState string
+
+// The provisioning states that Berth reports (reference: AKS, azure-wire).
+const (
+	StateSucceeded ProvisioningState = "Succeeded"
+	StateFailed    ProvisioningState = "Failed"
+	StateCanceled  ProvisioningState = "Canceled"
+	StateCreating  ProvisioningState = "Creating"
+	StateUpdating  ProvisioningState = "Updating"
+	StateUpgrading ProvisioningState = "Upgrading"
+	StateScaling   ProvisioningState = "Scaling"
+	StateStarting  ProvisioningState = "Starting"
+	StateStopping  ProvisioningState = "Stopping"
+	StateDeleting  ProvisioningState = "Deleting"
+)
+
+// Terminal says whether nothing is going on any more.
+func (s ProvisioningState) Terminal() bool {
+	return s == StateSucceeded || s == StateFailed || s == StateCanceled
+}
+
+// PowerCode says whether a cluster or pool runs.
+type PowerCode string
+
+// The power codes. They change only when a start or stop has ended.
+const (
+	PowerRunning PowerCode = "Running"
+	PowerStopped PowerCode = "Stopped"
+)
+
+// PowerState wraps the code as ARM does.
+type PowerState struct {
+	Code PowerCode `json:"code,omitempty"`
+}
+
+// ManagedCluster is a customer's Kubernetes cluster. Its object name is
+// ObjectName(spec.resourceGroup, spec.name), its namespace that of the
+// subscription.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=mcl
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.currentKubernetesVersion`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.provisioningState`
+// +kubebuilder:printcolumn:name="Power",type=string,JSONPath=`.status.powerState.code`
+// +kubebuilder:printcolumn:name="FQDN",type=string,JSONPath=`.status.fqdn`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ManagedCluster struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   ManagedClusterSpec   `json:"spec"`
+	Status ManagedClusterStatus `json:"status,omitempty"`
+}
+
+// ManagedClusterSpec is what the customer asked for.
+type ManagedClusterSpec struct {
+	// ResourceGroup, Name and Location are the ARM ones, in the customer's casing.
+	// They never change.
+	ResourceGroup string `json:"resourceGroup"`
+	Name          string `json:"name"`
+	Location      string `json:"location"`
+
+	// ID names everything that is made for this cluster in the management
+	// cluster: twelve characters of [a-z0-9], drawn when the cluster is defaulted
+	// and never changed.
+	ID string `json:"id,omitempty"`
+
+	Tags map[string]string `json:"tags,omitempty"`
+
+	// KubernetesVersion is what was asked for, "1.36" or "1.36.3". What runs is
+	// status.currentKubernetesVersion.
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+	// DNSPrefix starts the FQDN. It never changes.
+	DNSPrefix string `json:"dnsPrefix,omitempty"`
+	// NodeResourceGroup is the name of the resource group that shows the machines
+	// (G1); MC_<group>_<cluster>_<location> by default. It never changes.
+	NodeResourceGroup string `json:"nodeResourceGroup,omitempty"`
+
+	SKU                  *SKU                    `json:"sku,omitempty"`
+	Identity             *Identity               `json:"identity,omitempty"`
+	LinuxProfile         *LinuxProfile           `json:"linuxProfile,omitempty"`
+	NetworkProfile       NetworkProfile          `json:"networkProfile,omitempty"`
+	APIServerAccess      *APIServerAccessProfile `json:"apiServerAccessProfile,omitempty"`
+	DisableLocalAccounts bool                    `json:"disableLocalAccounts,omitempty"`
+
+	// AgentPoolProfiles are the pools to make together with a new cluster. After
+	// that the AgentPool objects are the truth and this list is not read.
+	AgentPoolProfiles []AgentPoolProfile `json:"agentPoolProfiles,omitempty"`
+}
+
+// SKU is the pricing tier. Free has one replica of the control plane.
+type SKU struct {
+	Name string `json:"name,omitempty"`
+	Tier string `json:"tier,omitempty"`
+}
+
+// Identity is the cluster's managed identity; Berth gives it ids, no rights.
+type Identity struct {
+	Type                   string   `json:"type,omitempty"`
+	UserAssignedIdentities []string `json:"userAssignedIdentities,omitempty"`
+}
+
+// LinuxProfile is the login of the nodes (I1).
+type LinuxProfile struct {
+	AdminUsername string   `json:"adminUsername,omitempty"`
+	SSHPublicKeys []string `json:"sshPublicKeys,omitempty"`
+}
+
+// NetworkProfile is the cluster's network. None of it ever changes.
+type NetworkProfile struct {
+	// NetworkPlugin is kubenet, azure (with NetworkPluginMode overlay) or none: in
+	// the last case the customer brings the CNI (D7).
+	NetworkPlugin     string `json:"networkPlugin,omitempty"`
+	NetworkPluginMode string `json:"networkPluginMode,omitempty"`
+	// NetworkPolicy is azure, enforced by Berth's own engine, or none.
+	NetworkPolicy    string `json:"networkPolicy,omitempty"`
+	NetworkDataplane string `json:"networkDataplane,omitempty"`
+	PodCIDR          string `json:"podCidr,omitempty"`
+	ServiceCIDR      string `json:"serviceCidr,omitempty"`
+	DNSServiceIP     string `json:"dnsServiceIP,omitempty"`
+	OutboundType     string `json:"outboundType,omitempty"`
+	LoadBalancerSKU  string `json:"loadBalancerSku,omitempty"`
+}
+
+// APIServerAccessProfile limits who reaches the API server. Empty ranges mean all.
+type APIServerAccessProfile struct {
+	AuthorizedIPRanges []string `json:"authorizedIPRanges,omitempty"`
+	DisableRunCommand  bool     `json:"disableRunCommand,omitempty"`
+}
+
+// ManagedClusterStatus is written by the cluster controller alone.
+type ManagedClusterStatus struct {
+	// ObservedGeneration is the generation that the rest of the status describes.
+	ObservedGeneration int64             `json:"observedGeneration,omitempty"`
+	ProvisioningState  ProvisioningState `json:"provisioningState,omitempty"`
+	PowerState         PowerState        `json:"powerState,omitempty"`
+	// CurrentKubernetesVersion is the version that runs, such as 1.36.3.
+	CurrentKubernetesVersion string `json:"currentKubernetesVersion,omitempty"`
+	FQDN                     string `json:"fqdn,omitempty"`
+	// ControlPlaneAddress is the address of the API server inside the management
+	// cluster (a ClusterIP), which the machines use.
+	ControlPlaneAddress string `json:"controlPlaneAddress,omitempty"`
+	// APIServerReady is when the API server first answered /readyz.
+	APIServerReady *metav1.Time `json:"apiServerReady,omitempty"`
+	// Error is why ProvisioningState is Failed, in ARM's words.
+	Error *OperationError `json:"error,omitempty"`
+
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// The condition types of a ManagedCluster.
+const (
+	ConditionControlPlaneReady = "ControlPlaneReady"
+	ConditionAddonsApplied     = "AddonsApplied"
+	ConditionAgentPoolsReady   = "AgentPoolsReady"
+	// ConditionCgroupV1 is true when machines run on the deprecated cgroup v1.
+	ConditionCgroupV1 = "CgroupV1Deprecated"
+)
+
+// ManagedClusterList is a list of clusters.
+// +kubebuilder:object:root=true
+type ManagedClusterList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ManagedCluster `json:"items"`
+}

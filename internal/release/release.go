@@ -1,0 +1,160 @@
+// Package release is the release catalogue: which Kubernetes versions and node
+// images this Berth can run, and the images they are made of. `berth build`
+// writes it, `berth serve` reads it.
+package release
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// State is the support state of a Kubernetes version (F4; AKS: supported versions).
+type State string
+
+// The states of a version.
+const (
+	Preview   State = "preview"
+	Supported State = "supported"
+	Platform  State = "platform"
+	Retired   State = "retired"
+)
+
+// Release is one Kubernetes version.
+type Release struct {
+	// Version without a v, such as 1.37.2.
+	Version string `json:"version"`
+	State   State  `json:"state"`
+	// Default marks the version that a cluster gets that asks for none.
+	Default bool `json:"default,omitempty"`
+	// EndOfSupport is a date, YYYY-MM-DD.
+	EndOfSupport string `json:"endOfSupport,omitempty"`
+	// KubeImage is the multi-call image and NodeImage the machine image.
+	KubeImage string `json:"kubeImage"`
+	NodeImage string `json:"nodeImage"`
+}
+
+// Minor is the version's minor, such as 1.37.
+func (r Release) Minor() string { return Minor(r.Version) }
+
+// Catalogue is everything that this Berth can run.
+type Catalogue struct {
+	Releases []Release `json:"releases"`
+	// NodeImageVersion is BerthDebian-12containerd-YYYYMM.DD.N.
+	NodeImageVersion string `json:"nodeImageVersion"`
+	// Images maps a component (etcd, coredns, konnectivity-server,
+	// konnectivity-agent, metrics-server, berth, berth-node, pause, demo) to its image.
+	Images map[string]string `json:"images"`
+}
+
+// Load reads a catalogue and checks it.
+func Load(path string) (*Catalogue, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read release catalogue: %w", err)
+	}
+	var catalogue Catalogue
+	if err := json.Unmarshal(raw, &catalogue); err != nil {
+		return nil, fmt.Errorf("parse release catalogue %s: %w", path, err)
+	}
+	if err := catalogue.check(); err != nil {
+		return nil, fmt.Errorf("release catalogue %s: %w", path, err)
+	}
+	return &catalogue, nil
+}
+
+func (c *Catalogue) check() error {
+	defaults := 0
+	for _, r := range c.Releases {
+		if _, err := Parse(r.Version); err != nil {
+			return err
+		}
+		if r.Default {
+			defaults++
+		}
+	}
+	if defaults != 1 {
+		return fmt.Errorf("%d default versions, want exactly one", defaults)
+	}
+	return nil
+}
+
+// Release finds a version by its exact name.
+func (c *Catalogue) Release(version string) (Release, bool) {
+	for _, r := range c.Releases {
+		if r.Version == version {
+			return r, true
+		}
+	}
+	return Release{}, false
+}
+
+// DefaultRelease is the version that a cluster gets that asks for none.
+func (c *Catalogue) DefaultRelease() Release {
+	for _, r := range c.Releases {
+		if r.Default {
+			return r
+		}
+	}
+	return Release{}
+}
+
+// Resolve finds what a customer's version means: "" is the default, "1.36" the
+// latest supported patch of that minor, "1.36.3" itself.
+func (c *Catalogue) Resolve(asked string) (Release, bool) {
+	if asked == "" {
+		return c.DefaultRelease(), true
+	}
+	if r, ok := c.Release(asked); ok {
+		return r, true
+	}
+	var best Release
+	for _, r := range c.Releases {
+		if r.Minor() == asked && r.State != Retired && (best.Version == "" || Compare(r.Version, best.Version) > 0) {
+			best = r
+		}
+	}
+	return best, best.Version != ""
+}
+
+// Sorted returns the releases, newest first.
+func (c *Catalogue) Sorted() []Release {
+	sorted := slices.Clone(c.Releases)
+	slices.SortFunc(sorted, func(a, b Release) int { return Compare(b.Version, a.Version) })
+	return sorted
+}
+
+// Parse splits a version into major, minor and patch.
+func Parse(version string) ([3]int, error) {
+	var out [3]int
+	parts := strings.Split(version, ".")
+	if len(parts) != 3 {
+		return out, fmt.Errorf("version %q: want major.minor.patch", version)
+	}
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 10, 16)
+		if err != nil {
+			return out, fmt.Errorf("version %q: %q is not a number", version, part)
+		}
+		out[i] = int(n)
+	}
+	return out, nil
+}
+
+// Compare orders two versions; a version that cannot be parsed comes first.
+func Compare(a, b string) int {
+	left, _ := Parse(a)
+	right, _ := Parse(b)
+	return slices.Compare(left[:], right[:])
+}
+
+// Minor is the "1.37" of "1.37.2".
+func Minor(version string) string {
+	if i := strings.LastIndex(version, "."); i > 0 && strings.Count(version, ".") == 2 {
+		return version[:i]
+	}
+	return version
+}
