@@ -1,0 +1,129 @@
+package identity
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// The files of a directory that Load reads.
+const (
+	FileTenantID         = "tenant-id"
+	FileClientID         = "client-id"
+	FileClientSecretHash = "client-secret-hash"
+	FileSigningKey       = "signing-key.pem"
+)
+
+// Application is a program that may get tokens by its secret.
+type Application struct {
+	// TenantID is the directory that the application lives in, a GUID.
+	TenantID string
+	// ClientID is the application id, a GUID or any name without spaces.
+	ClientID string
+	// SecretHash is what HashSecret made of the application's secret.
+	SecretHash string
+}
+
+// ObjectID is the id of the application's service principal in its tenant.
+func (a Application) ObjectID() string { return derivedGUID("service-principal", a.TenantID, a.ClientID) }
+
+// Directory is the tenants and applications that Berth knows, and the key that
+// signs their tokens. It does not change once made.
+type Directory struct {
+	key          signingKey
+	applications map[string]Application
+	tenants      map[string]bool
+	firstTenant  string
+}
+
+// New makes a directory. The key is an ECDSA P-256 or an RSA key.
+func New(key crypto.Signer, applications ...Application) (*Directory, error) {
+	signing, err := newSigningKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if len(applications) == 0 {
+		return nil, errors.New("a directory needs an application")
+	}
+	d := &Directory{key: signing, applications: map[string]Application{}, tenants: map[string]bool{}}
+	for _, application := range applications {
+		application.TenantID = strings.ToLower(application.TenantID)
+		if err := application.check(); err != nil {
+			return nil, err
+		}
+		id := strings.ToLower(application.ClientID)
+		if _, taken := d.applications[id]; taken {
+			return nil, fmt.Errorf("application %s is listed twice", application.ClientID)
+		}
+		d.applications[id] = application
+		d.tenants[application.TenantID] = true
+		if d.firstTenant == "" {
+			d.firstTenant = application.TenantID
+		}
+	}
+	return d, nil
+}
+
+// Load reads the directory of one tenant and one application from files named by
+// the File constants, as a mounted Secret has them.
+func Load(dir string) (*Directory, error) {
+	read := func(name string) (string, error) {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return "", fmt.Errorf("read identity: %w", err)
+		}
+		return strings.TrimSpace(string(raw)), nil
+	}
+	var application Application
+	var keyPEM string
+	for name, into := range map[string]*string{
+		FileTenantID:         &application.TenantID,
+		FileClientID:         &application.ClientID,
+		FileClientSecretHash: &application.SecretHash,
+		FileSigningKey:       &keyPEM,
+	} {
+		value, err := read(name)
+		if err != nil {
+			return nil, err
+		}
+		*into = value
+	}
+	key, err := ParseSigningKey([]byte(keyPEM))
+	if err != nil {
+		return nil, fmt.Errorf("read identity: %s: %w", FileSigningKey, err)
+	}
+	return New(key, application)
+}
+
+func (a Application) check() error {
+	if !guidPattern.MatchString(a.TenantID) {
+		return fmt.Errorf("application %s: tenant id %q is not a GUID", a.ClientID, a.TenantID)
+	}
+	if a.ClientID == "" || strings.ContainsAny(a.ClientID, " \t\r\n") {
+		return fmt.Errorf("client id %q is empty or has spaces", a.ClientID)
+	}
+	if _, err := parseHash(a.SecretHash); err != nil {
+		return fmt.Errorf("application %s: %w", a.ClientID, err)
+	}
+	return nil
+}
+
+func (d *Directory) application(clientID string) (Application, bool) {
+	application, ok := d.applications[strings.ToLower(clientID)]
+	return application, ok
+}
+
+var guidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// derivedGUID is a GUID that depends on nothing but its arguments.
+func derivedGUID(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.ToLower(strings.Join(parts, "/"))))
+	sum[6] = sum[6]&0x0f | 0x80
+	sum[8] = sum[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
+}
