@@ -1,0 +1,85 @@
+// Package admission holds what is written to the management cluster by kubectl to
+// the same rules as what comes through ARM: it defaults and validates
+// ManagedClusters and AgentPools with package policy.
+package admission
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/release"
+)
+
+// Rules knows what a request is checked against.
+type Rules struct {
+	Reader    client.Reader
+	Catalogue *release.Catalogue
+}
+
+// Setup registers the webhooks of ManagedCluster and AgentPool with the manager.
+func Setup(mgr ctrl.Manager, rules Rules) error {
+	clusters := &clusterRules{rules}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.ManagedCluster{}).WithDefaulter(clusters).WithValidator(clusters).Complete(); err != nil {
+		return fmt.Errorf("register webhook of ManagedCluster: %w", err)
+	}
+	pools := &poolRules{rules}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.AgentPool{}).WithDefaulter(pools).WithValidator(pools).Complete(); err != nil {
+		return fmt.Errorf("register webhook of AgentPool: %w", err)
+	}
+	return nil
+}
+
+// locations returns where clusters may be created.
+func (r Rules) locations(ctx context.Context) ([]string, error) {
+	var service v1beta1.ServicePolicy
+	err := r.Reader.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service)
+	if err != nil {
+		return nil, fmt.Errorf("read ServicePolicy: %w", client.IgnoreNotFound(err))
+	}
+	return service.Spec.Locations, nil
+}
+
+// pools returns the pools of a cluster, without the one named except.
+func (r Rules) pools(ctx context.Context, namespace, cluster, except string) ([]v1beta1.AgentPoolProfile, error) {
+	var list v1beta1.AgentPoolList
+	selector := client.MatchingLabels{v1beta1.LabelCluster: operation.LabelValue(cluster)}
+	if err := r.Reader.List(ctx, &list, client.InNamespace(namespace), selector); err != nil {
+		return nil, fmt.Errorf("list agent pools of %s: %w", cluster, err)
+	}
+	var profiles []v1beta1.AgentPoolProfile
+	for _, pool := range list.Items {
+		if pool.Name != except && pool.DeletionTimestamp.IsZero() {
+			profiles = append(profiles, pool.Spec.AgentPoolProfile)
+		}
+	}
+	return profiles, nil
+}
+
+// refusal turns violations into the answer that kubectl shows.
+func refusal(kind, name string, found []policy.Violation) error {
+	if len(found) == 0 {
+		return nil
+	}
+	var list field.ErrorList
+	for _, v := range found {
+		list = append(list, &field.Error{
+			Type: field.ErrorTypeForbidden, Field: "spec." + v.Target, Detail: v.Code + ": " + v.Message,
+		})
+	}
+	return apierrors.NewInvalid(schema.GroupKind{Group: v1beta1.GroupVersion.Group, Kind: kind}, name, list)
+}
+
+var (
+	_ admission.Validator[*v1beta1.ManagedCluster] = &clusterRules{}
+	_ admission.Validator[*v1beta1.AgentPool]      = &poolRules{}
+)

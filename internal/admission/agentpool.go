@@ -1,0 +1,111 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy"
+)
+
+type poolRules struct{ Rules }
+
+// Default fills what was left out of a pool and labels it with its cluster.
+func (r *poolRules) Default(ctx context.Context, pool *v1beta1.AgentPool) error {
+	name := v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName)
+	if pool.Labels == nil {
+		pool.Labels = map[string]string{}
+	}
+	pool.Labels[v1beta1.LabelCluster] = operation.LabelValue(name)
+	pool.Labels[v1beta1.LabelResourceGroup] = operation.LabelValue(v1beta1.ObjectName(pool.Spec.ResourceGroup))
+	var cluster v1beta1.ManagedCluster
+	if err := r.Reader.Get(ctx, client.ObjectKey{Namespace: pool.Namespace, Name: name}, &cluster); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	others, err := r.pools(ctx, pool.Namespace, name, pool.Name)
+	if err != nil {
+		return err
+	}
+	policy.DefaultPool(&pool.Spec.AgentPoolProfile, cluster.Spec.NetworkProfile, len(others) == 0)
+	return nil
+}
+
+// ValidateCreate refuses what a PUT through ARM would be refused for.
+func (r *poolRules) ValidateCreate(ctx context.Context, pool *v1beta1.AgentPool) (admission.Warnings, error) {
+	want := v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName, pool.Spec.Name)
+	if pool.Name != want {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("metadata.name is %q; the pool %s of cluster %s is named %q", pool.Name, pool.Spec.Name, pool.Spec.ClusterName, want))
+	}
+	return nil, r.check(ctx, nil, pool)
+}
+
+// ValidateUpdate refuses changes that a PUT through ARM would be refused for.
+func (r *poolRules) ValidateUpdate(ctx context.Context, old, pool *v1beta1.AgentPool) (admission.Warnings, error) {
+	if !pool.DeletionTimestamp.IsZero() {
+		return nil, nil
+	}
+	return nil, r.check(ctx, &old.Spec.AgentPoolProfile, pool)
+}
+
+// ValidateDelete keeps a cluster's last system pool, unless the cluster goes too.
+func (r *poolRules) ValidateDelete(ctx context.Context, pool *v1beta1.AgentPool) (admission.Warnings, error) {
+	name := v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName)
+	var cluster v1beta1.ManagedCluster
+	if err := r.Reader.Get(ctx, client.ObjectKey{Namespace: pool.Namespace, Name: name}, &cluster); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	if !cluster.DeletionTimestamp.IsZero() {
+		return nil, nil
+	}
+	others, err := r.pools(ctx, pool.Namespace, name, pool.Name)
+	if err != nil {
+		return nil, err
+	}
+	return nil, refusal("AgentPool", pool.Name, policy.ValidatePoolDelete(pool.Spec.AgentPoolProfile, others))
+}
+
+func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, pool *v1beta1.AgentPool) error {
+	name := v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName)
+	var cluster v1beta1.ManagedCluster
+	if err := r.Reader.Get(ctx, client.ObjectKey{Namespace: pool.Namespace, Name: name}, &cluster); err != nil {
+		if apierrors.IsNotFound(err) {
+			return apierrors.NewBadRequest(fmt.Sprintf("cluster %q does not exist in namespace %s; create it first", name, pool.Namespace))
+		}
+		return fmt.Errorf("read cluster %s: %w", name, err)
+	}
+	others, err := r.pools(ctx, pool.Namespace, name, pool.Name)
+	if err != nil {
+		return err
+	}
+	version := cluster.Status.CurrentKubernetesVersion
+	if version == "" {
+		resolved, _ := r.Catalogue.Resolve(cluster.Spec.KubernetesVersion)
+		version = resolved.Version
+	}
+	found := policy.ValidatePool(policy.PoolInput{
+		Old: old, New: &pool.Spec.AgentPoolProfile, Others: others,
+		Around: policy.PoolsInput{Network: cluster.Spec.NetworkProfile, ClusterVersion: version, Catalogue: r.Catalogue},
+	})
+	return refusal("AgentPool", pool.Name, siblings(ctx, r, &cluster, found))
+}
+
+// siblings drops the demand for a system pool while the operation that creates
+// the cluster is still writing its other pools: the whole was checked before.
+func siblings(ctx context.Context, r *poolRules, cluster *v1beta1.ManagedCluster, found []policy.Violation) []policy.Violation {
+	holder, err := operation.Active(ctx, r.Reader, cluster)
+	if err != nil || holder == nil {
+		return found
+	}
+	kept := found[:0]
+	for _, v := range found {
+		if v.Target != "agentPoolProfile.mode" || v.Code != policy.CodeOperationNotAllowed {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}

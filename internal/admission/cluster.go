@@ -1,0 +1,91 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy"
+)
+
+type clusterRules struct{ Rules }
+
+// Default fills what was left out of a cluster and of the pools written with it.
+func (r *clusterRules) Default(_ context.Context, cluster *v1beta1.ManagedCluster) error {
+	policy.DefaultCluster(&cluster.Spec)
+	for i := range cluster.Spec.AgentPoolProfiles {
+		policy.DefaultPool(&cluster.Spec.AgentPoolProfiles[i], cluster.Spec.NetworkProfile, i == 0)
+	}
+	return nil
+}
+
+// ValidateCreate refuses what a PUT through ARM would be refused for.
+func (r *clusterRules) ValidateCreate(ctx context.Context, cluster *v1beta1.ManagedCluster) (admission.Warnings, error) {
+	if want := v1beta1.ObjectName(cluster.Spec.ResourceGroup, cluster.Spec.Name); cluster.Name != want {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("metadata.name is %q; the cluster %s of resource group %s is named %q", cluster.Name, cluster.Spec.Name, cluster.Spec.ResourceGroup, want))
+	}
+	var group v1beta1.ResourceGroup
+	key := client.ObjectKey{Namespace: cluster.Namespace, Name: v1beta1.ObjectName(cluster.Spec.ResourceGroup)}
+	if err := r.Reader.Get(ctx, key, &group); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, apierrors.NewBadRequest(fmt.Sprintf("resource group %q does not exist in namespace %s; create it first", cluster.Spec.ResourceGroup, cluster.Namespace))
+		}
+		return nil, fmt.Errorf("read resource group %s: %w", key, err)
+	}
+	locations, err := r.locations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pools := cluster.Spec.AgentPoolProfiles
+	if len(pools) == 0 && cluster.Annotations[v1beta1.AnnotationOperation] != "" {
+		return nil, r.checkOperation(ctx, cluster, locations)
+	}
+	return nil, refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(policy.ClusterInput{
+		New: &cluster.Spec, Pools: pools, Catalogue: r.Catalogue, Locations: locations,
+	}))
+}
+
+// checkOperation validates a cluster that ARM writes: its pools stand in the
+// operation and become AgentPools a moment later.
+func (r *clusterRules) checkOperation(ctx context.Context, cluster *v1beta1.ManagedCluster, locations []string) error {
+	var op v1beta1.Operation
+	key := client.ObjectKey{Namespace: cluster.Namespace, Name: cluster.Annotations[v1beta1.AnnotationOperation]}
+	if err := r.Reader.Get(ctx, key, &op); err != nil {
+		return fmt.Errorf("read operation %s: %w", key, err)
+	}
+	var pools []v1beta1.AgentPoolProfile
+	if op.Spec.Desired != nil {
+		for _, pool := range op.Spec.Desired.AgentPools {
+			pools = append(pools, pool.AgentPoolProfile)
+		}
+	}
+	return refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(policy.ClusterInput{
+		New: &cluster.Spec, Pools: pools, Catalogue: r.Catalogue, Locations: locations,
+	}))
+}
+
+// ValidateUpdate refuses changes that a PUT through ARM would be refused for.
+func (r *clusterRules) ValidateUpdate(ctx context.Context, old, cluster *v1beta1.ManagedCluster) (admission.Warnings, error) {
+	if !cluster.DeletionTimestamp.IsZero() {
+		return nil, nil
+	}
+	if old.Spec.ID != "" && cluster.Spec.ID != old.Spec.ID {
+		return nil, apierrors.NewBadRequest("spec.id names what was made for the cluster and cannot change")
+	}
+	pools, err := r.pools(ctx, cluster.Namespace, cluster.Name, "")
+	if err != nil {
+		return nil, err
+	}
+	return nil, refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(policy.ClusterInput{
+		Old: &old.Spec, New: &cluster.Spec, Pools: pools, Catalogue: r.Catalogue,
+	}))
+}
+
+// ValidateDelete allows every delete.
+func (r *clusterRules) ValidateDelete(context.Context, *v1beta1.ManagedCluster) (admission.Warnings, error) {
+	return nil, nil
+}

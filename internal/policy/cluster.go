@@ -1,0 +1,167 @@
+package policy
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/release"
+)
+
+// ClusterInput is a cluster as asked for and what is known around it.
+type ClusterInput struct {
+	// Old is nil for a new cluster.
+	Old *v1beta1.ManagedClusterSpec
+	New *v1beta1.ManagedClusterSpec
+	// Pools are all pools that the cluster will have.
+	Pools     []v1beta1.AgentPoolProfile
+	Catalogue *release.Catalogue
+	// Locations that clusters may be created in; empty means any.
+	Locations []string
+}
+
+var (
+	clusterName    = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$`)
+	groupName      = regexp.MustCompile(`^[-\w.()]{0,89}[-\w()]$`)
+	dnsPrefixName  = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,52}[a-zA-Z0-9])?$`)
+	adminUsername  = regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_]{0,31}$`)
+	reservedParts  = []string{"MICROSOFT", "WINDOWS"}
+	reservedStarts = []string{"LOGIN"}
+	reservedNames  = []string{"AZURE", "OFFICE", "OFFICE365", "XBOX"}
+)
+
+// ValidateCluster returns every reason to refuse a cluster, none when it is good.
+// The specs must have been defaulted.
+func ValidateCluster(in ClusterInput) []Violation {
+	var out violations
+	validateNames(&out, in)
+	validateNetwork(&out, in.New.NetworkProfile)
+	validateAuthorizedRanges(&out, in.New.APIServerAccess)
+	validateTags(&out, in.New.Tags)
+	validateSKU(&out, in.New)
+	if profile := in.New.LinuxProfile; profile != nil && !adminUsername.MatchString(profile.AdminUsername) {
+		out.add(CodeInvalidParameter, "linuxProfile.adminUsername", "%q is not a valid user name", profile.AdminUsername)
+	}
+	if in.Old == nil {
+		validateNewCluster(&out, in)
+		return out
+	}
+	validateClusterChange(&out, in)
+	return out
+}
+
+func validateNames(out *violations, in ClusterInput) {
+	if !clusterName.MatchString(in.New.Name) {
+		out.add(CodeInvalidParameter, "name", "The value of parameter name is invalid: %q must be 1 to 63 letters, digits, underscores and hyphens, and start and end with a letter or digit. Please see https://aka.ms/aks-naming-rules", in.New.Name)
+	}
+	if ReservedName(in.New.Name) {
+		out.add(CodeReservedName, "name", "The resource name %q is reserved or holds a reserved word", in.New.Name)
+	}
+	if !dnsPrefixName.MatchString(in.New.DNSPrefix) {
+		out.add(CodeInvalidParameter, "dnsPrefix", "The value of parameter dnsPrefix is invalid: %q must be 1 to 54 letters, digits and hyphens. Please see https://aka.ms/aks-naming-rules", in.New.DNSPrefix)
+	}
+	if !groupName.MatchString(in.New.NodeResourceGroup) || len(in.New.NodeResourceGroup) > 80 {
+		out.add(CodeInvalidParameter, "nodeResourceGroup", "%q is not a valid resource group name of at most 80 characters", in.New.NodeResourceGroup)
+	}
+}
+
+// ValidGroupName says whether a resource group may have this name.
+func ValidGroupName(name string) bool { return groupName.MatchString(name) }
+
+// ReservedName says whether Azure forbids a resource's name (ReservedResourceName).
+func ReservedName(name string) bool {
+	upper := strings.ToUpper(name)
+	return slices.Contains(reservedNames, upper) ||
+		slices.ContainsFunc(reservedParts, func(part string) bool { return strings.Contains(upper, part) }) ||
+		slices.ContainsFunc(reservedStarts, func(start string) bool { return strings.HasPrefix(upper, start) })
+}
+
+func validateSKU(out *violations, spec *v1beta1.ManagedClusterSpec) {
+	allow(out, "sku.name", spec.SKU.Name, "Base")
+	if spec.SKU.Tier != "Free" {
+		out.add(CodeInvalidParameter, "sku.tier", "tier %q is not supported yet: control planes have one replica; use Free", spec.SKU.Tier)
+	}
+}
+
+func validateNewCluster(out *violations, in ClusterInput) {
+	if len(in.Locations) > 0 && !slices.ContainsFunc(in.Locations, func(l string) bool { return SameLocation(l, in.New.Location) }) {
+		out.add(CodeLocation, "location", "No registered resource provider found for location %q. The supported locations are %q", in.New.Location, strings.Join(in.Locations, ", "))
+	}
+	resolved, ok := in.Catalogue.Resolve(in.New.KubernetesVersion)
+	if !ok || resolved.State == release.Retired || resolved.State == release.Platform {
+		out.add(CodeVersionNotSupported, "kubernetesVersion", "Managed cluster %s is on version %s which is not supported in this region. Please use [az aks get-versions] command to get the supported version list in this region", in.New.Name, in.New.KubernetesVersion)
+		return
+	}
+	if len(in.Pools) == 0 {
+		out.add(CodeInvalidParameter, "agentPoolProfiles", "a cluster needs at least one agent pool with mode System")
+	}
+	validatePools(out, PoolsInput{Pools: in.Pools, Network: in.New.NetworkProfile, ClusterVersion: resolved.Version, Catalogue: in.Catalogue})
+}
+
+// clusterConstants are the fields of a cluster that never change.
+var clusterConstants = []struct {
+	target string
+	value  func(*v1beta1.ManagedClusterSpec) string
+}{
+	{"name", func(s *v1beta1.ManagedClusterSpec) string { return strings.ToLower(s.Name) }},
+	{"location", func(s *v1beta1.ManagedClusterSpec) string { return normalLocation(s.Location) }},
+	{"dnsPrefix", func(s *v1beta1.ManagedClusterSpec) string { return s.DNSPrefix }},
+	{"nodeResourceGroup", func(s *v1beta1.ManagedClusterSpec) string { return s.NodeResourceGroup }},
+	{"networkProfile.networkPlugin", func(s *v1beta1.ManagedClusterSpec) string { return s.NetworkProfile.NetworkPlugin }},
+	{"networkProfile.networkPluginMode", func(s *v1beta1.ManagedClusterSpec) string { return s.NetworkProfile.NetworkPluginMode }},
+	{"networkProfile.networkPolicy", func(s *v1beta1.ManagedClusterSpec) string { return s.NetworkProfile.NetworkPolicy }},
+	{"networkProfile.podCidr", func(s *v1beta1.ManagedClusterSpec) string { return s.NetworkProfile.PodCIDR }},
+	{"networkProfile.serviceCidr", func(s *v1beta1.ManagedClusterSpec) string { return s.NetworkProfile.ServiceCIDR }},
+	{"networkProfile.dnsServiceIP", func(s *v1beta1.ManagedClusterSpec) string { return s.NetworkProfile.DNSServiceIP }},
+}
+
+func validateClusterChange(out *violations, in ClusterInput) {
+	for _, constant := range clusterConstants {
+		was, is := constant.value(in.Old), constant.value(in.New)
+		if was != is {
+			out.add(CodePropertyChange, constant.target, "Changing property '%s' is not allowed: it is %q", constant.target, was)
+		}
+	}
+	validateVersionChange(out, in)
+}
+
+// validateVersionChange refuses upgrades, which come with release management;
+// asking for what already runs, by number or by alias, is no change.
+func validateVersionChange(out *violations, in ClusterInput) {
+	was, _ := in.Catalogue.Resolve(in.Old.KubernetesVersion)
+	is, ok := in.Catalogue.Resolve(in.New.KubernetesVersion)
+	if in.New.KubernetesVersion == in.Old.KubernetesVersion {
+		return
+	}
+	if !ok {
+		out.add(CodeVersionNotSupported, "kubernetesVersion", "Version %s is not supported in this region. Please use [az aks get-versions] command to get the supported version list in this region", in.New.KubernetesVersion)
+		return
+	}
+	if was.Version != is.Version {
+		out.add(CodeOperationNotAllowed, "kubernetesVersion", "Upgrading Kubernetes version %s to %s is not allowed. Available upgrades: []", was.Version, is.Version)
+	}
+}
+
+// validateTags holds ARM's limits: 50 tags, names to 512 and values to 256
+// characters, names equal only once without regard to case.
+func validateTags(out *violations, tags map[string]string) {
+	if len(tags) > 50 {
+		out.add(CodeInvalidParameter, "tags", "%d tags, at most 50 are allowed", len(tags))
+	}
+	seen := map[string]bool{}
+	for name, value := range tags {
+		lower := strings.ToLower(name)
+		if name == "" || len(name) > 512 || len(value) > 256 || strings.ContainsAny(name, `<>%&\?/`) || seen[lower] {
+			out.add(CodeInvalidParameter, "tags", "tag %q is not valid: names have 1 to 512 characters without <>%%&\\?/ and differ by more than case, values at most 256", name)
+		}
+		seen[lower] = true
+	}
+}
+
+// SameLocation compares locations as ARM does: "West US 2" is "westus2".
+func SameLocation(a, b string) bool { return normalLocation(a) == normalLocation(b) }
+
+func normalLocation(location string) string {
+	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
+}
