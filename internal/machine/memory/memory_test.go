@@ -1,0 +1,22 @@
+package memory_test
+
+import (
+	"testing"
+
+	"berth.dev/berth/internal/machine"
+	"berth.dev/berth/internal/machine/conformance"
+	"berth.dev/berth/internal/machine/memory"
+)
+
+func TestConformance(t *testing.T) {
+	provider := memory.New()
+	conformance.Run(t, conformance.Fixture{
+		Provider: provider,
+		Boot:     func(_ *testing.T, ref machine.Ref) string { return provider.Boot(ref) },
+		Fail:     func(_ *testing.T, ref machine.Ref) { provider.Fail(ref) },
+		Halt:     func(_ *testing.T, ref machine.Ref) { provider.Halt(ref) },
+		Files: func(_ *testing.T, ref machine.Ref) map[string][]byte {
+			return provider.Machines()[ref].Files
+		},
+	})
+}

@@ -1,0 +1,88 @@
+package machine
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// FilesDir is where a machine finds the files of Machine.Files.
+const FilesDir = "/etc/berth/machine"
+
+// Ref names a machine: Name is unique within the cluster.
+type Ref struct {
+	// ClusterID is ManagedCluster.spec.id.
+	ClusterID string
+	// Name is a DNS label: the machine's host name and the name of its node.
+	Name string
+}
+
+// Machine is everything a provider needs to know about a machine.
+type Machine struct {
+	Ref
+	// Owner is the Machine object that the machine is made for.
+	Owner types.NamespacedName
+	// Pool is the pool's own name. Machines of a pool are spread over failure
+	// domains as far as there are any.
+	Pool string
+	// Image is the reference of the node image.
+	Image string
+	// CPUs and MemoryMiB bound what the machine may use. They are not set aside.
+	CPUs      int
+	MemoryMiB int64
+	// DiskGiB bounds what the machine may store.
+	DiskGiB int32
+	// Files by name are what the machine finds in FilesDir. They may hold secrets.
+	Files map[string][]byte
+}
+
+// State is what a provider sees of a machine.
+type State string
+
+// The states of a machine.
+const (
+	// Absent: there is no machine. Files of one that was not wholly made may be left.
+	Absent State = "Absent"
+	// Starting: it is asked for and does not run yet.
+	Starting State = "Starting"
+	// Running: its PID 1 runs.
+	Running State = "Running"
+	// Failed: it ended and does not come back by itself.
+	Failed State = "Failed"
+	// Stopping: it is being removed.
+	Stopping State = "Stopping"
+)
+
+// States lists every State.
+func States() []State { return []State{Absent, Starting, Running, Failed, Stopping} }
+
+// Observation is what a provider sees of a machine at one moment.
+type Observation struct {
+	State State
+	// Address is the machine's IP address; empty while it has none.
+	Address string
+	// Incarnation is a new string each time the machine is made anew; empty when Absent.
+	Incarnation string
+	// Boots counts the starts of this incarnation's PID 1.
+	Boots int32
+	// Message says why a machine does not run, for people; empty when it does.
+	Message string
+}
+
+// Provider makes machines. Its methods return as soon as the request is stored
+// durably; Observe tells what came of it. All methods may be called at any time,
+// again, and from several goroutines.
+type Provider interface {
+	// Ensure makes a machine that is Absent and brings the Files of one that is
+	// there up to date. It never makes anew a machine that is there: other
+	// differences are left alone.
+	Ensure(ctx context.Context, m Machine) error
+	// Observe tells the state of a machine as it is now, not as a cache has it.
+	// A machine that nobody made is Absent and no error.
+	Observe(ctx context.Context, ref Ref) (Observation, error)
+	// Delete removes a machine and everything made for it, its files and disks
+	// included. It gives the machine up to grace to end by itself. Deleting what is
+	// Absent is no error.
+	Delete(ctx context.Context, ref Ref, grace time.Duration) error
+}
