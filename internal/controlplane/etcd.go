@@ -1,0 +1,102 @@
+package controlplane
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	dirEtcd    = "/var/lib/etcd"
+	dirEtcdPKI = "/etc/berth/etcd"
+	dataClaim  = "data"
+
+	// etcdQuota is how much a cluster may store (AKS: 8 GB), in bytes; the volume
+	// holds it with room for the log and a defragmentation.
+	etcdQuota  = 8 << 30
+	etcdVolume = "20Gi"
+)
+
+// etcdStatefulSet has one member: its peer address is its own loopback, so that a
+// pod that comes back with another address is still the same member.
+func etcdStatefulSet(in Input) client.Object {
+	claim := corev1.PersistentVolumeClaim{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
+		ObjectMeta: metav1.ObjectMeta{Name: dataClaim, Labels: in.labels()},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources: corev1.VolumeResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(etcdVolume)},
+			},
+		},
+	}
+	volumes := []corev1.Volume{{Name: "pki", VolumeSource: projected(
+		secretItems(RootsSecret, corev1.KeyToPath{Key: keyEtcdCACert, Path: "ca.crt"}),
+		secretItems(EtcdSecret),
+	)}}
+	return &appsv1.StatefulSet{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
+		ObjectMeta: in.meta(EtcdStatefulSet),
+		Spec: appsv1.StatefulSetSpec{
+			Replicas:             ptr(int32(1)),
+			RevisionHistoryLimit: ptr(int32(1)),
+			ServiceName:          EtcdService,
+			PodManagementPolicy:  appsv1.ParallelPodManagement,
+			Selector:             podsOf(componentEtcd),
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: in.podMeta(componentEtcd),
+				Spec:       in.podSpec(volumes, etcdContainer(in)),
+			},
+			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{claim},
+		},
+	}
+}
+
+// etcdContainer is probed in the clear on a port that serves health and metrics
+// only; the API server compacts the history.
+func etcdContainer(in Input) corev1.Container {
+	return corev1.Container{
+		Name:            "etcd",
+		Image:           in.Images.Etcd,
+		ImagePullPolicy: corev1.PullIfNotPresent,
+		Args:            etcdFlags(in),
+		Env:             []corev1.EnvVar{{Name: "GOGC", Value: "50"}},
+		Ports:           []corev1.ContainerPort{{Name: "client", ContainerPort: EtcdPort, Protocol: corev1.ProtocolTCP}},
+		Resources:       resources("25m", "64Mi", "2Gi"),
+		SecurityContext: locked(),
+		StartupProbe:    probe(httpGet("/readyz", etcdMetricsPort), 1, 120),
+		ReadinessProbe:  probe(httpGet("/readyz", etcdMetricsPort), 10, 3),
+		LivenessProbe:   probe(httpGet("/livez", etcdMetricsPort), 10, 8),
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: dataClaim, MountPath: dirEtcd},
+			{Name: "pki", MountPath: dirEtcdPKI, ReadOnly: true},
+		},
+	}
+}
+
+func etcdFlags(in Input) flags {
+	const peer = "http://127.0.0.1:2380"
+	var f flags
+	f.set("name", "etcd-0")
+	f.set("data-dir", dirEtcd+"/data")
+	f.set("listen-client-urls", fmt.Sprintf("https://0.0.0.0:%d", EtcdPort))
+	f.set("advertise-client-urls", fmt.Sprintf("https://%s:%d", in.EtcdAddress, EtcdPort))
+	f.set("listen-peer-urls", peer)
+	f.set("initial-advertise-peer-urls", peer)
+	f.set("initial-cluster", "etcd-0="+peer)
+	f.set("initial-cluster-token", in.ID)
+	f.set("listen-metrics-urls", fmt.Sprintf("http://0.0.0.0:%d", etcdMetricsPort))
+	f.set("client-cert-auth", "true")
+	f.set("trusted-ca-file", dirEtcdPKI+"/ca.crt")
+	f.set("cert-file", dirEtcdPKI+"/server.crt")
+	f.set("key-file", dirEtcdPKI+"/server.key")
+	f.set("quota-backend-bytes", fmt.Sprint(etcdQuota))
+	f.set("max-snapshots", "2")
+	f.set("max-wals", "2")
+	f.set("log-level", "warn")
+	return f
+}

@@ -1,0 +1,56 @@
+package controlplane
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Foundation renders what must stand before anything else: the namespaces, the
+// policies that close them, and the Services, whose addresses the rest needs.
+func Foundation(in Input) []client.Object {
+	objects := []client.Object{
+		namespace(in.namespace(), "baseline", in),
+		namespace(in.machineNamespace(), "privileged", in),
+	}
+	objects = append(objects, policies(in)...)
+	return append(objects, apiServerService(in), etcdService(in))
+}
+
+func namespace(name, podSecurity string, in Input) client.Object {
+	labels := in.labels()
+	labels["pod-security.kubernetes.io/enforce"] = podSecurity
+	return &corev1.Namespace{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
+	}
+}
+
+func apiServerService(in Input) client.Object {
+	return service(in, APIServerService, componentKube,
+		port("https", APIServerPort), port("konnectivity", KonnectivityPort))
+}
+
+func etcdService(in Input) client.Object {
+	return service(in, EtcdService, componentEtcd, port("client", EtcdPort))
+}
+
+// service publishes pods before they are ready. With one replica there is nothing
+// better to send a client to, and it saves the time from ready to routed.
+func service(in Input, name, component string, ports ...corev1.ServicePort) client.Object {
+	return &corev1.Service{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: in.meta(name),
+		Spec: corev1.ServiceSpec{
+			Type:                     corev1.ServiceTypeClusterIP,
+			Selector:                 map[string]string{LabelComponent: component},
+			Ports:                    ports,
+			PublishNotReadyAddresses: true,
+		},
+	}
+}
+
+func port(name string, number int32) corev1.ServicePort {
+	return corev1.ServicePort{Name: name, Port: number, TargetPort: intstr.FromInt32(number), Protocol: corev1.ProtocolTCP}
+}

@@ -1,0 +1,134 @@
+package controlplane
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// The ports of a hosted control plane.
+const (
+	APIServerPort    = 6443
+	KonnectivityPort = 8132
+	EtcdPort         = 2379
+
+	etcdMetricsPort        = 2381
+	konnectivityHealthPort = 8134
+)
+
+// The names of the objects in a control plane's namespace.
+const (
+	APIServerService   = "kube-apiserver"
+	EtcdService        = "etcd"
+	EtcdStatefulSet    = "etcd"
+	KubeDeployment     = "kube"
+	KubeConfigMap      = "kube"
+	RootsSecret        = "ca"
+	EtcdSecret         = "etcd"
+	KubeSecret         = "kube"
+	KonnectivitySecret = "konnectivity-server"
+
+	// ControllerKubeconfig is for Berth's own controllers: it dials the ClusterIP.
+	ControllerKubeconfig = "controller-kubeconfig"
+	// AdminKubeconfig and UserKubeconfig are what customers get: they dial the gateway.
+	AdminKubeconfig = "admin-kubeconfig"
+	UserKubeconfig  = "user-kubeconfig"
+	// KubeconfigKey is the key of the file in the three Secrets above.
+	KubeconfigKey = "kubeconfig"
+)
+
+// LabelComponent tells the pods of a control plane apart.
+const LabelComponent = "berth.dev/component"
+
+// The identities that a control plane's certificates carry.
+const (
+	// PlatformUser is Berth itself inside a customer's cluster (AKS: monitor-aks).
+	PlatformUser = "aksService"
+	// KubeletClientUser is the API server when it calls a kubelet.
+	KubeletClientUser = "kube-apiserver-kubelet-client"
+	// KonnectivityUser is the tunnel server when it checks an agent's token.
+	KonnectivityUser = "system:konnectivity-server"
+	// KonnectivityAudience is what an agent's token must be made for.
+	KonnectivityAudience = "system:konnectivity-server"
+
+	mastersGroup = "system:masters"
+	adminUser    = "masterclient"
+)
+
+// Images are the images of a control plane's containers.
+type Images struct {
+	Kube, Etcd, KonnectivityServer string
+}
+
+// Input is all that a control plane depends on.
+type Input struct {
+	// ID is ManagedCluster.spec.id, ResourceGroup and ClusterName the ARM names.
+	ID, ResourceGroup, ClusterName string
+	// Labels are put on every object, LabelClusterID is added to them.
+	Labels map[string]string
+	Images Images
+	// FQDN is the name that customers know the API server by.
+	FQDN string
+	// GatewayURL is what customers' kubeconfigs dial.
+	GatewayURL string
+	// APIServerAddress and EtcdAddress are the ClusterIPs of the Services; empty
+	// only for Foundation.
+	APIServerAddress, EtcdAddress string
+	PodCIDR, ServiceCIDR          string
+	// Tier is ManagedCluster.spec.sku.tier.
+	Tier string
+	// PrivateRanges are the addresses of the management side, which machines may
+	// not reach (CIDRs).
+	PrivateRanges []string
+	// SecretRevision changes when a Secret that the pods mount does, and so rolls them.
+	SecretRevision string
+}
+
+// DefaultPrivateRanges are the ranges of the embedded management cluster and the
+// link-local range, where clouds keep their metadata service.
+func DefaultPrivateRanges() []string { return []string{"100.64.0.0/10", "169.254.0.0/16"} }
+
+// FQDN is the name of a cluster's API server:
+// <dnsPrefix>-<first 8 of id>.hcp.<location>.berth.internal.
+func FQDN(spec *v1beta1.ManagedClusterSpec) string {
+	short := spec.ID
+	if len(short) > 8 {
+		short = short[:8]
+	}
+	location := strings.ToLower(strings.ReplaceAll(spec.Location, " ", ""))
+	return fmt.Sprintf("%s-%s.hcp.%s.berth.internal", strings.ToLower(spec.DNSPrefix), short, location)
+}
+
+func (in Input) namespace() string        { return v1beta1.ControlPlaneNamespace(in.ID) }
+func (in Input) machineNamespace() string { return v1beta1.MachineNamespace(in.ID) }
+
+func (in Input) labels() map[string]string {
+	out := map[string]string{v1beta1.LabelClusterID: in.ID}
+	for k, v := range in.Labels {
+		out[k] = v
+	}
+	return out
+}
+
+func (in Input) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: in.namespace(), Name: name, Labels: in.labels()}
+}
+
+func (in Input) componentLabels(component string) map[string]string {
+	labels := in.labels()
+	labels[LabelComponent] = component
+	return labels
+}
+
+// firstServiceIP is the address of the Service kubernetes inside the cluster.
+func (in Input) firstServiceIP() (string, error) {
+	prefix, err := netip.ParsePrefix(in.ServiceCIDR)
+	if err != nil {
+		return "", fmt.Errorf("service CIDR: %w", err)
+	}
+	return prefix.Masked().Addr().Next().String(), nil
+}

@@ -1,0 +1,85 @@
+package controlplane
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// registryPort is where Berth's registry listens (Service berth-registry).
+const registryPort = 5000
+
+// namespaceName is the label that every namespace carries its own name in.
+const namespaceName = "kubernetes.io/metadata.name"
+
+// policies render the tenant boundary. Each namespace first denies everything;
+// the rest opens one path each.
+func policies(in Input) []client.Object {
+	cp, mc := in.namespace(), in.machineNamespace()
+	kube, etcd := podsOf(componentKube), podsOf(componentEtcd)
+	return []client.Object{
+		policy(in, cp, "default-deny", denyAll()),
+		policy(in, cp, "kube", networkingv1.NetworkPolicySpec{
+			PodSelector: *kube,
+			PolicyTypes: bothWays(),
+			Ingress: []networkingv1.NetworkPolicyIngressRule{{
+				From:  []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}, {NamespaceSelector: namespaceNamed(mc)}},
+				Ports: ports(APIServerPort, KonnectivityPort),
+			}},
+			Egress: []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{{PodSelector: etcd}}, Ports: ports(EtcdPort)}},
+		}),
+		policy(in, cp, "etcd", networkingv1.NetworkPolicySpec{
+			PodSelector: *etcd,
+			PolicyTypes: bothWays(),
+			Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{{PodSelector: kube}}, Ports: ports(EtcdPort)}},
+		}),
+		policy(in, mc, "default-deny", denyAll()),
+		policy(in, mc, "machines", networkingv1.NetworkPolicySpec{
+			PolicyTypes: bothWays(),
+			Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{}}}}},
+			Egress: []networkingv1.NetworkPolicyEgressRule{
+				{To: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{}}}},
+				{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(cp), PodSelector: kube}}, Ports: ports(APIServerPort, KonnectivityPort)},
+				{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}}, Ports: ports(registryPort)},
+				{To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: in.PrivateRanges}}}},
+			},
+		}),
+	}
+}
+
+func policy(in Input, namespace, name string, spec networkingv1.NetworkPolicySpec) client.Object {
+	return &networkingv1.NetworkPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: in.labels()},
+		Spec:       spec,
+	}
+}
+
+func denyAll() networkingv1.NetworkPolicySpec {
+	return networkingv1.NetworkPolicySpec{PolicyTypes: bothWays()}
+}
+
+func bothWays() []networkingv1.PolicyType {
+	return []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
+}
+
+func podsOf(component string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{LabelComponent: component}}
+}
+
+func namespaceNamed(name string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{namespaceName: name}}
+}
+
+func ports(numbers ...int32) []networkingv1.NetworkPolicyPort {
+	out := make([]networkingv1.NetworkPolicyPort, 0, len(numbers))
+	for _, number := range numbers {
+		protocol, value := corev1.ProtocolTCP, intstr.FromInt32(number)
+		out = append(out, networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: &value})
+	}
+	return out
+}

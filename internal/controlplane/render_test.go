@@ -1,0 +1,41 @@
+package controlplane
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+func testInput() Input {
+	return Input{
+		ID: "abcdefghijkl", ResourceGroup: "Group", ClusterName: "Demo",
+		Images:           Images{Kube: "kube:v1", Etcd: "etcd:v1", KonnectivityServer: "konnectivity-server:v1"},
+		FQDN:             "demo-abcdefgh.hcp.westeurope.berth.internal",
+		GatewayURL:       "https://127.0.0.1:6443",
+		APIServerAddress: "100.65.0.20", EtcdAddress: "100.65.0.21",
+		PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.0.0.0/16",
+		Tier: "Free", PrivateRanges: DefaultPrivateRanges(), SecretRevision: "1",
+	}
+}
+
+// issueAll makes every Secret of a control plane by name.
+func issueAll(t *testing.T, in Input) map[string]*corev1.Secret {
+	t.Helper()
+	now := time.Now()
+	roots, err := NewRoots(in.ID, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := map[string]*corev1.Secret{RootsSecret: roots.Secret(in)}
+	plans, err := Plans(in, roots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, plan := range plans {
+		if secrets[plan.Name], err = plan.Issue(now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return secrets
+}
