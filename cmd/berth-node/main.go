@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -14,7 +15,7 @@ func main() {
 	root := &cobra.Command{Use: "berth-node", SilenceUsage: true, SilenceErrors: true,
 		Short: "Run a machine: its init, its network agent and its volume provisioner"}
 	root.AddCommand(node.NewCommand())
-	if err := root.Execute(); err != nil {
+	if err := root.ExecuteContext(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "berth-node:", err)
 		os.Exit(1)
 	}

@@ -133,7 +133,7 @@ func (v *Supervisor) start(s *Service) (int, <-chan Exit, error) {
 	return pid, done, nil
 }
 
-// end stops a process and waits for its end.
+// end stops a process and waits for its end, at most twice StopWithin.
 func (v *Supervisor) end(s *Service, pid int, done <-chan Exit) Exit {
 	v.Reaper.Signal(pid, syscall.SIGTERM)
 	select {
@@ -142,7 +142,13 @@ func (v *Supervisor) end(s *Service, pid int, done <-chan Exit) Exit {
 	case <-time.After(s.StopWithin):
 	}
 	v.Reaper.Signal(pid, syscall.SIGKILL)
-	return <-done
+	select {
+	case exit := <-done:
+		return exit
+	case <-time.After(s.StopWithin):
+		// The kernel holds it, in a file system that does not answer for instance. Nothing can be done about it here.
+		return Exit{PID: pid, Status: syscall.WaitStatus(syscall.SIGKILL)}
+	}
 }
 
 // watch checks the process's health until it counts as hung, which is an error, or ctx is done.
