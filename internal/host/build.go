@@ -1,0 +1,70 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"berth.dev/berth/internal/release"
+)
+
+// Artifacts are the outputs of `berth build` that the machine is made of; see
+// package image.
+type Artifacts struct {
+	// Dir is the build directory, absolute.
+	Dir       string
+	Catalogue *release.Catalogue
+}
+
+// FindArtifacts reads the build directory, or says what is missing from it.
+func FindArtifacts(dir string) (Artifacts, error) {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return Artifacts{}, fmt.Errorf("resolve build directory %s: %w", dir, err)
+	}
+	a := Artifacts{Dir: absolute}
+	if a.Catalogue, err = release.Load(filepath.Join(absolute, "catalogue.json")); err != nil {
+		return a, fmt.Errorf("%w\n%s is not complete; run \"make build\" first", err, absolute)
+	}
+	for _, path := range []string{filepath.Join(a.rootFS(), "usr/local/bin/berth-node"), a.baked(), a.images()} {
+		if _, err := os.Stat(path); err != nil {
+			return a, fmt.Errorf("%w\n%s is not complete; run \"make build\" first", err, absolute)
+		}
+	}
+	return a, nil
+}
+
+// DefaultBuildDir is the directory that the running program was built into,
+// build/bin/berth, or else build below the working directory.
+func DefaultBuildDir() string {
+	if executable, err := os.Executable(); err == nil {
+		dir := filepath.Dir(filepath.Dir(executable))
+		if _, err := os.Stat(filepath.Join(dir, "catalogue.json")); err == nil {
+			return dir
+		}
+	}
+	return "build"
+}
+
+// rootFS is the unpacked node image of the default version.
+func (a Artifacts) rootFS() string {
+	return filepath.Join(a.Dir, "rootfs", "v"+a.Catalogue.DefaultRelease().Version)
+}
+
+// baked holds the images that the management machine starts with.
+func (a Artifacts) baked() string { return filepath.Join(a.Dir, "baked-management") }
+
+// images holds the images that Berth's registry serves.
+func (a Artifacts) images() string { return filepath.Join(a.Dir, "images") }
+
+// binds show the machine the artifacts, read-only: their files may be linked
+// to each other.
+func (a Artifacts) binds() []bind {
+	return []bind{
+		{Source: a.baked(), Target: "/var/lib/berth/baked", ReadOnly: true},
+		{Source: a.images(), Target: imagesInMachine, ReadOnly: true},
+	}
+}
+
+// imagesInMachine is where the machine sees the images for the registry.
+const imagesInMachine = "/var/lib/berth/images"

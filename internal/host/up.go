@@ -1,0 +1,218 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// UpOptions are what `berth up` is told.
+type UpOptions struct {
+	StateDir string
+	// BuildDir has the artifacts of `berth build`.
+	BuildDir string
+	// Locations that clusters can be in; none keeps what was set before.
+	Locations []string
+	// Demo makes a first cluster and runs a workload in it.
+	Demo bool
+	// Out gets a line for each step.
+	Out io.Writer
+}
+
+const (
+	supervisorPatience = 20 * time.Second
+	apiServerPatience  = 5 * time.Minute
+	nodePatience       = 3 * time.Minute
+	rolloutPatience    = 5 * time.Minute
+)
+
+// Up brings Berth up and returns when it answers. It can be called again at any
+// time and goes on from wherever an earlier call, a crash or a restart of the
+// host has left off.
+func Up(ctx context.Context, options UpOptions) error {
+	u := upper{UpOptions: options, progress: newProgress(options.Out)}
+	var err error
+	if u.paths, err = NewPaths(options.StateDir); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return errNotRoot
+	}
+	if u.artifacts, err = FindArtifacts(options.BuildDir); err != nil {
+		return err
+	}
+	if err := u.paths.create(); err != nil {
+		return err
+	}
+	held, err := lockCommand(u.paths)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	return u.run(ctx)
+}
+
+// lockCommand keeps a second up or down out.
+func lockCommand(paths Paths) (*os.File, error) {
+	held, err := lock(paths.commandLock())
+	if errors.Is(err, errLocked) {
+		return nil, fmt.Errorf("another \"berth up\" or \"berth down\" works on %s: wait for it or end it", paths.State)
+	}
+	return held, err
+}
+
+type upper struct {
+	UpOptions
+	progress
+	paths     Paths
+	artifacts Artifacts
+	instance  Instance
+	keys      berthKeys
+	cluster   *cluster
+}
+
+func (u *upper) run(ctx context.Context) error {
+	wasUp := runningSupervisor(u.paths) != nil
+	steps := []func(context.Context) error{u.prepare}
+	if !wasUp {
+		steps = append(steps, u.start)
+	}
+	steps = append(steps, u.connect, u.installCluster, u.installBerth, u.seed)
+	if u.Demo {
+		steps = append(steps, u.demo)
+	}
+	if wasUp {
+		u.step("the management machine is up already")
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	u.next()
+	return nil
+}
+
+// prepare makes everything that is made once, and writes what a machine reads.
+func (u *upper) prepare(ctx context.Context) error {
+	now := time.Now()
+	if runningSupervisor(u.paths) == nil {
+		all, err := hierarchies()
+		if err != nil {
+			return err
+		}
+		// What a killed supervisor left behind would look like somebody else's.
+		if err := giveBack(u.paths, all); err != nil {
+			return err
+		}
+		if err := preflight(ctx, u.paths, now); err != nil {
+			return err
+		}
+		u.step("this host has what Berth needs")
+	}
+	var err error
+	if u.instance, err = ensureInstance(u.paths, u.Locations, now); err != nil {
+		return err
+	}
+	if err := kubernetesKeys(u.paths, now); err != nil {
+		return err
+	}
+	if u.keys, err = ensureBerthKeys(u.paths, now); err != nil {
+		return err
+	}
+	if err := writeBundle(u.paths, u.keys.CA); err != nil {
+		return err
+	}
+	return writeMachine(u.paths, u.artifacts.Catalogue)
+}
+
+// start starts the supervisor, which outlives this process, and waits until it
+// has begun its work.
+func (u *upper) start(ctx context.Context) error {
+	u.step("starting the management machine (Kubernetes %s)", u.artifacts.Catalogue.DefaultRelease().Version)
+	output, err := openLog(u.paths.log("supervisor.log"))
+	if err != nil {
+		return err
+	}
+	defer output.Close()
+	command := exec.Command("/proc/self/exe", "host", "run", "--state-dir", u.paths.State, "--build-dir", u.artifacts.Dir)
+	command.Dir = "/"
+	command.Stdout, command.Stderr = output, output
+	command.Env = []string{"PATH=" + os.Getenv("PATH")}
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := command.Start(); err != nil {
+		return fmt.Errorf("start supervisor: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	return pollContext(ctx, supervisorPatience, func(context.Context) (bool, error) {
+		select {
+		case err := <-ended:
+			return false, fmt.Errorf("the supervisor ended: %w\n%s", err, tail(u.paths.log("supervisor.log")))
+		default:
+			return runningSupervisor(u.paths) != nil, nil
+		}
+	})
+}
+
+// connect waits for the API server and the node.
+func (u *upper) connect(ctx context.Context) error {
+	var err error
+	if u.cluster, err = dial(u.paths); err != nil {
+		return err
+	}
+	if err := await(ctx, "the management API server", apiServerPatience, u.answering); err != nil {
+		return u.explain(err)
+	}
+	u.step("the management API server answers")
+	return nil
+}
+
+func (u *upper) answering(ctx context.Context) (string, error) {
+	if runningSupervisor(u.paths) == nil {
+		return "", fatalError{errors.New("the supervisor has ended")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return "", u.cluster.readyz(ctx)
+}
+
+// explain adds to an error where to look further.
+func (u *upper) explain(err error) error {
+	return fmt.Errorf("%w\n%s\n%s\nmore in %s and %s", err,
+		tail(u.paths.log("supervisor.log")), tail(u.paths.log("machine.log")), filepath.Join(u.paths.State, "logs"), u.paths.machine("log"))
+}
+
+// runningSupervisor returns the record of the supervisor that runs now, or nil.
+func runningSupervisor(paths Paths) *supervisorRecord {
+	var record supervisorRecord
+	found, err := readJSON(paths.supervisorRecord(), &record)
+	if err != nil || !found || !record.Process.alive() {
+		return nil
+	}
+	return &record
+}
+
+// tail is the last lines of a log.
+func tail(path string) string {
+	const most = 4 << 10
+	const lines = 12
+	file, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.Size() > most {
+		_, _ = file.Seek(-most, io.SeekEnd)
+	}
+	raw, _ := io.ReadAll(io.LimitReader(file, most))
+	all := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	return "  | " + strings.Join(all[max(0, len(all)-lines):], "\n  | ")
+}

@@ -1,0 +1,126 @@
+package install
+
+import (
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func deployment(c Config) client.Object {
+	labels := map[string]string{labelName: Name}
+	one := int32(1)
+	return &appsv1.Deployment{
+		TypeMeta:   metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment"},
+		ObjectMeta: meta(Name),
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &one,
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{"berth.dev/revision": revision(c)}},
+				Spec: corev1.PodSpec{
+					ServiceAccountName: Name,
+					PriorityClassName:  "system-cluster-critical",
+					EnableServiceLinks: new(bool),
+					SecurityContext:    &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
+					Containers:         []corev1.Container{container(c)},
+					Volumes:            volumes(c),
+				},
+			},
+		},
+	}
+}
+
+func container(c Config) corev1.Container {
+	no := false
+	return corev1.Container{
+		Name:            Name,
+		Image:           c.Image,
+		ImagePullPolicy: corev1.PullIfNotPresent,
+		Args:            append([]string{"serve"}, flags(c)...),
+		Env: []corev1.EnvVar{
+			{Name: "GOGC", Value: "50"},
+			{Name: "POD_NAMESPACE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}},
+			{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
+		},
+		Ports: []corev1.ContainerPort{
+			{Name: "arm", ContainerPort: portARM}, {Name: "gateway", ContainerPort: portGateway},
+			{Name: "registry", ContainerPort: RegistryPort}, {Name: "webhook", ContainerPort: portWebhook},
+			{Name: "health", ContainerPort: portHealth},
+		},
+		Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("100Mi")},
+			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
+		},
+		StartupProbe:   probe("/healthz", 1, 120),
+		LivenessProbe:  probe("/healthz", 20, 6),
+		ReadinessProbe: probe("/readyz", 2, 3),
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: &no,
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: "catalogue", MountPath: catalogueDir, ReadOnly: true},
+			{Name: "tls", MountPath: tlsDir, ReadOnly: true},
+			{Name: "identity", MountPath: identityDir, ReadOnly: true},
+			{Name: "ca", MountPath: caDir, ReadOnly: true},
+			{Name: "registry", MountPath: registryDir, ReadOnly: c.Registry.HostPath != ""},
+		},
+	}
+}
+
+// flags are those of `berth serve`.
+func flags(c Config) []string {
+	list := []string{
+		"--catalogue=" + catalogueDir + "/" + CatalogueKey,
+		"--tls-cert=" + tlsDir + "/" + corev1.TLSCertKey,
+		"--tls-key=" + tlsDir + "/" + corev1.TLSPrivateKeyKey,
+		"--ca-file=" + caDir + "/" + CAKey,
+		"--identity-dir=" + identityDir,
+		fmt.Sprintf("--arm-address=:%d", portARM),
+		"--public-url=" + c.PublicURL,
+		fmt.Sprintf("--gateway-address=:%d", portGateway),
+		"--gateway-public=" + c.GatewayAddress,
+		fmt.Sprintf("--registry-address=:%d", RegistryPort),
+		"--registry-dir=" + registryDir,
+		fmt.Sprintf("--webhook-address=:%d", portWebhook),
+		fmt.Sprintf("--health-address=:%d", portHealth),
+	}
+	if len(c.ProxyProtocolFrom) > 0 {
+		list = append(list, "--proxy-protocol-from="+strings.Join(c.ProxyProtocolFrom, ","))
+	}
+	return list
+}
+
+func volumes(c Config) []corev1.Volume {
+	directory := corev1.HostPathDirectory
+	registry := corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: registryClaim}}
+	if c.Registry.HostPath != "" {
+		registry = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: c.Registry.HostPath, Type: &directory}}
+	}
+	configMap := func(name string) corev1.VolumeSource {
+		return corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}}
+	}
+	secret := func(name string) corev1.VolumeSource {
+		return corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: name}}
+	}
+	return []corev1.Volume{
+		{Name: "catalogue", VolumeSource: configMap(CatalogueMap)},
+		{Name: "tls", VolumeSource: secret(TLSSecret)},
+		{Name: "identity", VolumeSource: secret(IdentitySecret)},
+		{Name: "ca", VolumeSource: configMap(CAConfigMap)},
+		{Name: "registry", VolumeSource: registry},
+	}
+}
+
+func probe(path string, period, failures int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("health")}},
+		PeriodSeconds: period, FailureThreshold: failures, TimeoutSeconds: 5,
+	}
+}

@@ -1,0 +1,57 @@
+package install
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+func write() []string {
+	return []string{"get", "list", "watch", "create", "update", "patch", "delete"}
+}
+
+// clusterRules are what Berth may do in every namespace: it makes namespaces for
+// subscriptions, control planes and machines, and everything in them.
+func clusterRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{v1beta1.GroupVersion.Group}, Resources: []string{"*"}, Verbs: append(write(), "deletecollection")},
+		{APIGroups: []string{""}, Resources: []string{"namespaces", "services", "secrets", "configmaps", "pods", "persistentvolumeclaims", "serviceaccounts"}, Verbs: write()},
+		{APIGroups: []string{""}, Resources: []string{"nodes", "endpoints", "persistentvolumes"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{""}, Resources: []string{"pods/log", "pods/status"}, Verbs: []string{"get"}},
+		{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"get", "list", "watch", "create", "patch"}},
+		{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets"}, Verbs: write()},
+		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"networkpolicies"}, Verbs: write()},
+		{APIGroups: []string{"policy"}, Resources: []string{"poddisruptionbudgets"}, Verbs: write()},
+		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{"storage.k8s.io"}, Resources: []string{"storageclasses"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}, Verbs: []string{"create"}},
+		{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"}},
+	}
+}
+
+// namespaceRules are what Berth may do in its own namespace only.
+func namespaceRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: write()},
+	}
+}
+
+func rights() []client.Object {
+	subject := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: Name, Namespace: Namespace}}
+	kind := func(name string) metav1.TypeMeta {
+		return metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: name}
+	}
+	wide := metav1.ObjectMeta{Name: Name, Labels: map[string]string{labelName: Name}}
+	return []client.Object{
+		&corev1.ServiceAccount{TypeMeta: core("ServiceAccount"), ObjectMeta: meta(Name)},
+		&rbacv1.ClusterRole{TypeMeta: kind("ClusterRole"), ObjectMeta: wide, Rules: clusterRules()},
+		&rbacv1.ClusterRoleBinding{TypeMeta: kind("ClusterRoleBinding"), ObjectMeta: wide, Subjects: subject,
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: Name}},
+		&rbacv1.Role{TypeMeta: kind("Role"), ObjectMeta: meta(Name), Rules: namespaceRules()},
+		&rbacv1.RoleBinding{TypeMeta: kind("RoleBinding"), ObjectMeta: meta(Name), Subjects: subject,
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: Name}},
+	}
+}
