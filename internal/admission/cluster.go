@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
 )
 
@@ -16,6 +17,9 @@ type clusterRules struct{ Rules }
 
 // Default fills what was left out of a cluster and of the pools written with it.
 func (r *clusterRules) Default(_ context.Context, cluster *v1beta1.ManagedCluster) error {
+	if cluster.Spec.ID == "" {
+		cluster.Spec.ID = operation.NewClusterID()
+	}
 	policy.DefaultCluster(&cluster.Spec)
 	for i := range cluster.Spec.AgentPoolProfiles {
 		policy.DefaultPool(&cluster.Spec.AgentPoolProfiles[i], cluster.Spec.NetworkProfile, i == 0)

@@ -48,6 +48,9 @@ func Begin(ctx context.Context, c client.Client, reader client.Reader, op *v1bet
 	if err := refuseBusy(ctx, reader, op); err != nil {
 		return err
 	}
+	if desired := op.Spec.Desired; desired != nil && desired.Cluster != nil && desired.Cluster.ID == "" {
+		desired.Cluster.ID = NewClusterID()
+	}
 	if err := c.Create(ctx, op); err != nil {
 		return fmt.Errorf("write operation %s: %w", op.Name, err)
 	}

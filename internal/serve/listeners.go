@@ -1,0 +1,114 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/arm/containerservice"
+	"berth.dev/berth/internal/arm/resources"
+	"berth.dev/berth/internal/gateway"
+	"berth.dev/berth/internal/identity"
+	"berth.dev/berth/internal/registry"
+)
+
+// shutdownTime is how long requests may go on after the process was told to end.
+const shutdownTime = 10 * time.Second
+
+// everywhere is a runnable that does not wait for leadership.
+type everywhere func(ctx context.Context) error
+
+// Start implements manager.Runnable.
+func (run everywhere) Start(ctx context.Context) error { return run(ctx) }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (everywhere) NeedLeaderElection() bool { return false }
+
+func (p parts) arm() error {
+	directory, err := identity.Load(p.options.IdentityDir)
+	if err != nil {
+		return err
+	}
+	handler := arm.NewServer(arm.Config{
+		Client:         p.manager.GetClient(),
+		APIReader:      p.manager.GetAPIReader(),
+		Catalogue:      p.catalogue,
+		Identity:       directory,
+		PublicURL:      p.options.PublicURL,
+		GatewayAddress: p.options.GatewayPublic,
+		Log:            p.log.With("part", "arm"),
+	}, resources.New, containerservice.New)
+	return p.serveTLS("arm", p.options.ARMAddress, handler)
+}
+
+func (p parts) registry() error {
+	handler, err := registry.New(registry.Config{Dir: p.options.RegistryDir, Log: p.log.With("part", "registry")})
+	if err != nil {
+		return err
+	}
+	return p.serveTLS("registry", p.options.RegistryAddress, handler)
+}
+
+func (p parts) gateway() error {
+	trusted, err := p.options.trustedProxies()
+	if err != nil {
+		return err
+	}
+	routes := gateway.RoutesFromClusters(p.manager.GetClient())
+	server := gateway.New(gateway.Config{Routes: routes.Lookup, TrustedProxies: trusted, Log: p.log.With("part", "gateway")})
+	routes.OnChange(server.Recheck)
+	if err := routes.SetupWithManager(p.manager); err != nil {
+		return err
+	}
+	if err := metrics.Registry.Register(server); err != nil {
+		return fmt.Errorf("register metrics of the gateway: %w", err)
+	}
+	return p.manager.Add(everywhere(func(ctx context.Context) error {
+		listener, err := gateway.Listen(ctx, p.options.GatewayAddress)
+		if err != nil {
+			return err
+		}
+		return server.Serve(ctx, listener)
+	}))
+}
+
+// serveTLS adds an HTTPS server with the process's certificate, which is read
+// again when its files change.
+func (p parts) serveTLS(name, address string, handler http.Handler) error {
+	watcher, err := certwatcher.New(p.options.TLSCert, p.options.TLSKey)
+	if err != nil {
+		return fmt.Errorf("read the certificate of %s: %w", name, err)
+	}
+	server := &http.Server{
+		Addr:              address,
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: watcher.GetCertificate, NextProtos: []string{"h2", "http/1.1"}},
+		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+	}
+	if err := p.manager.Add(everywhere(watcher.Start)); err != nil {
+		return fmt.Errorf("watch the certificate of %s: %w", name, err)
+	}
+	return p.manager.Add(everywhere(func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() {
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+			defer cancel()
+			_ = server.Shutdown(ending)
+		})
+		defer stop()
+		err := server.ListenAndServeTLS("", "")
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return fmt.Errorf("serve %s on %s: %w", name, address, err)
+	}))
+}
