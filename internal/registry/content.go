@@ -28,7 +28,11 @@ func (r *Registry) blob(w http.ResponseWriter, request *http.Request, reference 
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(r.store.blob(digest))
+	path, ok := r.find(digest)
+	if !ok {
+		return errBlobUnknown
+	}
+	file, err := os.Open(path)
 	if err != nil {
 		return missing(err, errBlobUnknown)
 	}
@@ -39,6 +43,25 @@ func (r *Registry) blob(w http.ResponseWriter, request *http.Request, reference 
 	header.Set("Etag", `"`+digest.String()+`"`)
 	http.ServeContent(w, request, "", time.Time{}, file)
 	return nil
+}
+
+// find is the path of a blob, wherever it is.
+func (r *Registry) find(digest v1.Hash) (path string, ok bool) {
+	if _, ok := r.store.has(digest); ok {
+		return r.store.blob(digest), true
+	}
+	return r.layouts.blob(digest)
+}
+
+// resolve is what a tag or digest means, first in the store and then in the layouts.
+func (r *Registry) resolve(name, reference string) (v1.Hash, string, error) {
+	digest, mediaType, err := r.store.resolve(name, reference)
+	if errors.Is(err, errManifestUnknown) {
+		if found, ok := r.layouts.resolve(name, reference); ok {
+			return found.digest, found.mediaType, nil
+		}
+	}
+	return digest, mediaType, err
 }
 
 func (r *Registry) manifest(w http.ResponseWriter, request *http.Request, name, reference string) error {
@@ -58,11 +81,12 @@ func (r *Registry) manifest(w http.ResponseWriter, request *http.Request, name, 
 }
 
 func (r *Registry) getManifest(w http.ResponseWriter, request *http.Request, name, reference string) error {
-	digest, mediaType, err := r.store.resolve(name, reference)
+	digest, mediaType, err := r.resolve(name, reference)
 	if err != nil {
 		return err
 	}
-	content, err := os.ReadFile(r.store.blob(digest))
+	path, _ := r.find(digest)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return missing(err, errManifestUnknown)
 	}
@@ -128,12 +152,13 @@ func (r *Registry) check(name string, content []byte, mediaType string) (string,
 		return "", errManifestInvalid.with(fmt.Sprintf("content type %q, media type %q", mediaType, body.MediaType))
 	}
 	for _, child := range body.Manifests {
-		if _, _, err := r.store.resolve(name, child.Digest.String()); err != nil {
+		if _, _, err := r.resolve(name, child.Digest.String()); err != nil {
 			return "", errManifestBlob.with("manifest " + child.Digest.String() + " is not here")
 		}
 	}
 	for _, part := range body.blobs() {
-		if size, ok := r.store.has(part.Digest); !ok || size != part.Size {
+		path, _ := r.find(part.Digest)
+		if info, err := os.Stat(path); err != nil || info.Size() != part.Size {
 			return "", errManifestBlob.with("blob " + part.Digest.String() + " is not here")
 		}
 	}
@@ -183,10 +208,11 @@ func (m manifestBody) references() []v1.Hash {
 
 func (r *Registry) tags(w http.ResponseWriter, request *http.Request, name string) error {
 	tags, err := r.store.listTags(name)
-	if err != nil {
+	served, ok := r.layouts.tags(name)
+	if err != nil && !(ok && errors.Is(err, errNameUnknown)) {
 		return err
 	}
-	return page(w, request, tags, func(tags []string) any {
+	return page(w, request, merge(tags, served), func(tags []string) any {
 		return map[string]any{"name": name, "tags": tags}
 	})
 }
@@ -196,7 +222,7 @@ func (r *Registry) catalog(w http.ResponseWriter, request *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return page(w, request, names, func(names []string) any {
+	return page(w, request, merge(names, r.layouts.repositories()), func(names []string) any {
 		return map[string]any{"repositories": names}
 	})
 }

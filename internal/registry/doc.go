@@ -4,6 +4,8 @@
 // temporary file, is checked against its digest, synced and renamed; a manifest is linked only after everything that
 // it names; a tag comes last. So a crash at any line leaves the old state or the new one.
 //
+// Images that a build left as OCI layouts can also be served where they lie (Config.Layouts), or be taken in (Seed).
+//
 //	blobs/sha256/<hex>                          content of layers, configs and manifests
 //	repositories/<name>/_manifests/<hex>        the manifest belongs to the repository; holds its media type
 //	repositories/<name>/_tags/<tag>             holds a digest

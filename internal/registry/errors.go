@@ -16,6 +16,7 @@ var (
 	errNoSuchPath      = &apiError{http.StatusNotFound, "UNSUPPORTED", "no such path"}
 	errMethod          = &apiError{http.StatusMethodNotAllowed, "UNSUPPORTED", "this path does not take this method"}
 	errUnauthorized    = &apiError{http.StatusUnauthorized, "UNAUTHORIZED", "pushing needs a writer's credentials"}
+	errReadOnly        = &apiError{http.StatusMethodNotAllowed, "UNSUPPORTED", "this registry is read-only"}
 	errName            = &apiError{http.StatusBadRequest, "NAME_INVALID", "not a repository name"}
 	errTag             = &apiError{http.StatusBadRequest, "TAG_INVALID", "not a tag"}
 	errDigest          = &apiError{http.StatusBadRequest, "DIGEST_INVALID", "digest does not match the content"}

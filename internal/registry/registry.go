@@ -14,10 +14,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Config is what a Registry needs.
+// Config is what a Registry needs: Dir, Layouts or both.
 type Config struct {
-	// Dir holds the content. It is made if missing, and belongs to one process at a time.
+	// Dir holds what is pushed and seeded. It is made if missing, and belongs to one process at a time. Without it
+	// the registry is read-only.
 	Dir string
+	// Layouts is a directory of OCI layouts that are served where they lie, without a copy and named as Seed does. It
+	// may be read-only and may change. Where both have a tag, Dir's counts.
+	Layouts string
 	// Writers are the users who may push, with their passwords. Without any, nobody may.
 	Writers map[string]string
 	// Log gets failures that are the server's own; nil means none.
@@ -27,6 +31,7 @@ type Config struct {
 // Registry is the http.Handler for /v2/.
 type Registry struct {
 	store   store
+	layouts *layouts
 	uploads *uploads
 	writers map[string]string
 	log     *slog.Logger
@@ -49,7 +54,7 @@ func New(config Config) (*Registry, error) {
 	if err := s.sweep(time.Now().Add(-orphanAge)); err != nil {
 		return nil, err
 	}
-	return &Registry{store: s, uploads: newUploads(s), writers: config.Writers, log: log}, nil
+	return &Registry{store: s, layouts: &layouts{dir: config.Layouts, log: log}, uploads: newUploads(s), writers: config.Writers, log: log}, nil
 }
 
 var (
@@ -84,6 +89,9 @@ func (r *Registry) route(w http.ResponseWriter, request *http.Request) error {
 	if !reads && !r.writer(request) {
 		return errUnauthorized
 	}
+	if !reads && r.store.dir == "" {
+		return errReadOnly
+	}
 	name, kind, last := strings.Join(parts[:len(parts)-2], "/"), parts[len(parts)-2], parts[len(parts)-1]
 	if kind == "uploads" && strings.HasSuffix(name, "/blobs") {
 		return r.upload(w, request, strings.TrimSuffix(name, "/blobs"), last)
@@ -107,7 +115,7 @@ func (r *Registry) route(w http.ResponseWriter, request *http.Request) error {
 // base answers the ping. A stranger is asked for credentials, because clients that push learn only here that they are
 // needed; pulling works without.
 func (r *Registry) base(w http.ResponseWriter, request *http.Request) error {
-	if len(r.writers) > 0 && !r.writer(request) {
+	if len(r.writers) > 0 && r.store.dir != "" && !r.writer(request) {
 		return errUnauthorized
 	}
 	w.WriteHeader(http.StatusOK)

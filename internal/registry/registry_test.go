@@ -356,6 +356,74 @@ func TestSeed(t *testing.T) {
 	registry.samePull(t, "berth/kube:v1.37.2", renewed)
 }
 
+func TestLayoutsServedInPlace(t *testing.T) {
+	images := t.TempDir()
+	first := randomImage(t)
+	writeLayout(t, filepath.Join(images, "kube_v1.37.2"), first, nil)
+	if err := os.WriteFile(filepath.Join(images, "stray"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(images, "broken_1")
+	if err := os.Mkdir(broken, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(broken, "index.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	registry, err := New(Config{Layouts: images, Writers: map[string]string{"berth": "secret"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(registry)
+	defer server.Close()
+	s := served{registry, server}
+	s.samePull(t, "berth/kube:v1.37.2", first)
+	digest, _ := first.Digest()
+	s.samePull(t, "berth/kube@"+digest.String(), first)
+	if err := remote.Write(s.reference(t, "berth/x:1"), first, remote.WithAuth(writer)); err == nil {
+		t.Error("a read-only registry took an image")
+	}
+	if tags, err := remote.List(s.reference(t, "berth/kube").Context()); err != nil || fmt.Sprint(tags) != "[v1.37.2]" {
+		t.Errorf("tags: %v, %v", tags, err)
+	}
+	if names, err := remote.Catalog(t.Context(), s.reference(t, "x").Context().Registry); err != nil || fmt.Sprint(names) != "[berth/kube]" {
+		t.Errorf("catalog: %v, %v", names, err)
+	}
+	if _, err := registry.Seed(t.Context(), images); err == nil {
+		t.Error("a read-only registry was seeded")
+	}
+
+	second := randomImage(t) // built while the registry runs
+	writeLayout(t, filepath.Join(images, "etcd_v3.7.0"), second, nil)
+	later := time.Now().Add(time.Second)
+	if err := os.Chtimes(images, later, later); err != nil { // clocks of some file systems are coarse
+		t.Fatal(err)
+	}
+	s.samePull(t, "berth/etcd:v3.7.0", second)
+}
+
+func TestStoreComesBeforeLayouts(t *testing.T) {
+	images := t.TempDir()
+	built, pushed := randomImage(t), randomImage(t)
+	writeLayout(t, filepath.Join(images, "kube_v1.37.2"), built, nil)
+	registry, err := New(Config{Dir: t.TempDir(), Layouts: images, Writers: map[string]string{"berth": "secret"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(registry)
+	defer server.Close()
+	s := served{registry, server}
+	s.samePull(t, "berth/kube:v1.37.2", built)
+	if err := remote.Write(s.reference(t, "berth/kube:v1.37.2"), pushed, remote.WithAuth(writer)); err != nil {
+		t.Fatal(err)
+	}
+	s.samePull(t, "berth/kube:v1.37.2", pushed)
+	if err := remote.Write(s.reference(t, "berth/kube:copy"), built, remote.WithAuth(writer)); err != nil {
+		t.Errorf("push an image whose layers are in the layouts: %v", err)
+	}
+	s.samePull(t, "berth/kube:copy", built)
+}
+
 func TestSeedRefusesCorruptLayouts(t *testing.T) {
 	images := t.TempDir()
 	image := randomImage(t)

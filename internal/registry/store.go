@@ -16,11 +16,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// store is the directory, with every write atomic and durable.
+// store is the directory, with every write atomic and durable. Without a directory it is empty and takes nothing.
 type store struct{ dir string }
 
 func openStore(dir string) (store, error) {
 	s := store{dir}
+	if dir == "" {
+		return s, nil
+	}
 	if err := os.RemoveAll(s.uploads()); err != nil {
 		return s, fmt.Errorf("empty registry uploads: %w", err)
 	}
@@ -43,6 +46,9 @@ func (s store) tags(name string) string { return filepath.Join(s.repositories(),
 
 // has says whether the blob is here and how large it is.
 func (s store) has(digest v1.Hash) (size int64, ok bool) {
+	if s.dir == "" {
+		return 0, false
+	}
 	info, err := os.Stat(s.blob(digest))
 	if err != nil {
 		return 0, false
@@ -136,6 +142,9 @@ func (s store) link(name string, digest v1.Hash, mediaType, tag string) error {
 
 // resolve finds what a tag or digest means in a repository, or errManifestUnknown.
 func (s store) resolve(name, reference string) (digest v1.Hash, mediaType string, err error) {
+	if s.dir == "" {
+		return digest, "", errManifestUnknown
+	}
 	if strings.Contains(reference, ":") {
 		if digest, err = parseDigest(reference); err != nil {
 			return digest, "", err
@@ -191,6 +200,9 @@ func (s store) unlink(name, reference string) error {
 
 // listTags is sorted; it is errNameUnknown if there is no such repository.
 func (s store) listTags(name string) ([]string, error) {
+	if s.dir == "" {
+		return nil, errNameUnknown
+	}
 	if _, err := os.Stat(s.manifests(name)); err != nil {
 		return nil, missing(err, errNameUnknown)
 	}
@@ -208,6 +220,9 @@ func (s store) listTags(name string) ([]string, error) {
 // listRepositories is sorted.
 func (s store) listRepositories() ([]string, error) {
 	names := []string{}
+	if s.dir == "" {
+		return names, nil
+	}
 	err := filepath.WalkDir(s.repositories(), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() || entry.Name() != "_manifests" {
 			return err
@@ -222,6 +237,9 @@ func (s store) listRepositories() ([]string, error) {
 
 // sweep removes content older than before that no manifest names.
 func (s store) sweep(before time.Time) error {
+	if s.dir == "" {
+		return nil
+	}
 	named := map[string]bool{}
 	repositories, err := s.listRepositories()
 	if err != nil {

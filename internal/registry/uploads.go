@@ -118,7 +118,7 @@ func (r *Registry) startUpload(w http.ResponseWriter, request *http.Request, nam
 	query := request.URL.Query()
 	if mount := query.Get("mount"); mount != "" {
 		if digest, err := parseDigest(mount); err == nil {
-			if _, ok := r.store.has(digest); ok {
+			if _, ok := r.find(digest); ok {
 				created(w, name, digest)
 				return nil
 			}
