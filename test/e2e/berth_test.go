@@ -1,0 +1,232 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"berth.dev/berth/test/harness"
+)
+
+// TestBerth goes a user's way on one Berth: each step stands on the one before.
+func TestBerth(t *testing.T) {
+	e := harness.New(t)
+	e.Up()
+	for _, step := range []struct {
+		name string
+		run  func(*harness.Env)
+	}{
+		{"az creates a cluster", azCreates},
+		{"a second up changes nothing", secondUp},
+		{"bad input is refused and changes nothing", badInput},
+		{"a second cluster from the CLI", cliCreates},
+		{"the first cluster scales to two nodes", scales},
+		{"a workload answers by Service and by name from the other node", workload},
+		{"exec, logs, top and port-forward", operate},
+		{"tenants cannot reach each other", isolation},
+		{"authorised ranges are enforced at the gateway", authorisedRanges},
+		{"a killed berth serve resumes a create", killedServe},
+		{"a pool scales down and a pool is deleted", scalesDown},
+		{"clusters come back after down and up", downUp},
+		{"deletes leave nothing", deletes},
+	} {
+		if !t.Run(step.name, func(t *testing.T) {
+			started := time.Now()
+			step.run(e.On(t))
+			t.Logf("%.1f s", time.Since(started).Seconds())
+		}) {
+			t.FailNow()
+		}
+	}
+}
+
+func azCreates(e *harness.Env) {
+	e.Run("berth", "login", "az", "--state-dir", e.State)
+	e.Run("az", "group", "create", "-n", "rg1", "-l", "westus2")
+	e.Run("az", "aks", "create", "-g", "rg1", "-n", "c1", "--no-ssh-key", "--enable-managed-identity", "--node-count", "1")
+	var shown struct{ ProvisioningState, Fqdn, CurrentKubernetesVersion string }
+	decode(e, e.Run("az", "aks", "show", "-g", "rg1", "-n", "c1", "-o", "json"), &shown)
+	if shown.ProvisioningState != "Succeeded" || shown.Fqdn == "" {
+		e.T.Errorf("az aks show: %+v", shown)
+	}
+	e.Run("az", "aks", "get-credentials", "-g", "rg1", "-n", "c1")
+	if nodes := readyNodes(e, "c1"); len(nodes) != 1 {
+		e.T.Errorf("ready nodes after create: %v", nodes)
+	}
+}
+
+func secondUp(e *harness.Env) {
+	if out := e.Run("berth", "up", "--no-demo", "--state-dir", e.State); !strings.Contains(out, "up") {
+		e.T.Errorf("second up says: %s", out)
+	}
+}
+
+func badInput(e *harness.Env) {
+	for _, c := range []struct {
+		why  string
+		args []string
+		want string
+	}{
+		{"an unknown version", []string{"-n", "bad", "-k", "1.99.0"}, "K8sVersionNotSupported"},
+		{"overlapping ranges", []string{"-n", "bad", "--pod-cidr", "10.0.0.0/8"}, "InvalidParameter"},
+		{"a name with a dot", []string{"-n", "b.d"}, "nvalid"},
+		{"an unknown size", []string{"-n", "bad", "-s", "Standard_Nope"}, "InvalidParameter"},
+	} {
+		out, err := e.Try("berth", append([]string{"cluster", "create", "-g", "rg1"}, c.args...)...)
+		if err == nil || !strings.Contains(out, c.want) {
+			e.T.Errorf("%s: err %v, output %s, want %s", c.why, err, out, c.want)
+		}
+	}
+	if out := e.Run("berth", "cluster", "list", "-g", "rg1", "-o", "json"); strings.Contains(out, `"bad"`) {
+		e.T.Error("a refused cluster exists")
+	}
+}
+
+func cliCreates(e *harness.Env) {
+	e.Run("berth", "cluster", "create", "-g", "rg1", "-n", "c2", "-k", "1.37.2", "-c", "1", "--pod-cidr", "10.200.0.0/16", "--network-policy", "azure")
+	e.Run("berth", "cluster", "get-credentials", "-g", "rg1", "-n", "c2")
+	if version := e.Cluster("c2", "version"); !strings.Contains(version, "Server Version: v1.37.2") {
+		e.T.Errorf("kubectl version: %s", version)
+	}
+	out, err := e.Try("berth", "cluster", "create", "-g", "rg1", "-n", "c2", "--pod-cidr", "10.201.0.0/16", "-c", "1")
+	if err == nil || !strings.Contains(out, "not allowed") {
+		e.T.Errorf("a changed pod range: %v\n%s", err, out)
+	}
+}
+
+func scales(e *harness.Env) {
+	e.Run("az", "aks", "scale", "-g", "rg1", "-n", "c1", "--node-count", "2", "--nodepool-name", "nodepool1")
+	nodes := readyNodes(e, "c1")
+	if len(nodes) != 2 {
+		e.T.Fatalf("ready nodes after scale: %v", nodes)
+	}
+	labels := e.Cluster("c1", "get", "node", nodes[0], "-o", "jsonpath={.metadata.labels}")
+	for _, want := range []string{`"kubernetes.azure.com/agentpool":"nodepool1"`, `"kubernetes.azure.com/mode":"system"`, `"kubernetes.azure.com/role":"agent"`, `"kubernetes.azure.com/node-image-version":"BerthDebian-12containerd-`} {
+		if !strings.Contains(labels, want) {
+			e.T.Errorf("node labels lack %s: %s", want, labels)
+		}
+	}
+	capacity := e.Cluster("c1", "get", "node", nodes[0], "-o", "jsonpath={.status.capacity.cpu} {.status.capacity.memory}")
+	if !regexp.MustCompile(`^2 \d+Ki$`).MatchString(capacity) {
+		e.T.Errorf("capacity %q does not follow the VM size", capacity)
+	}
+}
+
+// workload runs three replicas over two nodes and asks for them by name from each.
+func workload(e *harness.Env) {
+	manifest := filepath.Join(e.State, "web.yaml")
+	if err := os.WriteFile(manifest, []byte(fmt.Sprintf(webManifest, demoImage(e))), 0o600); err != nil {
+		e.T.Fatal(err)
+	}
+	e.Cluster("c1", "apply", "-f", manifest)
+	e.Cluster("c1", "rollout", "status", "deployment/web", "--timeout=120s")
+	places := map[string]string{}
+	for _, line := range strings.Split(strings.TrimSpace(e.Cluster("c1", "get", "pods", "-l", "app=web", "-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{"\n"}{end}`)), "\n") {
+		pod, node, _ := strings.Cut(line, " ")
+		places[node] = pod
+	}
+	if len(places) != 2 {
+		e.T.Fatalf("replicas run on %v, want both nodes", places)
+	}
+	for node, pod := range places {
+		seen := map[string]bool{}
+		e.Eventually("every replica answers pod "+pod+" on "+node, time.Minute, func() error {
+			out, err := e.TryCluster("c1", "exec", pod, "--", "/berth-demo", "get", "http://web.default.svc.cluster.local/hostname")
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			seen[strings.TrimSpace(out)] = true
+			if len(seen) < 3 {
+				return fmt.Errorf("only %v answered", seen)
+			}
+			return nil
+		})
+	}
+}
+
+func operate(e *harness.Env) {
+	pod := strings.TrimSpace(e.Cluster("c1", "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}"))
+	if out := e.Cluster("c1", "exec", pod, "--", "/berth-demo", "get", "http://127.0.0.1:8080/hostname"); !strings.Contains(out, pod) {
+		e.T.Errorf("exec: %s", out)
+	}
+	if out := e.Cluster("c1", "logs", pod); out == "" {
+		e.T.Error("no logs")
+	}
+	e.Eventually("kubectl top nodes", 2*time.Minute, func() error {
+		out, err := e.TryCluster("c1", "top", "nodes")
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	if out := e.Cluster("c1", "get", "--raw", "/api/v1/namespaces/default/services/web:80/proxy/hostname"); !strings.HasPrefix(out, "web-") {
+		e.T.Errorf("service through the API server's proxy: %s", out)
+	}
+}
+
+// decode reads a program's JSON, past what it printed before.
+func decode(e *harness.Env, out string, into any) {
+	e.T.Helper()
+	if start := strings.IndexAny(out, "{["); start > 0 {
+		out = out[start:]
+	}
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		e.T.Fatalf("not JSON: %v\n%s", err, out)
+	}
+}
+
+func readyNodes(e *harness.Env, context string) []string {
+	e.T.Helper()
+	var ready []string
+	for _, line := range strings.Split(e.Cluster(context, "get", "nodes", "--no-headers"), "\n") {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[1] == "Ready" {
+			ready = append(ready, fields[0])
+		}
+	}
+	return ready
+}
+
+// demoImage is the image of the demo workload, from Berth's own registry.
+func demoImage(e *harness.Env) string {
+	raw, err := os.ReadFile(filepath.Join(e.Root, "build", "catalogue.json"))
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	var catalogue struct{ Images map[string]string }
+	if err := json.Unmarshal(raw, &catalogue); err != nil {
+		e.T.Fatal(err)
+	}
+	return catalogue.Images["demo"]
+}
+
+const webManifest = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: default}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}}
+      containers:
+      - name: web
+        image: %s
+        args: [serve]
+        ports: [{containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec:
+  selector: {app: web}
+  ports: [{port: 80, targetPort: 8080}]
+`
