@@ -60,11 +60,8 @@ func (a Artifacts) images() string { return filepath.Join(a.Dir, "images") }
 // binds show the machine the artifacts, read-only: their files may be linked
 // to each other.
 func (a Artifacts) binds() []bind {
-	return []bind{
-		{Source: a.baked(), Target: "/var/lib/berth/baked", ReadOnly: true},
-		{Source: a.images(), Target: imagesInMachine, ReadOnly: true},
-	}
+	return []bind{{Source: a.baked(), Target: "/var/lib/berth/baked", ReadOnly: true}}
 }
 
-// imagesInMachine is where the machine sees the images for the registry.
-const imagesInMachine = "/var/lib/berth/images"
+// registryInMachine is where the machine sees the registry's content.
+const registryInMachine = "/var/lib/berth/registry"

@@ -27,6 +27,7 @@
 //	    kubelet/             /var/lib/kubelet
 //	    etcd/                /var/lib/etcd
 //	    volumes/             /var/lib/berth/volumes: persistent volumes of the management cluster
+//	    registry/            /var/lib/berth/registry: the images that machines pull, linked from the build
 //	    log/                 /var/log
 //	run/                 true only until the host restarts: supervisor.json, taken.json, locks, root/
 //	logs/                supervisor.log, machine.log

@@ -15,14 +15,33 @@ import (
 	"berth.dev/berth/api/crd"
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/install"
+	"berth.dev/berth/internal/network"
+	"berth.dev/berth/internal/registry"
 )
+
+// fillRegistry begins to put the images that machines pull where Berth's
+// registry has its content. On one file system they are linked, not copied.
+func (u *upper) fillRegistry(ctx context.Context) error {
+	store, err := registry.New(registry.Config{Dir: u.paths.machine("registry")})
+	if err != nil {
+		return err
+	}
+	u.images.Go(func() error {
+		_, err := store.Seed(ctx, u.artifacts.images())
+		return err
+	})
+	return nil
+}
 
 // installCluster applies what makes the machine a usable cluster.
 func (u *upper) installCluster(ctx context.Context) error {
 	catalogue := u.artifacts.Catalogue
 	objects := kubeProxyObjects(catalogue.DefaultRelease().KubeImage)
-	objects = append(objects, networkObjects(catalogue.Images["berth-node"])...)
-	objects = append(objects, volumeObjects(catalogue.Images["berth-node"])...)
+	agent, err := networkObjects(catalogue.Images["berth-node"])
+	if err != nil {
+		return err
+	}
+	objects = append(objects, agent...)
 	objects = append(objects, nodeRenewal())
 	if err := u.applyPatiently(ctx, objects); err != nil {
 		return u.explain(err)
@@ -78,10 +97,13 @@ func (u *upper) installBerth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := u.images.Wait(); err != nil {
+		return err
+	}
 	if err := u.cluster.apply(ctx, install.Objects(config)...); err != nil {
 		return err
 	}
-	if err := await(ctx, "the network agent", rolloutPatience, u.cluster.rolledOut(metav1.NamespaceSystem, networkAgent)); err != nil {
+	if err := await(ctx, "the network agent", rolloutPatience, u.cluster.rolledOut(metav1.NamespaceSystem, network.Name)); err != nil {
 		return u.explain(err)
 	}
 	if err := await(ctx, "Berth", rolloutPatience, u.cluster.deployed(install.Namespace, install.Name)); err != nil {
@@ -113,7 +135,7 @@ func (u *upper) installConfig() (install.Config, error) {
 			TenantID: u.instance.TenantID, ClientID: u.instance.ClientID,
 			ClientSecretHash: u.keys.ClientSecretHash, SigningKey: u.keys.SigningKey,
 		},
-		Registry: install.Registry{HostPath: imagesInMachine, ClusterIP: registrySvcIP},
+		Registry: install.Registry{HostPath: registryInMachine, ClusterIP: registrySvcIP},
 	}
 	return config, config.Validate()
 }

@@ -62,6 +62,7 @@ func (p Paths) machineDirs() []bind {
 		{Source: p.machine("kubelet"), Target: "/var/lib/kubelet"},
 		{Source: p.machine("etcd"), Target: "/var/lib/etcd"},
 		{Source: p.machine("volumes"), Target: "/var/lib/berth/volumes"},
+		{Source: p.machine("registry"), Target: registryInMachine},
 		{Source: p.machine("log"), Target: "/var/log"},
 	}
 }

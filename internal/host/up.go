@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // UpOptions are what `berth up` is told.
@@ -76,11 +78,13 @@ type upper struct {
 	instance  Instance
 	keys      berthKeys
 	cluster   *cluster
+	// images ends when the registry has its images.
+	images errgroup.Group
 }
 
 func (u *upper) run(ctx context.Context) error {
 	wasUp := runningSupervisor(u.paths) != nil
-	steps := []func(context.Context) error{u.prepare}
+	steps := []func(context.Context) error{u.prepare, u.fillRegistry}
 	if !wasUp {
 		steps = append(steps, u.start)
 	}

@@ -69,7 +69,7 @@ func container(c Config) corev1.Container {
 			{Name: "tls", MountPath: tlsDir, ReadOnly: true},
 			{Name: "identity", MountPath: identityDir, ReadOnly: true},
 			{Name: "ca", MountPath: caDir, ReadOnly: true},
-			{Name: "registry", MountPath: registryDir, ReadOnly: c.Registry.HostPath != ""},
+			{Name: "registry", MountPath: registryDir},
 		},
 	}
 }
