@@ -19,12 +19,10 @@ func Foundation(in Input) []client.Object {
 }
 
 func namespace(name, podSecurity string, in Input) client.Object {
-	labels := in.labels()
-	labels["pod-security.kubernetes.io/enforce"] = podSecurity
-	return &corev1.Namespace{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
-	}
+	meta := in.meta(name)
+	meta.Namespace = ""
+	meta.Labels["pod-security.kubernetes.io/enforce"] = podSecurity
+	return &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: meta}
 }
 
 func apiServerService(in Input) client.Object {

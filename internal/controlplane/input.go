@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/api/v1beta1"
 )
@@ -31,6 +32,8 @@ const (
 	EtcdSecret         = "etcd"
 	KubeSecret         = "kube"
 	KonnectivitySecret = "konnectivity-server"
+	// MetricsSecret holds server.crt and server.key of the metrics-server inside the cluster.
+	MetricsSecret = "metrics-server"
 
 	// ControllerKubeconfig is for Berth's own controllers: it dials the ClusterIP.
 	ControllerKubeconfig = "controller-kubeconfig"
@@ -40,6 +43,10 @@ const (
 	// KubeconfigKey is the key of the file in the three Secrets above.
 	KubeconfigKey = "kubeconfig"
 )
+
+// AnnotationOwner carries the namespace and name of the ManagedCluster that an
+// object was made for. Owner references cannot cross namespaces.
+const AnnotationOwner = "berth.dev/managed-cluster"
 
 // LabelComponent tells the pods of a control plane apart.
 const LabelComponent = "berth.dev/component"
@@ -68,8 +75,8 @@ type Images struct {
 type Input struct {
 	// ID is ManagedCluster.spec.id, ResourceGroup and ClusterName the ARM names.
 	ID, ResourceGroup, ClusterName string
-	// Labels are put on every object, LabelClusterID is added to them.
-	Labels map[string]string
+	// Owner is the ManagedCluster. Every object carries it in AnnotationOwner.
+	Owner  types.NamespacedName
 	Images Images
 	// FQDN is the name that customers know the API server by.
 	FQDN string
@@ -107,15 +114,20 @@ func (in Input) namespace() string        { return v1beta1.ControlPlaneNamespace
 func (in Input) machineNamespace() string { return v1beta1.MachineNamespace(in.ID) }
 
 func (in Input) labels() map[string]string {
-	out := map[string]string{v1beta1.LabelClusterID: in.ID}
-	for k, v := range in.Labels {
-		out[k] = v
-	}
-	return out
+	return map[string]string{v1beta1.LabelClusterID: in.ID}
 }
 
 func (in Input) meta(name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: in.namespace(), Name: name, Labels: in.labels()}
+	return metav1.ObjectMeta{
+		Namespace: in.namespace(), Name: name, Labels: in.labels(),
+		Annotations: map[string]string{AnnotationOwner: in.Owner.String()},
+	}
+}
+
+// OwnerOf reads AnnotationOwner back. The boolean is false when an object carries none.
+func OwnerOf(object metav1.Object) (types.NamespacedName, bool) {
+	namespace, name, ok := strings.Cut(object.GetAnnotations()[AnnotationOwner], string(types.Separator))
+	return types.NamespacedName{Namespace: namespace, Name: name}, ok
 }
 
 func (in Input) componentLabels(component string) map[string]string {

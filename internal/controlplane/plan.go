@@ -63,6 +63,7 @@ func Plans(in Input, roots *Roots) ([]Plan, error) {
 		plan(KonnectivitySecret,
 			file{name: "server", authority: ca, request: konnectivityServer(in)},
 			kubeconfigFile(KubeconfigKey, ca, clientOf(KonnectivityUser), pki.KubeconfigRequest{Server: local})),
+		plan(MetricsSecret, file{name: "server", authority: ca, request: metricsServer()}),
 		plan(ControllerKubeconfig, kubeconfigFile(KubeconfigKey, ca, clientOf(PlatformUser, mastersGroup), pki.KubeconfigRequest{
 			Server: fmt.Sprintf("https://%s:%d", in.APIServerAddress, APIServerPort),
 		})),
@@ -107,10 +108,8 @@ func (p Plan) Issue(now time.Time) (*corev1.Secret, error) {
 		Type:       corev1.SecretTypeOpaque,
 		Data:       map[string][]byte{},
 	}
-	secret.Annotations = map[string]string{
-		annotationIssuedFor:  p.fingerprint(),
-		annotationRenewAfter: now.Add(leafLife - renewBefore).UTC().Format(time.RFC3339),
-	}
+	secret.Annotations[annotationIssuedFor] = p.fingerprint()
+	secret.Annotations[annotationRenewAfter] = now.Add(leafLife - renewBefore).UTC().Format(time.RFC3339)
 	for _, f := range p.files {
 		cert, key, err := f.authority.Issue(f.request, now)
 		if err != nil {

@@ -52,9 +52,11 @@ func policies(in Input) []client.Object {
 }
 
 func policy(in Input, namespace, name string, spec networkingv1.NetworkPolicySpec) client.Object {
+	meta := in.meta(name)
+	meta.Namespace = namespace
 	return &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: in.labels()},
+		ObjectMeta: meta,
 		Spec:       spec,
 	}
 }

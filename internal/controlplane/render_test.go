@@ -5,11 +5,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 func testInput() Input {
 	return Input{
-		ID: "abcdefghijkl", ResourceGroup: "Group", ClusterName: "Demo",
+		Owner: types.NamespacedName{Namespace: "sub-1", Name: "group.demo"}, ID: "abcdefghijkl", ResourceGroup: "Group", ClusterName: "Demo",
 		Images:           Images{Kube: "kube:v1", Etcd: "etcd:v1", KonnectivityServer: "konnectivity-server:v1"},
 		FQDN:             "demo-abcdefgh.hcp.westeurope.berth.internal",
 		GatewayURL:       "https://127.0.0.1:6443",

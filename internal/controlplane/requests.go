@@ -23,6 +23,10 @@ func konnectivityServer(in Input) pki.Request {
 	return serverOf("konnectivity-server", []string{in.FQDN}, in.APIServerAddress, "127.0.0.1")
 }
 
+func metricsServer() pki.Request {
+	return serverOf("metrics-server", []string{"metrics-server.kube-system.svc", "metrics-server.kube-system", "localhost"})
+}
+
 // etcdServer is a client too: etcd's own gateway dials it.
 func etcdServer(in Input) pki.Request {
 	request := serverOf("etcd", []string{"localhost", EtcdService + "." + in.namespace() + ".svc"}, in.EtcdAddress, "127.0.0.1")

@@ -1,0 +1,59 @@
+package addon
+
+import "sigs.k8s.io/controller-runtime/pkg/client"
+
+// Images are the images of the managed components.
+type Images struct {
+	// Kube is the multi-call image of the cluster's Kubernetes version.
+	Kube, CoreDNS, KonnectivityAgent, MetricsServer string
+	// Node is the image of the network agent.
+	Node string
+}
+
+// Input is all that the managed components depend on.
+type Input struct {
+	Images Images
+	// ControlPlaneAddress is where nodes find the API server and the tunnel's end.
+	ControlPlaneAddress string
+	PodCIDR             string
+	ServiceCIDR         string
+	// NetworkAgent is false where the customer brings the CNI (D7); NetworkPolicy
+	// says whether the agent enforces policies.
+	NetworkAgent, NetworkPolicy bool
+	// DNSServiceIP is the address of the Service kube-dns.
+	DNSServiceIP string
+	// Nodes is how many nodes the cluster is asked to have. With two or more,
+	// components that can run twice do.
+	Nodes int32
+	// CA is the cluster's authority, PEM; MetricsCert and MetricsKey are what
+	// metrics-server shows to the aggregation layer.
+	CA, MetricsCert, MetricsKey []byte
+}
+
+// Render lists every managed object in the order to apply it: first what lets
+// nodes join, then what makes them ready, then what they carry.
+func Render(in Input) []client.Object {
+	var objects []client.Object
+	for _, part := range []func(Input) []client.Object{bootstrap, kubeProxy, konnectivityAgent, coreDNS, metricsServer} {
+		objects = append(objects, part(in)...)
+	}
+	return objects
+}
+
+func (in Input) replicas() int32 {
+	if in.Nodes > 1 {
+		return 2
+	}
+	return 1
+}
+
+// The identities and ports that the control plane's side of each connection has
+// too; a test holds them equal to package controlplane's.
+const (
+	systemNamespace      = "kube-system"
+	apiServerPort        = 6443
+	konnectivityPort     = 8132
+	kubeletClientUser    = "kube-apiserver-kubelet-client"
+	konnectivityUser     = "system:konnectivity-server"
+	konnectivityAudience = "system:konnectivity-server"
+)

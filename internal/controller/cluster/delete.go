@@ -1,0 +1,147 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+)
+
+// deletedGrace is how long the pods of a deleted cluster get to end, in seconds:
+// nothing of theirs is kept.
+const deletedGrace = 1
+
+// deletePools deletes the pools and waits until their machines are gone.
+func (r *reconciler) deletePools(ctx context.Context, p *pass) (bool, error) {
+	pools, err := r.poolsOf(ctx, r.reader, p.cluster)
+	if err != nil {
+		return false, err
+	}
+	for i := range pools {
+		if !pools[i].DeletionTimestamp.IsZero() {
+			continue
+		}
+		if err := r.client.Delete(ctx, &pools[i]); client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("delete agent pool %s: %w", pools[i].Name, err)
+		}
+	}
+	return len(pools) == 0, nil
+}
+
+// deleteControlPlane ends the pods before their namespace goes: a namespace that
+// still has pods to wait for is looked at again only after half their grace.
+func (r *reconciler) deleteControlPlane(ctx context.Context, p *pass) (bool, error) {
+	if p.cluster.Spec.ID == "" {
+		return true, nil
+	}
+	namespace := namespaceOf(p.cluster)
+	for _, object := range []client.Object{
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: controlplane.KubeDeployment}},
+		&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: controlplane.EtcdStatefulSet}},
+	} {
+		err := r.client.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("delete %s: %w", object.GetName(), err)
+		}
+	}
+	r.applier.Forget(p.cluster.Spec.ID)
+	var pods corev1.PodList
+	if err := r.reader.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+		return false, fmt.Errorf("list pods: %w", err)
+	}
+	for i := range pods.Items {
+		if !pods.Items[i].DeletionTimestamp.IsZero() {
+			continue
+		}
+		if err := r.client.Delete(ctx, &pods.Items[i], client.GracePeriodSeconds(deletedGrace)); client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("delete pod %s: %w", pods.Items[i].Name, err)
+		}
+	}
+	if len(pods.Items) > 0 {
+		p.lookIn(lookAgain)
+	}
+	return len(pods.Items) == 0, nil
+}
+
+// deleteVolumes deletes the claims and waits until the provisioner has removed
+// the data.
+func (r *reconciler) deleteVolumes(ctx context.Context, p *pass) (bool, error) {
+	if p.cluster.Spec.ID == "" {
+		return true, nil
+	}
+	namespace := namespaceOf(p.cluster)
+	var claims corev1.PersistentVolumeClaimList
+	if err := r.reader.List(ctx, &claims, client.InNamespace(namespace)); err != nil {
+		return false, fmt.Errorf("list claims: %w", err)
+	}
+	for i := range claims.Items {
+		if !claims.Items[i].DeletionTimestamp.IsZero() {
+			continue
+		}
+		if err := r.client.Delete(ctx, &claims.Items[i]); client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("delete claim %s: %w", claims.Items[i].Name, err)
+		}
+	}
+	left, err := r.volumesOf(ctx, namespace)
+	if err != nil {
+		return false, err
+	}
+	if len(claims.Items)+left > 0 {
+		p.lookIn(lookAgain)
+		return false, nil
+	}
+	return true, nil
+}
+
+// volumesOf counts the volumes that a namespace's claims were bound to. A volume
+// whose class retains it is left to the operator.
+func (r *reconciler) volumesOf(ctx context.Context, namespace string) (int, error) {
+	var volumes corev1.PersistentVolumeList
+	if err := r.reader.List(ctx, &volumes); err != nil {
+		return 0, fmt.Errorf("list volumes: %w", err)
+	}
+	count := 0
+	for _, volume := range volumes.Items {
+		claim := volume.Spec.ClaimRef
+		if claim != nil && claim.Namespace == namespace && volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
+			count++
+		}
+	}
+	return count, nil
+}
+
+// deleteNamespaces removes all that is left.
+func (r *reconciler) deleteNamespaces(ctx context.Context, p *pass) (bool, error) {
+	if p.cluster.Spec.ID == "" {
+		return true, nil
+	}
+	left := 0
+	for _, name := range []string{namespaceOf(p.cluster), v1beta1.MachineNamespace(p.cluster.Spec.ID)} {
+		var namespace corev1.Namespace
+		err := r.reader.Get(ctx, client.ObjectKey{Name: name}, &namespace)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("read namespace %s: %w", name, err)
+		}
+		left++
+		if !namespace.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if err := r.client.Delete(ctx, &namespace); client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("delete namespace %s: %w", name, err)
+		}
+	}
+	if left > 0 {
+		p.lookIn(lookAgain)
+	}
+	return left == 0, nil
+}

@@ -1,0 +1,21 @@
+// Package cluster makes ManagedClusters true: it gives each a control plane of its
+// own in the management cluster (A1), the first pools, and takes everything away
+// again. It alone writes a ManagedCluster's status, but for the condition
+// AddonsApplied, which is package addon's.
+//
+// A reconcile runs the steps below in order, each in a file of its own, and
+// writes the status once at the end. Every step can be repeated: a process that
+// dies after any line is continued by the next.
+//
+//	claim        finalizer, so that nothing is left behind
+//	version      which release the cluster runs
+//	foundation   namespaces, policies, Services; publishes the control plane's address
+//	secrets      roots of trust, once; certificates below them, when they do not fit
+//	workloads    etcd and the kube process
+//	pools        the pools that stand in the cluster's own body, once
+//	nodegroup    the resource group that shows the machines (G1)
+//	readiness    whether the API server answers
+//
+// Deleting goes the other way round: pools with their machines, the control plane,
+// its volumes, the namespaces, the finalizer.
+package cluster

@@ -1,0 +1,64 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// findings is what a pass saw of the world.
+type findings struct {
+	// gone: the cluster has no finalizer any more; there is nothing to write to.
+	gone bool
+	// broken is why the cluster cannot be made true as it is asked for.
+	broken  *v1beta1.OperationError
+	address string
+	// rolledOut: the pods of the control plane are the ones asked for.
+	rolledOut bool
+	// notReady is why the API server does not answer; nil when it does.
+	notReady      error
+	addonsApplied bool
+	poolsCreated  bool
+	poolsReady    bool
+	// poolFailure is the error of a failed pool.
+	poolFailure *v1beta1.OperationError
+	waitingFor  []string
+}
+
+func (f *findings) addPool(pool *v1beta1.AgentPool) {
+	current := pool.Status.ObservedGeneration == pool.Generation
+	switch {
+	case current && pool.Status.ProvisioningState == v1beta1.StateSucceeded:
+	case current && pool.Status.ProvisioningState == v1beta1.StateFailed:
+		f.poolsReady = false
+		f.poolFailure = pool.Status.Error
+		if f.poolFailure == nil {
+			f.poolFailure = &v1beta1.OperationError{Code: "AgentPoolFailed", Message: fmt.Sprintf("agent pool %s failed", pool.Spec.Name)}
+		}
+	default:
+		f.poolsReady = false
+		f.waitingFor = append(f.waitingFor, "agent pool "+pool.Spec.Name)
+	}
+}
+
+// controlPlaneReady: what runs is what was asked for, and it answers.
+func (f *findings) controlPlaneReady() bool { return f.rolledOut && f.notReady == nil }
+
+// settled: all that the cluster itself asks for is true. Its pools have a state
+// of their own and count only while the cluster is being created.
+func (f *findings) settled() bool {
+	return f.broken == nil && f.controlPlaneReady() && f.addonsApplied
+}
+
+// missing says what a cluster waits for, for people.
+func (f *findings) missing() string {
+	var parts []string
+	if !f.controlPlaneReady() {
+		parts = append(parts, "the API server")
+	}
+	if !f.addonsApplied {
+		parts = append(parts, "the managed components")
+	}
+	return "waiting for " + strings.Join(append(parts, f.waitingFor...), ", ")
+}

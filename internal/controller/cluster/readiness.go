@@ -1,0 +1,62 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// probeTimeout bounds one question to an API server.
+const probeTimeout = 2 * time.Second
+
+// readiness asks the API server, and sees what the add-on controller reported.
+func (r *reconciler) readiness(ctx context.Context, p *pass) (bool, error) {
+	probe, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	p.found.notReady = r.Tenants.Ready(probe, p.cluster.Spec.ID)
+	if p.found.notReady != nil {
+		p.lookIn(probeAgain)
+	}
+	addons := meta.FindStatusCondition(p.cluster.Status.Conditions, v1beta1.ConditionAddonsApplied)
+	p.found.addonsApplied = addons != nil && addons.Status == metav1.ConditionTrue && addons.ObservedGeneration == p.cluster.Generation
+	return true, nil
+}
+
+// defaultCreateTimeout is ServicePolicy.spec.createTimeout when nothing is set.
+const defaultCreateTimeout = 30 * time.Minute
+
+// patience gives up on a create that takes too long. The cluster is still worked
+// on, and Succeeded if it comes up after all.
+func (r *reconciler) patience(ctx context.Context, p *pass) (bool, error) {
+	if p.found.settled() || p.found.broken != nil || !creating(p.cluster.Status.ProvisioningState) {
+		return true, nil
+	}
+	var service v1beta1.ServicePolicy
+	if err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("read ServicePolicy: %w", err)
+	}
+	timeout := defaultCreateTimeout
+	if service.Spec.CreateTimeout != nil {
+		timeout = service.Spec.CreateTimeout.Duration
+	}
+	left := p.cluster.CreationTimestamp.Add(timeout).Sub(p.now)
+	if left > 0 {
+		p.lookIn(left)
+		return true, nil
+	}
+	p.found.broken = &v1beta1.OperationError{
+		Code:    "CreateTimeout",
+		Message: fmt.Sprintf("the cluster was not ready within %s: %s", timeout, p.found.missing()),
+	}
+	return true, nil
+}
+
+func creating(state v1beta1.ProvisioningState) bool {
+	return state == "" || state == v1beta1.StateCreating
+}

@@ -1,0 +1,82 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controller/apply"
+	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/release"
+)
+
+const (
+	// resync is how often a cluster that is as it should be is looked at again.
+	resync = 5 * time.Minute
+	// probeAgain is how soon an API server is asked again that does not answer
+	// yet, and lookAgain how soon something without a watch is looked at again.
+	probeAgain = 250 * time.Millisecond
+	lookAgain  = 500 * time.Millisecond
+)
+
+type reconciler struct {
+	Config
+	client  client.Client
+	reader  client.Reader // not a cache: for Secrets, and where a stale answer would do harm
+	applier *apply.Applier
+}
+
+// pass is what one reconcile knows and finds out.
+type pass struct {
+	cluster *v1beta1.ManagedCluster
+	now     time.Time
+	release release.Release
+	input   controlplane.Input
+	found   findings
+	// again is when to look again; zero means resync.
+	again time.Duration
+}
+
+// lookIn makes the pass be repeated after d at the latest.
+func (p *pass) lookIn(d time.Duration) {
+	if p.again == 0 || d < p.again {
+		p.again = d
+	}
+}
+
+// step does one part of the work. It returns false to end the pass: what comes
+// after depends on it.
+type step func(context.Context, *pass) (bool, error)
+
+// Reconcile implements reconcile.Reconciler.
+func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var cluster v1beta1.ManagedCluster
+	if err := r.client.Get(ctx, request.NamespacedName, &cluster); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	p := &pass{cluster: cluster.DeepCopy(), now: r.Now()}
+	steps := []step{r.claim, r.version, r.foundation, r.secrets, r.workloads, r.pools, r.nodeGroup, r.readiness, r.patience}
+	if !cluster.DeletionTimestamp.IsZero() {
+		steps = []step{r.deletePools, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.letGo}
+	}
+	for _, run := range steps {
+		next, err := run(ctx, p)
+		if err != nil {
+			return ctrl.Result{}, fmt.Errorf("cluster %s: %w", request, err)
+		}
+		if !next {
+			break
+		}
+	}
+	if err := r.writeStatus(ctx, p); err != nil {
+		return ctrl.Result{}, fmt.Errorf("cluster %s: %w", request, err)
+	}
+	if p.again == 0 {
+		p.again = resync
+	}
+	return ctrl.Result{RequeueAfter: p.again}, nil
+}

@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+)
+
+// secrets stores the cluster's roots of trust, once for all time, and the
+// certificates below them, whenever what is stored no longer fits.
+func (r *reconciler) secrets(ctx context.Context, p *pass) (bool, error) {
+	stored, err := r.storedSecrets(ctx, p.cluster)
+	if err != nil {
+		return false, err
+	}
+	roots, err := r.roots(ctx, p, stored[controlplane.RootsSecret])
+	if err != nil {
+		return false, err
+	}
+	plans, err := controlplane.Plans(p.input, roots)
+	if err != nil {
+		return false, err
+	}
+	for _, plan := range plans {
+		if plan.Current(stored[plan.Name], p.now) {
+			continue
+		}
+		made, err := r.issue(ctx, plan, stored[plan.Name], p)
+		if err != nil {
+			return false, err
+		}
+		stored[plan.Name] = made
+	}
+	p.input.SecretRevision = controlplane.Revision(
+		stored[controlplane.EtcdSecret], stored[controlplane.KubeSecret], stored[controlplane.KonnectivitySecret])
+	return true, nil
+}
+
+func (r *reconciler) storedSecrets(ctx context.Context, cluster *v1beta1.ManagedCluster) (map[string]*corev1.Secret, error) {
+	var list corev1.SecretList
+	if err := r.reader.List(ctx, &list, client.InNamespace(namespaceOf(cluster))); err != nil {
+		return nil, fmt.Errorf("list secrets: %w", err)
+	}
+	stored := make(map[string]*corev1.Secret, len(list.Items))
+	for i := range list.Items {
+		stored[list.Items[i].Name] = &list.Items[i]
+	}
+	return stored, nil
+}
+
+// roots makes the roots if there are none. Create never overwrites: if another
+// process was first, its roots are read in the next pass.
+func (r *reconciler) roots(ctx context.Context, p *pass, stored *corev1.Secret) (*controlplane.Roots, error) {
+	if stored != nil {
+		return controlplane.LoadRoots(stored)
+	}
+	roots, err := controlplane.NewRoots(p.input.ID, p.now)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.client.Create(ctx, roots.Secret(p.input)); err != nil {
+		return nil, fmt.Errorf("store roots of trust: %w", err)
+	}
+	return roots, nil
+}
+
+func (r *reconciler) issue(ctx context.Context, plan controlplane.Plan, stored *corev1.Secret, p *pass) (*corev1.Secret, error) {
+	secret, err := plan.Issue(p.now)
+	if err != nil {
+		return nil, err
+	}
+	if stored == nil {
+		err = r.client.Create(ctx, secret)
+	} else {
+		secret.ResourceVersion = stored.ResourceVersion
+		err = r.client.Update(ctx, secret)
+	}
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("store secret %s: %w", plan.Name, err)
+	}
+	return secret, err
+}

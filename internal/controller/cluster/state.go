@@ -1,0 +1,72 @@
+package cluster
+
+import "berth.dev/berth/api/v1beta1"
+
+// observation sums up what a pass saw, for the table of states.
+type observation string
+
+const (
+	// sawDeletion: the cluster is being deleted.
+	sawDeletion observation = "Deletion"
+	// sawBreakage: it cannot be made true, or a create took too long.
+	sawBreakage observation = "Breakage"
+	// sawSettled: everything asked for is true.
+	sawSettled observation = "Settled"
+	// sawPools: everything but the pools.
+	sawPools observation = "PoolsPending"
+	// sawChange: something else is asked for than the last time, and not true yet.
+	sawChange observation = "Change"
+	// sawProgress: the same is asked for as the last time, and not true (any more).
+	sawProgress observation = "Progress"
+)
+
+const none v1beta1.ProvisioningState = ""
+
+// states is the life of a cluster: what was reported, what is seen, what to
+// report. A control plane that is away for a moment does not change the state of a
+// cluster that had succeeded: provisioning is done, health is a condition.
+var states = map[v1beta1.ProvisioningState]map[observation]v1beta1.ProvisioningState{
+	none: {
+		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
+		sawPools: v1beta1.StateCreating, sawChange: v1beta1.StateCreating, sawProgress: v1beta1.StateCreating,
+	},
+	v1beta1.StateCreating: {
+		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
+		sawPools: v1beta1.StateCreating, sawChange: v1beta1.StateCreating, sawProgress: v1beta1.StateCreating,
+	},
+	v1beta1.StateUpdating: {
+		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
+		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateUpdating,
+	},
+	v1beta1.StateSucceeded: {
+		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
+		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateSucceeded,
+	},
+	v1beta1.StateFailed: {
+		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
+		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateFailed,
+	},
+	v1beta1.StateDeleting: {
+		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateDeleting, sawSettled: v1beta1.StateDeleting,
+		sawPools: v1beta1.StateDeleting, sawChange: v1beta1.StateDeleting, sawProgress: v1beta1.StateDeleting,
+	},
+}
+
+// observe reads the findings of a pass.
+func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
+	failedWhileCreated := f.poolFailure != nil && creating(cluster.Status.ProvisioningState)
+	switch {
+	case !cluster.DeletionTimestamp.IsZero():
+		return sawDeletion
+	case f.broken != nil, failedWhileCreated:
+		return sawBreakage
+	case f.settled() && f.poolsReady:
+		return sawSettled
+	case f.settled():
+		return sawPools
+	case cluster.Status.ObservedGeneration != cluster.Generation:
+		return sawChange
+	default:
+		return sawProgress
+	}
+}

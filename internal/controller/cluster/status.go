@@ -1,0 +1,131 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+)
+
+// ownConditions are the conditions that this controller writes; AddonsApplied is
+// the add-on controller's.
+var ownConditions = []string{v1beta1.ConditionControlPlaneReady, v1beta1.ConditionAgentPoolsReady, conditionPoolsCreated}
+
+// writeStatus says what the pass saw, in one write, and only if it is news.
+func (r *reconciler) writeStatus(ctx context.Context, p *pass) error {
+	if p.found.gone {
+		return nil
+	}
+	now := ownPart(p.cluster.Status)
+	next := nextStatus(p, now)
+	if equality.Semantic.DeepEqual(now, next) {
+		return nil
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&next)
+	if err != nil {
+		return fmt.Errorf("convert status: %w", err)
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{"status": content}}
+	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("ManagedCluster"))
+	object.SetNamespace(p.cluster.Namespace)
+	object.SetName(p.cluster.Name)
+	// The uid keeps the apply from writing to a namesake made meanwhile.
+	object.SetUID(p.cluster.UID)
+	err = r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	return nil
+}
+
+// ownPart is the status without what others write.
+func ownPart(status v1beta1.ManagedClusterStatus) v1beta1.ManagedClusterStatus {
+	own := *status.DeepCopy()
+	own.Conditions = slices.DeleteFunc(own.Conditions, func(c metav1.Condition) bool { return !slices.Contains(ownConditions, c.Type) })
+	return own
+}
+
+func nextStatus(p *pass, now v1beta1.ManagedClusterStatus) v1beta1.ManagedClusterStatus {
+	cluster, f := p.cluster, &p.found
+	next := *now.DeepCopy()
+	next.ObservedGeneration = cluster.Generation
+	next.ProvisioningState = states[now.ProvisioningState][observe(cluster, f)]
+	next.Error = nil
+	if next.ProvisioningState == v1beta1.StateFailed {
+		next.Error = failure(f, now.Error)
+	}
+	if !cluster.DeletionTimestamp.IsZero() {
+		return next
+	}
+	next.PowerState.Code = v1beta1.PowerRunning
+	if cluster.Spec.ID != "" {
+		next.FQDN = controlplane.FQDN(&cluster.Spec)
+	}
+	if f.address != "" {
+		next.ControlPlaneAddress = f.address
+	}
+	// A new cluster's nodes need the version before its control plane answers; an
+	// upgrade is reported when it has happened.
+	if next.CurrentKubernetesVersion == "" || f.controlPlaneReady() {
+		next.CurrentKubernetesVersion = p.release.Version
+	}
+	if next.APIServerReady == nil && f.controlPlaneReady() {
+		ready := metav1.NewTime(p.now)
+		next.APIServerReady = &ready
+	}
+	setConditions(&next, p)
+	return next
+}
+
+func failure(f *findings, last *v1beta1.OperationError) *v1beta1.OperationError {
+	switch {
+	case f.broken != nil:
+		return f.broken
+	case f.poolFailure != nil:
+		return f.poolFailure
+	default:
+		return last
+	}
+}
+
+func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
+	f := &p.found
+	set := func(kind string, ok bool, reason, message string) {
+		condition := metav1.Condition{
+			Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: message,
+			ObservedGeneration: p.cluster.Generation, LastTransitionTime: metav1.NewTime(p.now),
+		}
+		if ok {
+			condition.Status, condition.Message = metav1.ConditionTrue, ""
+		}
+		meta.SetStatusCondition(&status.Conditions, condition)
+	}
+	switch {
+	case f.controlPlaneReady():
+		set(v1beta1.ConditionControlPlaneReady, true, "Ready", "")
+	case f.notReady != nil:
+		set(v1beta1.ConditionControlPlaneReady, false, "NotAnswering", "the API server does not answer /readyz")
+	default:
+		set(v1beta1.ConditionControlPlaneReady, false, "RollingOut", "the control plane is being replaced")
+	}
+	switch {
+	case f.poolFailure != nil:
+		set(v1beta1.ConditionAgentPoolsReady, false, "Failed", f.poolFailure.Message)
+	case f.poolsReady:
+		set(v1beta1.ConditionAgentPoolsReady, true, "Ready", "")
+	default:
+		set(v1beta1.ConditionAgentPoolsReady, false, "InProgress", f.missing())
+	}
+	if f.poolsCreated {
+		set(conditionPoolsCreated, true, "Created", "")
+	}
+}

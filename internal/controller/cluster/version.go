@@ -1,0 +1,58 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/release"
+)
+
+// version decides which release the cluster runs.
+func (r *reconciler) version(_ context.Context, p *pass) (bool, error) {
+	asked := p.cluster.Spec.KubernetesVersion
+	wanted, ok := wantedRelease(r.Catalogue, asked, p.cluster.Status.CurrentKubernetesVersion)
+	if !ok {
+		p.found.broken = &v1beta1.OperationError{
+			Code:    "K8sVersionNotSupported",
+			Message: fmt.Sprintf("Kubernetes version %q is not in the release catalogue; ask for one that is", asked),
+			Target:  "kubernetesVersion",
+		}
+		return false, nil
+	}
+	p.release = wanted
+	p.input = r.render(p)
+	return true, nil
+}
+
+// wantedRelease resolves what a customer asked for. Asking for a minor, or for
+// nothing, never changes the patch that runs (AKS: supported-kubernetes-versions).
+func wantedRelease(catalogue *release.Catalogue, asked, current string) (release.Release, bool) {
+	if running, ok := catalogue.Release(current); ok && (asked == "" || asked == running.Minor()) {
+		return running, true
+	}
+	return catalogue.Resolve(asked)
+}
+
+// render fills in all that is known before the Services have addresses.
+func (r *reconciler) render(p *pass) controlplane.Input {
+	spec := &p.cluster.Spec
+	tier := ""
+	if spec.SKU != nil {
+		tier = spec.SKU.Tier
+	}
+	return controlplane.Input{
+		Owner: client.ObjectKeyFromObject(p.cluster), ID: spec.ID, ResourceGroup: spec.ResourceGroup, ClusterName: spec.Name,
+		Images: controlplane.Images{
+			Kube:               p.release.KubeImage,
+			Etcd:               r.Catalogue.Images["etcd"],
+			KonnectivityServer: r.Catalogue.Images["konnectivity-server"],
+		},
+		FQDN: controlplane.FQDN(spec), GatewayURL: r.GatewayURL,
+		PodCIDR: spec.NetworkProfile.PodCIDR, ServiceCIDR: spec.NetworkProfile.ServiceCIDR,
+		Tier: tier, PrivateRanges: r.PrivateRanges,
+	}
+}
