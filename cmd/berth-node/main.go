@@ -8,13 +8,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"berth.dev/berth/internal/network"
 	"berth.dev/berth/internal/node"
+	"berth.dev/berth/internal/volume"
 )
 
 func main() {
 	root := &cobra.Command{Use: "berth-node", SilenceUsage: true, SilenceErrors: true,
 		Short: "Run a machine: its init, its network agent and its volume provisioner"}
-	root.AddCommand(node.NewCommand())
+	root.AddCommand(node.NewCommand(), network.NewCommand(), volume.NewCommand())
 	if err := root.ExecuteContext(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "berth-node:", err)
 		os.Exit(1)

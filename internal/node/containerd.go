@@ -35,6 +35,7 @@ sandbox = '{{.Pause}}'
 config_path = '{{.CertsDir}}'
 
 [plugins.'io.containerd.cri.v1.runtime']
+stats_collect_period = '10s'
 restrict_oom_score_adj = {{not .MayRaisePriority}}
 
 [plugins.'io.containerd.server.v1.grpc']

@@ -18,7 +18,11 @@ func enterNamespaces(args []string) error {
 	if err := mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
-	if err := unix.Exec("/proc/self/exe", args, os.Environ()); err != nil {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	if err := unix.Exec(program, args, os.Environ()); err != nil {
 		return fmt.Errorf("start again in new namespaces: %w", err)
 	}
 	return nil

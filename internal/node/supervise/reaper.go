@@ -19,7 +19,7 @@ type Exit struct {
 // String says how the process ended in the words of a log line.
 func (e Exit) String() string {
 	if e.Status.Signaled() {
-		return "killed by " + e.Status.Signal().String()
+		return "ended by signal: " + e.Status.Signal().String()
 	}
 	return fmt.Sprintf("exited with status %d", e.Status.ExitStatus())
 }

@@ -147,7 +147,7 @@ func TestAProcessThatNeverBecomesHealthyIsReplacedAfterItsStartTime(t *testing.T
 	s.Health = func(context.Context) error { return errors.New("no answer") }
 	run(t, v, s)
 	eventually(t, "it is replaced", func() bool {
-		return strings.Contains(out.String(), "stuck hung (not healthy for 30ms: no answer) and was killed by terminated")
+		return strings.Contains(out.String(), "stuck hung (not healthy for 30ms: no answer) and was ended by signal: terminated")
 	})
 }
 
