@@ -41,21 +41,36 @@ type Watches struct {
 	root     context.Context
 	running  map[string]context.CancelFunc
 	wanted   map[string]bool
+	names    map[string]map[Kind]cache.Store
 	handlers []func(Event)
 	group    sync.WaitGroup
 }
 
 // NewWatches returns a registry without a cluster.
 func NewWatches(source Source) *Watches {
-	return &Watches{source: source, running: map[string]context.CancelFunc{}, wanted: map[string]bool{}}
+	return &Watches{
+		source: source, running: map[string]context.CancelFunc{}, wanted: map[string]bool{},
+		names: map[string]map[Kind]cache.Store{},
+	}
 }
 
-// Subscribe adds a handler of all later events. Handlers run on the watches' own
-// goroutines and must not block.
+// Subscribe calls the handler for all that is there, and adds it for all later
+// events. Handlers run on the watches' own goroutines and must not block.
 func (w *Watches) Subscribe(handler func(Event)) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.handlers = append(w.handlers, handler)
+	var there []Event
+	for id, stores := range w.names {
+		for kind, store := range stores {
+			for _, name := range store.ListKeys() {
+				there = append(there, Event{ClusterID: id, Kind: kind, Name: name})
+			}
+		}
+	}
+	w.mu.Unlock()
+	for _, event := range there {
+		handler(event)
+	}
 }
 
 // Start runs the watches until ctx ends, and returns when they all have ended.
@@ -70,6 +85,7 @@ func (w *Watches) Start(ctx context.Context) error {
 	w.mu.Lock()
 	w.root = nil
 	clear(w.running)
+	clear(w.names)
 	w.mu.Unlock()
 	w.group.Wait()
 	return nil
@@ -92,6 +108,7 @@ func (w *Watches) Stop(clusterID string) {
 	if cancel := w.running[clusterID]; cancel != nil {
 		cancel()
 		delete(w.running, clusterID)
+		delete(w.names, clusterID)
 	}
 }
 
@@ -102,6 +119,7 @@ func (w *Watches) launch(clusterID string) {
 	}
 	ctx, cancel := context.WithCancel(w.root)
 	w.running[clusterID] = cancel
+	w.names[clusterID] = map[Kind]cache.Store{}
 	for kind, list := range watchedLists() {
 		w.group.Go(func() { w.run(ctx, clusterID, kind, list) })
 	}
@@ -154,6 +172,11 @@ func (w *Watches) run(ctx context.Context, clusterID string, kind Kind, newList 
 	}); err != nil {
 		return
 	}
+	w.mu.Lock()
+	if stores := w.names[clusterID]; stores != nil && ctx.Err() == nil {
+		stores[kind] = informer.GetStore()
+	}
+	w.mu.Unlock()
 	informer.RunWithContext(ctx)
 }
 

@@ -1,0 +1,200 @@
+package agentpool
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/machine"
+	"berth.dev/berth/internal/release"
+)
+
+// ConditionConverged is True when every machine of a pool is as its spec says.
+const ConditionConverged = "Converged"
+
+// CodeNodesNotReady is the error code of a pool whose nodes were not ready in time.
+const CodeNodesNotReady = "NodesNotReady"
+
+// maxNamed is how many machines an error names.
+const maxNamed = 3
+
+// view is all that a pool's status depends on.
+type view struct {
+	pool     *v1beta1.AgentPool
+	machines []v1beta1.Machine
+	template v1beta1.MachineSpec
+	// failure is why the pool can never become what is asked for.
+	failure *v1beta1.OperationError
+	timeout time.Duration
+	now     time.Time
+}
+
+// nextStatus is the pool's status from its last one and what is seen now.
+func nextStatus(v view) v1beta1.AgentPoolStatus {
+	status := *v.pool.Status.DeepCopy()
+	status.Count, status.ReadyCount = int32(len(v.machines)), readyCount(v.machines)
+	converged := v.failure == nil && len(lagging(v)) == 0
+	since := setConverged(&status, v, converged)
+	if status.CurrentOrchestratorVersion == "" {
+		status.CurrentOrchestratorVersion, status.NodeImageVersion = v.template.KubernetesVersion, v.template.NodeImageVersion
+	}
+	settled := status.ObservedGeneration == v.pool.Generation && status.ProvisioningState == v1beta1.StateSucceeded
+	status.ObservedGeneration = v.pool.Generation
+	status.Error = nil
+	switch {
+	case !v.pool.DeletionTimestamp.IsZero():
+		status.ProvisioningState = v1beta1.StateDeleting
+	case v.failure != nil:
+		status.ProvisioningState, status.Error = v1beta1.StateFailed, v.failure
+	case converged:
+		status.ProvisioningState, status.PowerState.Code = v1beta1.StateSucceeded, v1beta1.PowerRunning
+		status.CurrentOrchestratorVersion = v.template.KubernetesVersion
+		status.NodeImageVersion = oldestImage(v)
+	case settled:
+		// A node that fails later is not the failure of the operation that made it.
+	case v.now.Sub(since) >= v.timeout:
+		status.ProvisioningState, status.Error = v1beta1.StateFailed, timedOut(v)
+	default:
+		status.ProvisioningState = progress(v)
+	}
+	return status
+}
+
+// setConverged returns since when the pool has been on its way to this generation.
+func setConverged(status *v1beta1.AgentPoolStatus, v view, converged bool) time.Time {
+	condition := metav1.Condition{
+		Type: ConditionConverged, Status: metav1.ConditionTrue, Reason: "AsSpecified",
+		ObservedGeneration: v.pool.Generation, LastTransitionTime: metav1.NewTime(v.now),
+	}
+	if !converged {
+		condition.Status, condition.Reason = metav1.ConditionFalse, "Converging"
+	}
+	for i, old := range status.Conditions {
+		if old.Type != condition.Type {
+			continue
+		}
+		if old.Status == condition.Status && old.ObservedGeneration == condition.ObservedGeneration {
+			condition.LastTransitionTime = old.LastTransitionTime
+		}
+		status.Conditions[i] = condition
+		return condition.LastTransitionTime.Time
+	}
+	status.Conditions = append(status.Conditions, condition)
+	return v.now
+}
+
+// progress names what is going on (azure-wire: provisioningState).
+func progress(v view) v1beta1.ProvisioningState {
+	switch {
+	case v.pool.Status.PowerState.Code == "":
+		return v1beta1.StateCreating
+	case int32(len(v.machines)) != wantedCount(v.pool):
+		return v1beta1.StateScaling
+	default:
+		return v1beta1.StateUpdating
+	}
+}
+
+// lagging says of each machine too many, too few or not as specified why it is.
+func lagging(v view) []string {
+	if v.template.ClusterID == "" {
+		return []string{"the control plane has no address"}
+	}
+	var all []string
+	alive := 0
+	for i := range v.machines {
+		m := &v.machines[i]
+		if !m.DeletionTimestamp.IsZero() {
+			all = append(all, describe(m, "leaving"))
+			continue
+		}
+		alive++
+		switch {
+		case m.Status.Phase != v1beta1.MachineReady:
+			all = append(all, describe(m, string(m.Status.Phase)))
+		case m.Annotations[machine.AnnotationSettled] != strconv.FormatInt(m.Generation, 10):
+			all = append(all, describe(m, "not labelled"))
+		case m.Spec.KubernetesVersion != v.template.KubernetesVersion:
+			all = append(all, describe(m, "version "+m.Spec.KubernetesVersion))
+		}
+	}
+	if want := int(wantedCount(v.pool)); alive != want {
+		all = append(all, fmt.Sprintf("%d machines of %d", alive, want))
+	}
+	if !MakePlan(wantedCount(v.pool), 0, v.template, v.machines).Empty() && len(all) == 0 {
+		all = append(all, "labels or taints are not those of the pool")
+	}
+	return all
+}
+
+func describe(m *v1beta1.Machine, what string) string {
+	if m.Status.Message != "" {
+		what += " (" + m.Status.Message + ")"
+	}
+	return m.Spec.NodeName + " " + what
+}
+
+func timedOut(v view) *v1beta1.OperationError {
+	all := lagging(v)
+	named := strings.Join(all[:min(maxNamed, len(all))], "; ")
+	return &v1beta1.OperationError{
+		Code:    CodeNodesNotReady,
+		Message: fmt.Sprintf("Agent pool %s was not ready within %s: %s", v.pool.Spec.Name, v.timeout, named),
+		Target:  v.pool.Spec.Name,
+	}
+}
+
+func readyCount(machines []v1beta1.Machine) int32 {
+	var ready int32
+	for _, m := range machines {
+		if m.Status.Phase == v1beta1.MachineReady {
+			ready++
+		}
+	}
+	return ready
+}
+
+func oldestImage(v view) string {
+	oldest := v.template.NodeImageVersion
+	for _, m := range v.machines {
+		oldest = min(oldest, m.Spec.NodeImageVersion)
+	}
+	return oldest
+}
+
+func wantedCount(pool *v1beta1.AgentPool) int32 {
+	if pool.Spec.Count == nil {
+		return 1
+	}
+	return *pool.Spec.Count
+}
+
+// version is what new machines of a pool run. A pool stays on the version that it
+// has until another is asked for: neither a new patch of "1.36" nor a newer
+// control plane moves it.
+func version(catalogue *release.Catalogue, pool *v1beta1.AgentPool, cluster *v1beta1.ManagedCluster) (string, *v1beta1.OperationError) {
+	asked, has := pool.Spec.OrchestratorVersion, pool.Status.CurrentOrchestratorVersion
+	if has != "" && slices.Contains([]string{"", has, release.Minor(has)}, asked) {
+		return has, nil
+	}
+	if asked == "" {
+		asked = cluster.Status.CurrentKubernetesVersion
+	}
+	if asked == "" {
+		asked = cluster.Spec.KubernetesVersion
+	}
+	found, ok := catalogue.Resolve(asked)
+	if !ok {
+		return "", &v1beta1.OperationError{
+			Code:    "K8sVersionNotSupported",
+			Message: fmt.Sprintf("Agent pool %s is on version %s which is not supported in this region. Please use [az aks get-versions] command to get the supported version list in this region", pool.Spec.Name, asked),
+			Target:  "properties.orchestratorVersion",
+		}
+	}
+	return found.Version, nil
+}

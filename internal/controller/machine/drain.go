@@ -1,0 +1,82 @@
+package machine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// lostAfter is how long past its grace period a pod is waited for: the kubelet
+	// that should confirm its end may be dead.
+	lostAfter = time.Minute
+	// blockedAgain is how soon an eviction that a disruption budget refused is tried again.
+	blockedAgain = 5 * time.Second
+)
+
+// leaving are the pods that a drain waits for. Those of DaemonSets and static
+// pods belong to the node and go with it; those that ended hold nothing.
+func leaving(pods []corev1.Pod, now time.Time) []corev1.Pod {
+	var left []corev1.Pod
+	for _, pod := range pods {
+		_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
+		owner := metav1.GetControllerOf(&pod)
+		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+		lost := pod.DeletionTimestamp != nil && now.Sub(pod.DeletionTimestamp.Time) > lostAfter
+		if mirror || ended || lost || owner != nil && owner.Kind == "DaemonSet" {
+			continue
+		}
+		left = append(left, pod)
+	}
+	return left
+}
+
+func (r *Reconciler) cordon(ctx context.Context, s *scene, _ *outcome) error {
+	if s.node.Spec.Unschedulable {
+		return nil
+	}
+	before := s.node.DeepCopy()
+	s.node.Spec.Unschedulable = true
+	if err := s.tenant.Patch(ctx, s.node, client.MergeFrom(before)); err != nil {
+		return fmt.Errorf("cordon node %s: %w", s.ref.Name, err)
+	}
+	return nil
+}
+
+// evict asks once for each pod that is left. A pod that a disruption budget
+// protects is asked again in the next round, until the drain timeout.
+func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
+	refusal := ""
+	for i := range s.leaving {
+		pod := &s.leaving[i]
+		if pod.DeletionTimestamp != nil {
+			continue
+		}
+		uid := pod.UID
+		eviction := &policyv1.Eviction{
+			ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
+			DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}},
+		}
+		err := s.tenant.SubResource("eviction").Create(ctx, pod, eviction)
+		if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("evict %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		if refusal == "" {
+			refusal = fmt.Sprintf("; %s/%s: %v", pod.Namespace, pod.Name, err)
+		}
+		out.again = blockedAgain
+	}
+	if len(s.leaving) > 0 {
+		out.message = fmt.Sprintf("%d pods still to leave%s", len(s.leaving), refusal)
+	}
+	return nil
+}

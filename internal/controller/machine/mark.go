@@ -1,0 +1,192 @@
+package machine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/machine"
+	"berth.dev/berth/internal/policy"
+)
+
+// annotationMarks on a Node lists the labels and taints that the service put
+// there, so that those that a pool no longer has are taken away again.
+const annotationMarks = "berth.dev/node-marks"
+
+// marks is what the service wants on a Node.
+type marks struct {
+	Labels     map[string]string
+	Taints     []corev1.Taint
+	ProviderID string
+}
+
+// recorded is the content of annotationMarks.
+type recorded struct {
+	Labels []string `json:"labels,omitempty"`
+	// Taints are key:effect.
+	Taints []string `json:"taints,omitempty"`
+}
+
+// wantedNode is what the Node of a machine shall show. The agent pool's mode comes
+// with the Machine's labels, as the pool controller writes them.
+func wantedNode(s *scene) marks {
+	spec, cluster := s.object.Spec, s.cluster.Spec
+	subscription := strings.TrimPrefix(s.object.Namespace, v1beta1.SubscriptionNamespace(""))
+	// A Machine with a name that carries no ordinal was not made by a pool.
+	providerID, _ := machine.ProviderID(subscription, cluster.NodeResourceGroup, spec.NodeName)
+	want := marks{Labels: map[string]string{}, ProviderID: providerID}
+	maps.Copy(want.Labels, spec.Labels)
+	maps.Copy(want.Labels, systemLabels(s.object, cluster))
+	for _, text := range spec.Taints {
+		if key, value, effect, err := policy.ParseTaint(text); err == nil {
+			want.Taints = append(want.Taints, corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)})
+		}
+	}
+	return want
+}
+
+// systemLabels are those that AKS puts on every node (D:use-labels).
+func systemLabels(object *v1beta1.Machine, cluster v1beta1.ManagedClusterSpec) map[string]string {
+	pool, spec := poolName(object), object.Spec
+	labels := map[string]string{
+		"agentpool":                                pool,
+		"kubernetes.azure.com/agentpool":           pool,
+		"kubernetes.azure.com/role":                "agent",
+		"kubernetes.azure.com/cluster":             labelValue(cluster.NodeResourceGroup),
+		"kubernetes.azure.com/node-image-version":  spec.NodeImageVersion,
+		"kubernetes.azure.com/nodepool-type":       "VirtualMachineScaleSets",
+		"kubernetes.azure.com/storageprofile":      "managed",
+		"kubernetes.azure.com/storagetier":         "Premium_LRS",
+		"storageprofile":                           "managed",
+		"storagetier":                              "Premium_LRS",
+		"kubernetes.io/role":                       "agent",
+		"node-role.kubernetes.io/agent":            "",
+		corev1.LabelInstanceTypeStable:             spec.VMSize,
+		"beta.kubernetes.io/instance-type":         spec.VMSize,
+		corev1.LabelTopologyRegion:                 cluster.Location,
+		"failure-domain.beta.kubernetes.io/region": cluster.Location,
+		corev1.LabelTopologyZone:                   "0",
+		"failure-domain.beta.kubernetes.io/zone":   "0",
+	}
+	if size, ok := policy.FindVMSize(spec.VMSize); ok {
+		labels["kubernetes.azure.com/sku-cpu"] = strconv.Itoa(size.CPUs)
+		labels["kubernetes.azure.com/sku-memory"] = strconv.FormatInt(size.MemoryMiB, 10)
+	}
+	if cluster.NetworkProfile.NetworkPluginMode == "overlay" {
+		labels["kubernetes.azure.com/podnetwork-type"] = "overlay"
+	}
+	return labels
+}
+
+// labelValue cuts a resource group's name to what a label holds, as AKS does.
+func labelValue(name string) string {
+	return strings.TrimRight(name[:min(63, len(name))], "-_.")
+}
+
+// poolName is the pool's own name, the last part of its object's name.
+func poolName(object *v1beta1.Machine) string {
+	name := strings.TrimPrefix(object.Spec.NodeName, "aks-")
+	name, _, _ = strings.Cut(name, "-")
+	return name
+}
+
+// mark puts labels, taints and provider id on the Node.
+func (r *Reconciler) mark(ctx context.Context, s *scene, _ *outcome) error {
+	if s.tenant == nil || s.node == nil {
+		return errNoTenant
+	}
+	want := wantedNode(s)
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		before := s.node.DeepCopy()
+		if !apply(s.node, want) {
+			return nil
+		}
+		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		err := s.tenant.Patch(ctx, s.node, patch)
+		if apierrors.IsConflict(err) {
+			if readErr := s.tenant.Get(ctx, client.ObjectKey{Name: s.ref.Name}, s.node); readErr != nil {
+				return readErr
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("mark node %s: %w", s.ref.Name, err)
+	}
+	return nil
+}
+
+// apply changes a Node to show what is wanted and says whether it changed.
+// Labels and taints that others put there stay.
+func apply(node *corev1.Node, want marks) bool {
+	before := node.DeepCopy()
+	var old recorded
+	// A record that cannot be read is taken for none: what it named stays.
+	_ = json.Unmarshal([]byte(node.Annotations[annotationMarks]), &old)
+	applyLabels(node, want.Labels, old.Labels)
+	applyTaints(node, want.Taints, old.Taints)
+	if node.Spec.ProviderID == "" {
+		node.Spec.ProviderID = want.ProviderID
+	}
+	record := recorded{Labels: slices.Sorted(maps.Keys(want.Labels))}
+	for _, taint := range want.Taints {
+		record.Taints = append(record.Taints, taintID(taint))
+	}
+	slices.Sort(record.Taints)
+	text, err := json.Marshal(record)
+	if err == nil {
+		metav1.SetMetaDataAnnotation(&node.ObjectMeta, annotationMarks, string(text))
+	}
+	return !equality.Semantic.DeepEqual(before, node)
+}
+
+func applyLabels(node *corev1.Node, want map[string]string, old []string) {
+	for _, key := range old {
+		if _, keep := want[key]; !keep {
+			delete(node.Labels, key)
+		}
+	}
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+	maps.Copy(node.Labels, want)
+}
+
+func applyTaints(node *corev1.Node, want []corev1.Taint, old []string) {
+	var kept []corev1.Taint
+	wanted := map[string]corev1.Taint{}
+	for _, taint := range want {
+		wanted[taintID(taint)] = taint
+	}
+	for _, taint := range node.Spec.Taints {
+		id := taintID(taint)
+		if mine, ok := wanted[id]; ok {
+			taint.Value = mine.Value
+			delete(wanted, id)
+		} else if slices.Contains(old, id) {
+			continue
+		}
+		kept = append(kept, taint)
+	}
+	for _, taint := range want {
+		if _, missing := wanted[taintID(taint)]; missing {
+			kept = append(kept, taint)
+		}
+	}
+	node.Spec.Taints = kept
+}
+
+// taintID is what the API server takes for the same taint.
+func taintID(taint corev1.Taint) string { return taint.Key + ":" + string(taint.Effect) }

@@ -1,0 +1,164 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/machine"
+)
+
+// defaultDrainTimeout is AKS's (D:upgrade-options), where ServicePolicy has none.
+const defaultDrainTimeout = 30 * time.Minute
+
+// scene is a machine and all that was observed of it.
+type scene struct {
+	object *v1beta1.Machine
+	ref    machine.Ref
+	// cluster is nil when it is gone.
+	cluster *v1beta1.ManagedCluster
+	seen    machine.Observation
+	// tenant is nil when the API server does not answer, node when it has none.
+	tenant client.Client
+	node   *corev1.Node
+	// leaving are the pods that must leave the node.
+	leaving   []corev1.Pod
+	situation Situation
+}
+
+func (r *Reconciler) observe(ctx context.Context, object *v1beta1.Machine) (*scene, error) {
+	s := &scene{
+		object: object,
+		ref:    machine.Ref{ClusterID: object.Spec.ClusterID, Name: object.Spec.NodeName},
+	}
+	var err error
+	if s.cluster, err = r.cluster(ctx, object); err != nil {
+		return nil, err
+	}
+	if s.seen, err = r.Provider.Observe(ctx, s.ref); err != nil {
+		return nil, err
+	}
+	s.situation = Situation{
+		Phase: object.Status.Phase, Intent: intent(object, s.cluster),
+		Machine: s.seen.State, Node: NodeUnknown, Pods: PodsLeft,
+	}
+	if s.situation.Intent == Discard {
+		return s, nil
+	}
+	r.observeNode(ctx, s)
+	if s.situation.Intent == Drain {
+		return s, r.observePods(ctx, s)
+	}
+	return s, nil
+}
+
+// cluster is the Machine's cluster, or nil when it is gone, even if another one
+// has its name by now.
+func (r *Reconciler) cluster(ctx context.Context, object *v1beta1.Machine) (*v1beta1.ManagedCluster, error) {
+	cluster := &v1beta1.ManagedCluster{}
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: object.Namespace, Name: object.Spec.Cluster}, cluster)
+	if apierrors.IsNotFound(err) || err == nil && cluster.Spec.ID != object.Spec.ClusterID {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read cluster of machine %s: %w", object.Name, err)
+	}
+	return cluster, nil
+}
+
+func intent(object *v1beta1.Machine, cluster *v1beta1.ManagedCluster) Intent {
+	switch {
+	case cluster == nil || !cluster.DeletionTimestamp.IsZero():
+		return Discard
+	case !object.DeletionTimestamp.IsZero():
+		return Drain
+	default:
+		return Keep
+	}
+}
+
+// observeNode leaves the node unknown when the tenant's API server does not
+// answer: that is the other controllers' to mend, and theirs to report.
+func (r *Reconciler) observeNode(ctx context.Context, s *scene) {
+	if s.cluster.Status.APIServerReady == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
+	defer cancel()
+	tenant, err := r.Tenants.Client(ctx, s.ref.ClusterID)
+	if err != nil {
+		return
+	}
+	node := &corev1.Node{}
+	err = tenant.Get(ctx, client.ObjectKey{Name: s.ref.Name}, node)
+	switch {
+	case apierrors.IsNotFound(err):
+		s.tenant, s.situation.Node = tenant, NodeMissing
+	case err == nil:
+		s.tenant, s.node, s.situation.Node = tenant, node, nodeState(node, s.seen.Address)
+	}
+}
+
+// nodeState takes a Node that shows another address for one that an earlier
+// incarnation of the machine left behind.
+func nodeState(node *corev1.Node, address string) NodeState {
+	ready := slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+	other := slices.ContainsFunc(node.Status.Addresses, func(a corev1.NodeAddress) bool {
+		return a.Type == corev1.NodeInternalIP && address != "" && a.Address != address
+	})
+	if ready && !other {
+		return NodeReady
+	}
+	return NodeNotReady
+}
+
+func (r *Reconciler) observePods(ctx context.Context, s *scene) error {
+	timeout, err := r.drainTimeout(ctx)
+	if err != nil {
+		return err
+	}
+	if started := s.object.Status.DrainStarted; started != nil && r.Now().Sub(started.Time) >= timeout {
+		s.situation.Pods = PodsTimeUp
+		return nil
+	}
+	if s.node == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
+	defer cancel()
+	var pods corev1.PodList
+	if err := s.tenant.List(ctx, &pods, client.MatchingFields{"spec.nodeName": s.ref.Name}); err != nil {
+		s.situation.Node = NodeUnknown
+		return nil
+	}
+	s.leaving = leaving(pods.Items, r.Now())
+	// Pods count as gone only once no new ones can come.
+	if len(s.leaving) == 0 && s.node.Spec.Unschedulable {
+		s.situation.Pods = PodsGone
+	}
+	return nil
+}
+
+func (r *Reconciler) drainTimeout(ctx context.Context) (time.Duration, error) {
+	policy := &v1beta1.ServicePolicy{}
+	err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, policy)
+	if client.IgnoreNotFound(err) != nil {
+		return 0, fmt.Errorf("read service policy: %w", err)
+	}
+	if policy.Spec.DrainTimeout == nil {
+		return defaultDrainTimeout, nil
+	}
+	return policy.Spec.DrainTimeout.Duration, nil
+}
+
+// errNoTenant says that a step needs an API server that does not answer.
+var errNoTenant = errors.New("the cluster's API server does not answer")
