@@ -16,7 +16,6 @@ type Input struct {
 	// ControlPlaneAddress is where nodes find the API server and the tunnel's end.
 	ControlPlaneAddress string
 	PodCIDR             string
-	ServiceCIDR         string
 	// NetworkAgent is false where the customer brings the CNI (D7); NetworkPolicy
 	// says whether the agent enforces policies.
 	NetworkAgent, NetworkPolicy bool
@@ -32,12 +31,16 @@ type Input struct {
 
 // Render lists every managed object in the order to apply it: first what lets
 // nodes join, then what makes them ready, then what they carry.
-func Render(in Input) []client.Object {
-	var objects []client.Object
-	for _, part := range []func(Input) []client.Object{bootstrap, kubeProxy, konnectivityAgent, coreDNS, metricsServer} {
+func Render(in Input) ([]client.Object, error) {
+	network, err := networkAgent(in)
+	if err != nil {
+		return nil, err
+	}
+	objects := append(bootstrap(in), network...)
+	for _, part := range []func(Input) []client.Object{kubeProxy, konnectivityAgent, coreDNS, metricsServer} {
 		objects = append(objects, part(in)...)
 	}
-	return objects
+	return objects, nil
 }
 
 func (in Input) replicas() int32 {

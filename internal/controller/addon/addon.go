@@ -113,7 +113,11 @@ func (r *reconciler) applyAll(ctx context.Context, cluster *v1beta1.ManagedClust
 	if err != nil {
 		return err
 	}
-	return r.applier.Apply(ctx, target, cluster.Spec.ID, addon.Render(in)...)
+	objects, err := addon.Render(in)
+	if err != nil {
+		return err
+	}
+	return r.applier.Apply(ctx, target, cluster.Spec.ID, objects...)
 }
 
 // input gathers what the components are rendered from.
@@ -142,7 +146,7 @@ func (r *reconciler) input(ctx context.Context, cluster *v1beta1.ManagedCluster)
 			Node: images["berth-node"],
 		},
 		ControlPlaneAddress: cluster.Status.ControlPlaneAddress,
-		PodCIDR:             network.PodCIDR, ServiceCIDR: network.ServiceCIDR, DNSServiceIP: network.DNSServiceIP,
+		PodCIDR:             network.PodCIDR, DNSServiceIP: network.DNSServiceIP,
 		NetworkAgent: network.NetworkPlugin != "none", NetworkPolicy: network.NetworkPolicy == "azure",
 		Nodes: nodes,
 		CA:    roots.Data[corev1.TLSCertKey], MetricsCert: metrics.Data["server.crt"], MetricsKey: metrics.Data["server.key"],

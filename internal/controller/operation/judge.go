@@ -1,0 +1,166 @@
+package operation
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// target is what is seen of one object that an operation works on.
+type target struct {
+	name string
+	// exists and deleting: there is such an object, and it is on its way out.
+	exists, deleting bool
+	// held: the object carries this operation's desired state.
+	held bool
+	// settled: the object's status describes its spec as it is now.
+	settled bool
+	state   v1beta1.ProvisioningState
+	cause   *v1beta1.OperationError
+}
+
+// verdict is how an operation stands.
+type verdict struct {
+	code  v1beta1.OperationStatusCode
+	cause *v1beta1.OperationError
+}
+
+// preempted is the end of a Put whose target was deleted meanwhile (AKS:
+// manage-abort-operations).
+func preempted() verdict {
+	return verdict{v1beta1.OperationCanceled, &v1beta1.OperationError{
+		Code:    "OperationPreempted",
+		Message: "Cannot proceed with the operation: it was preempted by a delete of the resource.",
+	}}
+}
+
+// claimed says whether every target carries what the operation asks for.
+func claimed(op *v1beta1.Operation, targets []target) bool {
+	for _, t := range targets {
+		if op.Spec.Type == v1beta1.OperationDelete {
+			if t.exists && !t.deleting {
+				return false
+			}
+		} else if !t.held {
+			return false
+		}
+	}
+	return true
+}
+
+// judge decides how an operation stands whose targets were all claimed once.
+func judge(op *v1beta1.Operation, targets []target, late bool) verdict {
+	result := verdict{code: v1beta1.OperationSucceeded}
+	for _, t := range targets {
+		switch v := judgeOne(op.Spec.Type, t); v.code {
+		case v1beta1.OperationFailed, v1beta1.OperationCanceled:
+			return v
+		case v1beta1.OperationInProgress:
+			result = v
+		}
+	}
+	// A delete is never given up: it goes on until nothing is left.
+	if result.code == v1beta1.OperationInProgress && late && op.Spec.Type == v1beta1.OperationPut {
+		return verdict{v1beta1.OperationFailed, &v1beta1.OperationError{
+			Code: "OperationTimeout", Message: "the operation did not come to an end in time; it is still being worked on",
+		}}
+	}
+	return result
+}
+
+func judgeOne(kind v1beta1.OperationType, t target) verdict {
+	if kind == v1beta1.OperationDelete {
+		// What is there and not on its way out was made anew since.
+		if t.exists && t.deleting {
+			return verdict{code: v1beta1.OperationInProgress}
+		}
+		return verdict{code: v1beta1.OperationSucceeded}
+	}
+	switch {
+	case !t.exists, t.deleting, !t.held:
+		return preempted()
+	case !t.settled:
+		return verdict{code: v1beta1.OperationInProgress}
+	case t.state == v1beta1.StateSucceeded:
+		return verdict{code: v1beta1.OperationSucceeded}
+	case t.state == v1beta1.StateFailed:
+		return verdict{v1beta1.OperationFailed, causeOf(t)}
+	case t.state == v1beta1.StateCanceled:
+		return verdict{v1beta1.OperationCanceled, causeOf(t)}
+	default:
+		return verdict{code: v1beta1.OperationInProgress}
+	}
+}
+
+func causeOf(t target) *v1beta1.OperationError {
+	if t.cause != nil {
+		return t.cause
+	}
+	return &v1beta1.OperationError{Code: "InternalError", Message: fmt.Sprintf("%s is %s", t.name, t.state)}
+}
+
+// look reads every object that the operation works on.
+func (r *reconciler) look(ctx context.Context, op *v1beta1.Operation) ([]target, error) {
+	var targets []target
+	for _, object := range objectsOf(op) {
+		key := client.ObjectKeyFromObject(object)
+		err := r.reader.Get(ctx, key, object)
+		if apierrors.IsNotFound(err) {
+			targets = append(targets, target{name: key.Name})
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", key, err)
+		}
+		targets = append(targets, describe(op, object))
+	}
+	return targets, nil
+}
+
+func describe(op *v1beta1.Operation, object client.Object) target {
+	t := target{
+		name: object.GetName(), exists: true, deleting: !object.GetDeletionTimestamp().IsZero(),
+		held: object.GetAnnotations()[v1beta1.AnnotationOperation] == op.Name,
+	}
+	switch o := object.(type) {
+	case *v1beta1.ManagedCluster:
+		t.settled, t.state, t.cause = o.Status.ObservedGeneration == o.Generation, o.Status.ProvisioningState, o.Status.Error
+	case *v1beta1.AgentPool:
+		t.settled, t.state, t.cause = o.Status.ObservedGeneration == o.Generation, o.Status.ProvisioningState, o.Status.Error
+	case *v1beta1.ResourceGroup:
+		t.settled, t.state = true, o.Status.ProvisioningState
+	}
+	return t
+}
+
+// objectsOf lists what a Put writes, or what a Delete removes.
+func objectsOf(op *v1beta1.Operation) []client.Object {
+	var objects []client.Object
+	add := func(object client.Object, name string) {
+		object.SetNamespace(op.Namespace)
+		object.SetName(name)
+		objects = append(objects, object)
+	}
+	if op.Spec.Type == v1beta1.OperationPut && op.Spec.Desired != nil {
+		if cluster := op.Spec.Desired.Cluster; cluster != nil {
+			add(&v1beta1.ManagedCluster{}, v1beta1.ObjectName(cluster.ResourceGroup, cluster.Name))
+		}
+		for _, pool := range op.Spec.Desired.AgentPools {
+			add(&v1beta1.AgentPool{}, v1beta1.ObjectName(pool.ResourceGroup, pool.ClusterName, pool.Name))
+		}
+		return objects
+	}
+	switch op.Spec.Target.Kind {
+	case v1beta1.TargetManagedCluster:
+		add(&v1beta1.ManagedCluster{}, op.Spec.Target.Name)
+	case v1beta1.TargetAgentPool:
+		add(&v1beta1.AgentPool{}, op.Spec.Target.Name)
+	case v1beta1.TargetResourceGroup:
+		add(&v1beta1.ResourceGroup{}, op.Spec.Target.Name)
+	}
+	return objects
+}
