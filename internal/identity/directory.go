@@ -30,7 +30,9 @@ type Application struct {
 }
 
 // ObjectID is the id of the application's service principal in its tenant.
-func (a Application) ObjectID() string { return derivedGUID("service-principal", a.TenantID, a.ClientID) }
+func (a Application) ObjectID() string {
+	return derivedGUID("service-principal", a.TenantID, a.ClientID)
+}
 
 // Directory is the tenants and applications that Berth knows, and the key that
 // signs their tokens. It does not change once made.

@@ -236,7 +236,7 @@ func TestDiscovery(t *testing.T) {
 		return w.Code, body
 	}
 	for path, issuer := range map[string]string{
-		"/adfs/.well-known/openid-configuration":                host + "/adfs",
+		"/adfs/.well-known/openid-configuration":                 host + "/adfs",
 		"/" + tenantA + "/v2.0/.well-known/openid-configuration": host + "/" + tenantA + "/v2.0",
 		"/" + tenantB + "/v2.0/.well-known/openid-configuration": host + "/" + tenantB + "/v2.0",
 		"/common/v2.0/.well-known/openid-configuration":          host + "/" + tenantA + "/v2.0",

@@ -1,0 +1,177 @@
+package armtest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/pki"
+)
+
+// FailNext makes the next Put that settles fail with this error.
+func (w *World) FailNext(cause *v1beta1.OperationError) { w.failed = cause }
+
+// Run settles every operation soon after it began, until the test ends.
+func (w *World) Run(t testing.TB) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				if err := w.Settle(ctx); err != nil && ctx.Err() == nil {
+					t.Errorf("settle: %v", err)
+				}
+			}
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+// Settle does at once what the controllers do in time: it ends every unfinished
+// operation and makes the world as its targets ask.
+func (w *World) Settle(ctx context.Context) error {
+	var operations v1beta1.OperationList
+	if err := w.Client.List(ctx, &operations); err != nil {
+		return fmt.Errorf("list operations: %w", err)
+	}
+	for i := range operations.Items {
+		op := &operations.Items[i]
+		if operation.Finished(op) {
+			continue
+		}
+		if err := w.settle(ctx, op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *World) settle(ctx context.Context, op *v1beta1.Operation) error {
+	if op.Spec.Type == v1beta1.OperationDelete {
+		if err := w.remove(ctx, op); err != nil {
+			return err
+		}
+		return operation.End(ctx, w.Client, op, v1beta1.OperationSucceeded, nil, w.Now())
+	}
+	cause, code, state := w.failed, v1beta1.OperationSucceeded, v1beta1.StateSucceeded
+	w.failed = nil
+	if cause != nil {
+		code, state = v1beta1.OperationFailed, v1beta1.StateFailed
+	}
+	if err := w.converge(ctx, op, state, cause); err != nil {
+		return err
+	}
+	return operation.End(ctx, w.Client, op, code, cause, w.Now())
+}
+
+func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1beta1.ProvisioningState, cause *v1beta1.OperationError) error {
+	if spec := op.Spec.Desired.Cluster; spec != nil {
+		var cluster v1beta1.ManagedCluster
+		if err := w.Client.Get(ctx, client.ObjectKey{Namespace: op.Namespace, Name: op.Spec.Target.Name}, &cluster); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		resolved, _ := Catalogue().Resolve(cluster.Spec.KubernetesVersion)
+		cluster.Status = v1beta1.ManagedClusterStatus{
+			ObservedGeneration: cluster.Generation, ProvisioningState: state, PowerState: v1beta1.PowerState{Code: v1beta1.PowerRunning},
+			CurrentKubernetesVersion: resolved.Version, Error: cause, ControlPlaneAddress: "100.65.0.77",
+			FQDN: cluster.Spec.DNSPrefix + "-00000000.hcp." + cluster.Spec.Location + ".berth.internal",
+		}
+		if err := w.Client.Status().Update(ctx, &cluster); err != nil {
+			return err
+		}
+		if err := w.kubeconfigs(ctx, &cluster); err != nil {
+			return err
+		}
+	}
+	for _, spec := range op.Spec.Desired.AgentPools {
+		var pool v1beta1.AgentPool
+		if err := w.Client.Get(ctx, client.ObjectKey{Namespace: op.Namespace, Name: v1beta1.ObjectName(spec.ResourceGroup, spec.ClusterName, spec.Name)}, &pool); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		pool.Status.ObservedGeneration, pool.Status.ProvisioningState, pool.Status.Error = pool.Generation, state, cause
+		pool.Status.PowerState.Code, pool.Status.NodeImageVersion = v1beta1.PowerRunning, Catalogue().NodeImageVersion
+		pool.Status.CurrentOrchestratorVersion = spec.OrchestratorVersion
+		if spec.OrchestratorVersion == "" {
+			pool.Status.CurrentOrchestratorVersion = Catalogue().DefaultRelease().Version
+		}
+		pool.Status.Count, pool.Status.ReadyCount = *pool.Spec.Count, *pool.Spec.Count
+		if err := w.Client.Status().Update(ctx, &pool); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kubeconfigs writes what the control plane's controller would.
+func (w *World) kubeconfigs(ctx context.Context, cluster *v1beta1.ManagedCluster) error {
+	for secret, user := range map[string]string{"admin-kubeconfig": "clusterAdmin", "user-kubeconfig": "clusterUser"} {
+		config, err := pki.Kubeconfig(pki.KubeconfigRequest{
+			Cluster: cluster.Spec.Name, User: user + "_" + cluster.Spec.ResourceGroup + "_" + cluster.Spec.Name,
+			Server: "https://100.65.0.77:6443", TLSServerName: cluster.Status.FQDN, CA: []byte("ca"), Cert: []byte("cert"), Key: []byte("key"),
+		})
+		if err != nil {
+			return err
+		}
+		object := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: v1beta1.ControlPlaneNamespace(cluster.Spec.ID), Name: secret},
+			Data:       map[string][]byte{"kubeconfig": config},
+		}
+		if err := w.Client.Create(ctx, object); client.IgnoreAlreadyExists(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove lets go of a deleted target and of everything below it.
+func (w *World) remove(ctx context.Context, op *v1beta1.Operation) error {
+	target := op.Spec.Target.Name
+	var clusters v1beta1.ManagedClusterList
+	var pools v1beta1.AgentPoolList
+	var groups v1beta1.ResourceGroupList
+	for _, list := range []client.ObjectList{&clusters, &pools, &groups} {
+		if err := w.Client.List(ctx, list, client.InNamespace(op.Namespace)); err != nil {
+			return err
+		}
+	}
+	var going []client.Object
+	take := func(object client.Object, names ...string) {
+		if slices.Contains(names, target) {
+			going = append(going, object)
+		}
+	}
+	for i := range pools.Items {
+		spec := pools.Items[i].Spec
+		take(&pools.Items[i], pools.Items[i].Name, v1beta1.ObjectName(spec.ResourceGroup, spec.ClusterName), v1beta1.ObjectName(spec.ResourceGroup))
+	}
+	for i := range clusters.Items {
+		take(&clusters.Items[i], clusters.Items[i].Name, v1beta1.ObjectName(clusters.Items[i].Spec.ResourceGroup))
+	}
+	for i := range groups.Items {
+		take(&groups.Items[i], groups.Items[i].Name)
+	}
+	for _, object := range going {
+		object.SetFinalizers(nil)
+		if err := w.Client.Update(ctx, object); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		if err := w.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
+}

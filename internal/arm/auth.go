@@ -1,0 +1,78 @@
+package arm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/identity"
+)
+
+// authenticate verifies the bearer token.
+func (s *Server) authenticate(r *Request) error {
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return s.unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.", "")
+	}
+	scheme, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return s.unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header must be 'Bearer' and a token.", "invalid_request")
+	}
+	caller, err := s.identity.Verify(strings.TrimSpace(token))
+	if errors.Is(err, identity.ErrExpired) {
+		return s.unauthorized("ExpiredAuthenticationToken", "The access token has expired. Log in again.", "invalid_token")
+	}
+	if err != nil {
+		return s.unauthorized("InvalidAuthenticationToken", "The access token is invalid. Get one from the login endpoint of this cloud.", "invalid_token")
+	}
+	r.Caller = caller
+	return nil
+}
+
+func (s *Server) unauthorized(code, message, oauthCode string) *Error {
+	challenge := fmt.Sprintf("Bearer authorization_uri=%q", s.identity.AuthorizationURI())
+	if oauthCode != "" {
+		challenge += fmt.Sprintf(", error=%q, error_description=%q", oauthCode, message)
+	}
+	e := Errorf(http.StatusUnauthorized, code, "%s", message)
+	e.Header = http.Header{"Www-Authenticate": {challenge}}
+	return e
+}
+
+// checkSubscription finds the subscription that the path names. One that is not
+// of the caller's tenant does not exist for the caller.
+func (s *Server) checkSubscription(ctx context.Context, route *Route, r *Request) error {
+	id, scoped := r.parameters["subscription"]
+	if !scoped {
+		return nil
+	}
+	if !guidPattern.MatchString(id) {
+		return Errorf(http.StatusBadRequest, "InvalidSubscriptionId", "The provided subscription identifier '%s' is malformed or invalid: it must be a GUID.", id)
+	}
+	var subscription v1beta1.Subscription
+	err := s.Client.Get(ctx, client.ObjectKey{Name: strings.ToLower(id)}, &subscription)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read subscription %s: %w", id, err)
+	}
+	visible := err == nil && Visible(&subscription, r)
+	if apierrors.IsNotFound(err) || !visible {
+		return Errorf(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", id)
+	}
+	if subscription.Spec.State == v1beta1.SubscriptionSuspended && route.writes() && r.Method != http.MethodDelete {
+		return Errorf(http.StatusConflict, "ReadOnlyDisabledSubscription",
+			"The subscription '%s' is disabled and therefore marked as read only. You cannot perform any write actions on this subscription until it is re-enabled.", id)
+	}
+	r.Subscription = &subscription
+	return nil
+}
+
+// Visible says whether the caller may know that a subscription exists.
+func Visible(subscription *v1beta1.Subscription, r *Request) bool {
+	return strings.EqualFold(subscription.Spec.TenantID, r.Caller.TenantID) && subscription.Spec.State != v1beta1.SubscriptionDeleted
+}

@@ -1,0 +1,282 @@
+package containerservice
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/release"
+)
+
+func (p provider) putCluster(ctx context.Context, r *arm.Request) (*arm.Response, error) {
+	group, err := p.Group(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := arm.RefuseDeleting(group); err != nil {
+		return nil, err
+	}
+	var body clusterBody
+	if err := r.Decode(&body); err != nil {
+		return nil, err
+	}
+	current, err := p.find(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.CheckPreconditions(current.etag()); err != nil {
+		return nil, err
+	}
+	if current == nil {
+		return p.createCluster(ctx, r, group, &body)
+	}
+	return p.updateCluster(ctx, r, current, &body)
+}
+
+func (p provider) createCluster(ctx context.Context, r *arm.Request, group *v1beta1.ResourceGroup, body *clusterBody) (*arm.Response, error) {
+	location, err := p.CheckLocation(ctx, body.Location, clusterType)
+	if err != nil {
+		return nil, err
+	}
+	spec := &v1beta1.ManagedClusterSpec{ResourceGroup: group.Spec.Name, Name: r.Parameter("cluster"), Location: location, ID: newClusterID()}
+	if err := applyCluster(body, spec); err != nil {
+		return nil, err
+	}
+	if spec.Identity == nil {
+		spec.Identity = &v1beta1.Identity{Type: "SystemAssigned"}
+	}
+	if resolved, ok := p.Catalogue.Resolve(spec.KubernetesVersion); ok && spec.KubernetesVersion == "" {
+		spec.KubernetesVersion = resolved.Version
+	}
+	policy.DefaultCluster(spec)
+	if len(body.Properties.IdentityProfile) > 0 {
+		return nil, arm.InvalidParameter("identityProfile", "The value of parameter identityProfile is invalid: Berth makes the kubelets' identity itself. Leave it out.")
+	}
+	for i := range body.Properties.AgentPoolProfiles {
+		sent := &body.Properties.AgentPoolProfiles[i]
+		profile := v1beta1.AgentPoolProfile{Name: sent.Name}
+		if err := applyPool(&sent.poolProperties, &profile, ""); err != nil {
+			return nil, err
+		}
+		policy.DefaultPool(&profile, spec.NetworkProfile, i == 0)
+		spec.AgentPoolProfiles = append(spec.AgentPoolProfiles, profile)
+	}
+	if violations := policy.ValidateCluster(policy.ClusterInput{New: spec, Pools: spec.AgentPoolProfiles, Catalogue: p.Catalogue}); len(violations) > 0 {
+		return nil, arm.Refusal(violations)
+	}
+	if err := p.refuseTakenGroup(ctx, r, spec); err != nil {
+		return nil, err
+	}
+	return p.writeCluster(ctx, r, spec, poolSpecs(spec, spec.AgentPoolProfiles), v1beta1.StateCreating)
+}
+
+// refuseTakenGroup refuses a node resource group that is there already, or that
+// another cluster of the subscription has (AKS: not an existing group).
+func (p provider) refuseTakenGroup(ctx context.Context, r *arm.Request, spec *v1beta1.ManagedClusterSpec) error {
+	existing, err := p.FindGroup(ctx, r, spec.NodeResourceGroup)
+	if err != nil {
+		return err
+	}
+	var clusters v1beta1.ManagedClusterList
+	if err := p.APIReader.List(ctx, &clusters, client.InNamespace(r.Namespace())); err != nil {
+		return fmt.Errorf("list clusters: %w", err)
+	}
+	taken := existing != nil || slices.ContainsFunc(clusters.Items, func(other v1beta1.ManagedCluster) bool {
+		return strings.EqualFold(other.Spec.NodeResourceGroup, spec.NodeResourceGroup)
+	})
+	if !taken {
+		return nil
+	}
+	return arm.InvalidParameter("nodeResourceGroup", "The value of parameter nodeResourceGroup is invalid: the resource group '%s' exists already. Name one that does not, or leave it out.", spec.NodeResourceGroup)
+}
+
+func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *view, body *clusterBody) (*arm.Response, error) {
+	old := current.cluster.Spec
+	if err := current.refuseDeleting(); err != nil {
+		return nil, err
+	}
+	if body.Location != "" && !policy.SameLocation(body.Location, old.Location) {
+		return nil, arm.Errorf(http.StatusConflict, "InvalidResourceLocation",
+			"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name cannot be created in location '%s'.", old.Name, old.Location, old.ResourceGroup, body.Location)
+	}
+	if err := refuseOtherIdentity(r, body, &old); err != nil {
+		return nil, err
+	}
+	spec := old.DeepCopy()
+	if err := applyCluster(body, spec); err != nil {
+		return nil, err
+	}
+	policy.DefaultCluster(spec)
+	if err := current.checkClusterChange(spec, body.Properties.KubernetesVersion, p.Catalogue); err != nil {
+		return nil, err
+	}
+	if err := refusePoolVersions(body, current); err != nil {
+		return nil, err
+	}
+	profiles, err := current.changedPools(spec, body.Properties.AgentPoolProfiles, p.Catalogue)
+	if err != nil {
+		return nil, err
+	}
+	return p.writeCluster(ctx, r, spec, poolSpecs(spec, profiles), v1beta1.StateUpdating)
+}
+
+// checkClusterChange compares versions with what runs: asking for the alias or
+// the patch that runs already is no upgrade.
+func (v *view) checkClusterChange(spec *v1beta1.ManagedClusterSpec, asked string, catalogue *release.Catalogue) error {
+	old := v.cluster.Spec
+	if running := v.running(); asked != "" && asked != old.KubernetesVersion {
+		old.KubernetesVersion = running
+		if asked == release.Minor(running) {
+			old.KubernetesVersion = asked
+		}
+	}
+	violations := policy.ValidateCluster(policy.ClusterInput{Old: &old, New: spec, Catalogue: catalogue})
+	if len(violations) > 0 {
+		return arm.Refusal(violations)
+	}
+	return nil
+}
+
+// changedPools merges the pools of a body into those that exist.
+func (v *view) changedPools(spec *v1beta1.ManagedClusterSpec, sent []poolProfile, catalogue *release.Catalogue) ([]v1beta1.AgentPoolProfile, error) {
+	profiles := make([]v1beta1.AgentPoolProfile, 0, len(sent))
+	for i := range sent {
+		if slices.ContainsFunc(profiles, func(earlier v1beta1.AgentPoolProfile) bool { return earlier.Name == sent[i].Name }) {
+			return nil, arm.InvalidParameter("agentPoolProfile.name", "The value of parameter agentPoolProfile.name is invalid: '%s' is there twice.", sent[i].Name)
+		}
+		pool := v.pool(sent[i].Name)
+		if pool == nil {
+			return nil, arm.Errorf(http.StatusBadRequest, "BadRequest",
+				"A new agent pool was introduced. Adding agent pools to an existing cluster is not allowed through managed cluster operations: create '%s' as an agent pool of its own.", sent[i].Name)
+		}
+		profile := *pool.Spec.AgentPoolProfile.DeepCopy()
+		if err := applyPool(&sent[i].poolProperties, &profile, v.poolVersion(pool)); err != nil {
+			return nil, err
+		}
+		policy.DefaultPool(&profile, spec.NetworkProfile, false)
+		profiles = append(profiles, profile)
+	}
+	for i := range profiles {
+		others := slices.Concat(profiles[:i], profiles[i+1:], v.unnamed(profiles))
+		violations := policy.ValidatePool(policy.PoolInput{
+			Old: &v.pool(profiles[i].Name).Spec.AgentPoolProfile, New: &profiles[i], Others: others, Around: v.around(catalogue),
+		})
+		if len(violations) > 0 {
+			return nil, arm.Refusal(violations)
+		}
+	}
+	return profiles, nil
+}
+
+// unnamed are the pools that a list leaves out.
+func (v *view) unnamed(named []v1beta1.AgentPoolProfile) []v1beta1.AgentPoolProfile {
+	return slices.DeleteFunc(v.others(""), func(profile v1beta1.AgentPoolProfile) bool {
+		return slices.ContainsFunc(named, func(one v1beta1.AgentPoolProfile) bool { return one.Name == profile.Name })
+	})
+}
+
+// around is what policy must know of a pool's cluster.
+func (v *view) around(catalogue *release.Catalogue) policy.PoolsInput {
+	return policy.PoolsInput{Network: v.cluster.Spec.NetworkProfile, ClusterVersion: v.running(), Catalogue: catalogue}
+}
+
+func (v *view) refuseDeleting() error {
+	if v.cluster.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	return arm.PendingOperation(v.cluster.Spec.Name, string(v1beta1.StateDeleting))
+}
+
+// writeCluster begins the operation and answers with the cluster as it is then.
+func (p provider) writeCluster(ctx context.Context, r *arm.Request, spec *v1beta1.ManagedClusterSpec, pools []v1beta1.AgentPoolSpec, state v1beta1.ProvisioningState) (*arm.Response, error) {
+	op, err := p.Begin(ctx, r, v1beta1.OperationSpec{
+		Type: v1beta1.OperationPut, State: state,
+		Target: v1beta1.OperationTarget{
+			Kind: v1beta1.TargetManagedCluster, Name: v1beta1.ObjectName(spec.ResourceGroup, spec.Name), ResourceID: clusterID(r, spec),
+		},
+		Desired: &v1beta1.DesiredState{Cluster: spec, AgentPools: pools},
+	})
+	if err != nil {
+		return nil, err
+	}
+	written, err := p.require(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	status := http.StatusOK
+	if state == v1beta1.StateCreating {
+		status = http.StatusCreated
+	}
+	return p.Accepted(operationsBase(r, spec.Location), op, status, renderCluster(r, written)), nil
+}
+
+// patchCluster changes tags and nothing else.
+func (p provider) patchCluster(ctx context.Context, r *arm.Request) (*arm.Response, error) {
+	current, err := p.require(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		Tags map[string]string `json:"tags"`
+	}
+	if err := r.Decode(&body); err != nil {
+		return nil, err
+	}
+	if err := r.CheckPreconditions(current.etag()); err != nil {
+		return nil, err
+	}
+	if err := current.refuseDeleting(); err != nil {
+		return nil, err
+	}
+	if err := arm.CheckTags(body.Tags); err != nil {
+		return nil, err
+	}
+	spec := current.cluster.Spec.DeepCopy()
+	if body.Tags != nil {
+		spec.Tags = body.Tags
+	}
+	return p.writeCluster(ctx, r, spec, nil, v1beta1.StateUpdating)
+}
+
+// refuseOtherIdentity refuses a kubelet identity that is not the one Berth shows.
+func refuseOtherIdentity(r *arm.Request, body *clusterBody, spec *v1beta1.ManagedClusterSpec) error {
+	shown := kubeletIdentity(r, spec)
+	for name, sent := range body.Properties.IdentityProfile {
+		if mine := shown[name]; !strings.EqualFold(mine.ClientID, sent.ClientID) || !strings.EqualFold(mine.ObjectID, sent.ObjectID) || !strings.EqualFold(mine.ResourceID, sent.ResourceID) {
+			return arm.InvalidParameter("identityProfile."+name, "The value of parameter identityProfile.%s is invalid: Berth makes the kubelets' identity itself, and it cannot be changed.", name)
+		}
+	}
+	return nil
+}
+
+func poolSpecs(cluster *v1beta1.ManagedClusterSpec, profiles []v1beta1.AgentPoolProfile) []v1beta1.AgentPoolSpec {
+	specs := make([]v1beta1.AgentPoolSpec, 0, len(profiles))
+	for _, profile := range profiles {
+		specs = append(specs, v1beta1.AgentPoolSpec{ResourceGroup: cluster.ResourceGroup, ClusterName: cluster.Name, AgentPoolProfile: profile})
+	}
+	return specs
+}
+
+// newClusterID draws twelve characters of [a-z0-9], a letter first.
+func newClusterID() string {
+	const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
+	const letters = 26
+	raw := make([]byte, 12)
+	rand.Read(raw)
+	for i, b := range raw {
+		size := byte(len(alphabet))
+		if i == 0 {
+			size = letters
+		}
+		raw[i] = alphabet[b%size]
+	}
+	return string(raw)
+}

@@ -1,0 +1,121 @@
+package arm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/internal/identity"
+	"berth.dev/berth/internal/release"
+)
+
+// Config is what the ARM server works with.
+type Config struct {
+	// Client writes, and reads what may be a moment old. APIReader never reads
+	// from a cache: what a client has just written it must find.
+	Client    client.Client
+	APIReader client.Reader
+	Catalogue *release.Catalogue
+	Identity  *identity.Directory
+	// PublicURL is where clients reach this server, such as https://127.0.0.1:8443.
+	PublicURL string
+	// GatewayAddress is host:port of the tenant API servers' gateway, as clients
+	// reach it.
+	GatewayAddress string
+	// Locations are offered when the ServicePolicy names none.
+	Locations []string
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Server is the ARM endpoint. Provider packages use it to answer.
+type Server struct {
+	Config
+	identity  *identity.Service
+	providers []Provider
+	limits    *limits
+}
+
+// NewServer makes the handler of the ARM endpoint, of its metadata documents and
+// of the token endpoints, serving what the providers offer.
+func NewServer(config Config, build ...func(*Server) Provider) http.Handler {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	config.PublicURL = strings.TrimRight(config.PublicURL, "/")
+	s := &Server{Config: config, limits: newLimits()}
+	s.identity = identity.NewService(config.Identity, config.PublicURL, config.Now, config.Log)
+	for _, one := range build {
+		s.providers = append(s.providers, one(s).prepare())
+	}
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	request := s.newRequest(r)
+	writeIDs(w.Header(), request)
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.Log.Error("request panicked", "correlation", request.CorrelationID, "path", r.URL.Path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			writeError(w, request, internalError(request.CorrelationID))
+		}
+	}()
+	if s.identity.Serves(r) {
+		s.identity.ServeHTTP(w, r)
+		return
+	}
+	if strings.EqualFold(r.URL.Path, metadataPath) && r.Method == http.MethodGet {
+		s.metadata(w, request)
+		return
+	}
+	response, err := s.answer(r.Context(), w, request)
+	if err == nil {
+		writeResponse(w, request, response)
+		return
+	}
+	known := asError(err)
+	if known == nil || known.Status >= http.StatusInternalServerError && known.Status != http.StatusNotImplemented {
+		s.Log.Error("request failed", "correlation", request.CorrelationID, "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	if known == nil {
+		known = internalError(request.CorrelationID)
+	}
+	writeError(w, request, known)
+}
+
+// answer takes a request through every gate, in ARM's order.
+func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *Request) (*Response, error) {
+	if err := s.authenticate(r); err != nil {
+		return nil, err
+	}
+	route, err := s.find(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkVersion(ctx, route, r); err != nil {
+		return nil, err
+	}
+	if err := s.checkSubscription(ctx, route, r); err != nil {
+		return nil, err
+	}
+	if err := s.throttle(w.Header(), route, r); err != nil {
+		return nil, err
+	}
+	if err := s.checkRegistration(route, r); err != nil {
+		return nil, err
+	}
+	if err := r.readBody(w); err != nil {
+		return nil, err
+	}
+	return route.Handle(ctx, r)
+}
