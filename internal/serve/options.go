@@ -25,6 +25,8 @@ type Options struct {
 	// ARMAddress, GatewayAddress, RegistryAddress, WebhookAddress and
 	// HealthAddress are listened on.
 	ARMAddress, GatewayAddress, RegistryAddress, WebhookAddress, HealthAddress string
+	// MetricsAddress serves Prometheus metrics; "0" means nowhere.
+	MetricsAddress string
 	// PublicURL and GatewayPublic are where clients reach ARM and the gateway.
 	PublicURL, GatewayPublic string
 	// RegistryDir stores the registry's content.
@@ -50,12 +52,14 @@ func (o *Options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.GatewayAddress, "gateway-address", ":6443", "address of the gateway to tenant API servers")
 	flags.StringVar(&o.RegistryAddress, "registry-address", ":5000", "address of the registry")
 	flags.StringVar(&o.WebhookAddress, "webhook-address", ":9443", "address of the admission webhooks")
-	flags.StringVar(&o.HealthAddress, "health-address", ":8080", "address of health checks and metrics")
+	flags.StringVar(&o.HealthAddress, "health-address", ":8080", "address of health checks")
+	flags.StringVar(&o.MetricsAddress, "metrics-address", "127.0.0.1:8081", "address of Prometheus metrics, 0 for none")
 	flags.StringVar(&o.PublicURL, "public-url", "https://127.0.0.1:8443", "URL at which clients reach the ARM server")
 	flags.StringVar(&o.GatewayPublic, "gateway-public", "127.0.0.1:6443", "host:port at which clients reach the gateway")
 	flags.StringVar(&o.RegistryDir, "registry-dir", "/var/lib/berth-registry", "where the registry stores its content")
 	flags.StringVar(&o.RegistryMachineAddress, "registry-machine-address", "100.65.0.50:5000", "host:port at which machines reach the registry")
 	flags.StringSliceVar(&o.ProxyProtocolFrom, "proxy-protocol-from", nil, "sources whose PROXY protocol header the gateway believes")
+	flags.StringSliceVar(&o.PrivateRanges, "private-range", nil, "CIDRs of the management side that machines may not reach (default: those of the embedded one)")
 	flags.StringVar(&o.Namespace, "namespace", "berth-system", "namespace of the leader's Lease")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -25,6 +27,8 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/admission"
+	"berth.dev/berth/internal/controller/cluster"
+	"berth.dev/berth/internal/machine/pod"
 	"berth.dev/berth/internal/release"
 )
 
@@ -95,7 +99,8 @@ func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
 		Scheme: scheme,
 		// Secrets are read rarely and must not lie in memory for longer than that.
 		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
-		Metrics:                       metricsserver.Options{BindAddress: "0"},
+		Cache:                         cache.Options{ByObject: cached()},
+		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
 		HealthProbeBindAddress:        options.HealthAddress,
 		LeaderElection:                true,
 		LeaderElectionID:              "berth",
@@ -110,6 +115,13 @@ func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("make manager: %w", err)
 	}
 	return manager, nil
+}
+
+// cached narrows the manager's cache to what the controllers made.
+func cached() map[client.Object]cache.ByObject {
+	byObject := cluster.CacheOptions()
+	maps.Copy(byObject, pod.CacheOptions())
+	return byObject
 }
 
 func splitPort(address string) (string, int, error) {

@@ -1,0 +1,50 @@
+package serve
+
+import (
+	"fmt"
+	"os"
+
+	"berth.dev/berth/internal/controller/addon"
+	"berth.dev/berth/internal/controller/agentpool"
+	"berth.dev/berth/internal/controller/cluster"
+	"berth.dev/berth/internal/controller/machine"
+	"berth.dev/berth/internal/controller/operation"
+	"berth.dev/berth/internal/controller/resourcegroup"
+	"berth.dev/berth/internal/machine/pod"
+	"berth.dev/berth/internal/tenant"
+)
+
+// controllers adds every controller; they run on the leader alone.
+func (p parts) controllers() error {
+	ca, err := os.ReadFile(p.options.CAFile)
+	if err != nil {
+		return fmt.Errorf("read the authority that machines trust: %w", err)
+	}
+	mgr := p.manager
+	tenants := tenant.NewClients(mgr.GetAPIReader())
+	setups := []error{
+		operation.Setup(mgr, operation.Config{}),
+		resourcegroup.Setup(mgr, resourcegroup.Config{}),
+		cluster.Setup(mgr, cluster.Config{
+			Catalogue:     p.catalogue,
+			GatewayURL:    "https://" + p.options.GatewayPublic,
+			PrivateRanges: p.options.PrivateRanges,
+			Tenants:       tenants,
+		}),
+		addon.Setup(mgr, addon.Config{Catalogue: p.catalogue, Tenants: tenants}),
+		agentpool.Setup(mgr, agentpool.Config{Catalogue: p.catalogue}),
+		machine.Setup(mgr, machine.Config{
+			Provider:        pod.New(mgr.GetClient(), mgr.GetAPIReader(), pod.Options{}),
+			Tenants:         tenants,
+			Catalogue:       p.catalogue,
+			RegistryAddress: "https://" + p.options.RegistryMachineAddress,
+			RegistryCA:      ca,
+		}),
+	}
+	for _, err := range setups {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
