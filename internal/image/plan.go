@@ -1,0 +1,216 @@
+package image
+
+import (
+	"context"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"berth.dev/berth/internal/release"
+)
+
+// minor is a Kubernetes minor that a build makes.
+type minor struct {
+	// Minor names its module in kube/, Version is what that module requires.
+	Minor, Version string
+	State          release.State
+	Default        bool
+	// EndOfSupport is a date, YYYY-MM-DD.
+	EndOfSupport string
+}
+
+// minors are newest first. The default is the one before the newest, as in AKS.
+func minors() []minor {
+	return []minor{
+		{Minor: "1.37", Version: "1.37.2", State: release.Supported, EndOfSupport: "2027-10-31"},
+		{Minor: "1.36", Version: "1.36.3", State: release.Supported, Default: true, EndOfSupport: "2027-06-30"},
+	}
+}
+
+func (m minor) node() nodeSpec { return nodeSpec{Minor: m.Minor, Version: m.Version} }
+
+// containerdTags leave out snapshotters that need C libraries and are not used.
+const containerdTags = "no_btrfs,no_devmapper,no_zfs"
+
+// Plan is every step of a complete build, in an order in which each stands after
+// what it needs. now is asked for the day that names a new node image.
+func Plan(now func() time.Time) []Step {
+	steps := slices.Concat(kubeSteps(), componentSteps(), ownSteps(), []Step{rootfsStep()}, imageSteps(), nodeSteps(now))
+	toolchain := runtime.Version() + " " + runtime.GOARCH
+	for i := range steps {
+		steps[i].Recipe = append(steps[i].Recipe, toolchain)
+	}
+	return steps
+}
+
+func kubeSteps() []Step {
+	var steps []Step
+	for _, m := range minors() {
+		dir := "kube/" + m.Minor
+		steps = append(steps, goStep("kube-"+m.Minor, "Kubernetes "+m.Version, []goProgram{{
+			Module: dir, Package: ".", Output: "out/kube-" + m.Minor,
+			Variables: "k8s.io/component-base/version.gitVersion=v" + m.Version,
+		}}, Sources(dir), Sources("kube/multicall")))
+	}
+	return steps
+}
+
+// componentSteps build other projects' programs, each from a module of ours
+// that only pins its version.
+func componentSteps() []Step {
+	module := func(name string) string { return "components/" + name }
+	var cni []goProgram
+	for _, plugin := range []string{"main/ptp", "main/loopback", "ipam/host-local", "meta/portmap", "meta/bandwidth"} {
+		cni = append(cni, goProgram{
+			Module: module("cni"), Package: "github.com/containernetworking/plugins/plugins/" + plugin,
+			Output: "out/cni/" + filepath.Base(plugin),
+		})
+	}
+	var containerd []goProgram
+	for _, name := range []string{"containerd", "containerd-shim-runc-v2", "ctr"} {
+		containerd = append(containerd, goProgram{
+			Module: module("containerd"), Package: "github.com/containerd/containerd/v2/cmd/" + name,
+			Output: "out/" + name, Tags: containerdTags,
+		})
+	}
+	return []Step{
+		goStep("etcd", "etcd 3.7.3", []goProgram{
+			{Module: module("etcd"), Package: "go.etcd.io/etcd/server/v3", Output: "out/etcd"},
+			{Module: module("etcd"), Package: "go.etcd.io/etcd/etcdctl/v3", Output: "out/etcdctl"},
+		}, Sources(module("etcd"))),
+		goStep("konnectivity", "konnectivity 0.36.0", []goProgram{
+			{Module: module("konnectivity"), Package: "sigs.k8s.io/apiserver-network-proxy/cmd/server", Output: "out/proxy-server"},
+			{Module: module("konnectivity"), Package: "sigs.k8s.io/apiserver-network-proxy/cmd/agent", Output: "out/proxy-agent"},
+		}, Sources(module("konnectivity"))),
+		goStep("metrics-server", "metrics-server 0.9.0", []goProgram{
+			{Module: module("metrics-server"), Package: "sigs.k8s.io/metrics-server/cmd/metrics-server", Output: "out/metrics-server"},
+		}, Sources(module("metrics-server"))),
+		goStep("coredns", "CoreDNS 1.15.0", []goProgram{
+			{Module: module("coredns"), Package: ".", Output: "out/coredns"},
+		}, Sources(module("coredns"))),
+		goStep("containerd", "containerd 2.4.2", containerd, Sources(module("containerd"))),
+		goStep("runc", "runc 1.5.2", []goProgram{
+			{Module: module("runc"), Package: "github.com/opencontainers/runc", Output: "out/runc", Tags: "seccomp", Cgo: true},
+		}, Sources(module("runc"))),
+		goStep("cni", "CNI plugins 1.9.1", cni, Sources(module("cni"))),
+		pauseStep(),
+	}
+}
+
+func pauseStep() Step {
+	argv := []string{"gcc", "-Os", "-static", "-s", "-Wall", "-Wextra", "-Werror", "-o"}
+	return Step{
+		Name: "pause", Title: "pause 3.10", Recipe: argv, Inputs: []Input{Sources("components/pause")}, Outputs: []string{"out/pause"},
+		Run: func(ctx context.Context, w *Work) error {
+			source := filepath.Join(w.Root, "components/pause/pause.c")
+			return w.run(ctx, program{Argv: append(slices.Clone(argv), w.Output("out/pause"), source)})
+		},
+	}
+}
+
+// ownSteps build Berth's own programs.
+func ownSteps() []Step {
+	var steps []Step
+	for _, name := range []string{"berth", "berth-node", "berth-demo"} {
+		dir := "./cmd/" + name
+		steps = append(steps, goStep(name, name+" "+Version,
+			[]goProgram{{Module: ".", Package: dir, Output: "out/" + name}}, Packages(dir)))
+	}
+	return steps
+}
+
+// componentImages maps a component's name in the catalogue to its image.
+func componentImages() map[string]string {
+	names := map[string]string{}
+	for _, spec := range imageSpecs() {
+		names[spec.Name] = spec.Name
+	}
+	return names
+}
+
+// imageSpecs are the images of which every version of Kubernetes has the same.
+func imageSpecs() []imageSpec {
+	single := func(name, tag, step, binary string) imageSpec {
+		place := "usr/local/bin/" + binary
+		return imageSpec{
+			Name: name, Tag: tag, Title: name, Needs: []string{step},
+			Binaries: map[string]string{place: "out/" + binary}, Entrypoint: "/" + place,
+		}
+	}
+	etcd := single("etcd", "v3.7.3", "etcd", "etcd")
+	etcd.Binaries["usr/local/bin/etcdctl"] = "out/etcdctl"
+	node := single("berth-node", "", "berth-node", "berth-node")
+	node.Nft = true
+	return []imageSpec{
+		{
+			Name: "pause", Tag: "3.10", Title: "pause", Needs: []string{"pause"},
+			Binaries: map[string]string{"pause": "out/pause"}, Entrypoint: "/pause", Bare: true,
+		},
+		etcd,
+		single("coredns", "v1.15.0", "coredns", "coredns"),
+		single("konnectivity-server", "v0.36.0", "konnectivity", "proxy-server"),
+		single("konnectivity-agent", "v0.36.0", "konnectivity", "proxy-agent"),
+		single("metrics-server", "v0.9.0", "metrics-server", "metrics-server"),
+		single("berth", "", "berth", "berth"),
+		node,
+		single("demo", "", "berth-demo", "berth-demo"),
+	}
+}
+
+// kubeSpec is the multi-call image of a minor. All minors share one repository.
+func kubeSpec(m minor) imageSpec {
+	spec := imageSpec{
+		Name: kubeImage(m.Minor), Repository: "kube", Tag: "v" + m.Version, Title: "kube " + m.Version,
+		Needs: []string{"kube-" + m.Minor}, Entrypoint: "/usr/local/bin/kube", Nft: true,
+		Binaries: map[string]string{"usr/local/bin/kube": "out/kube-" + m.Minor}, Links: map[string]string{},
+	}
+	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "control-plane"} {
+		spec.Links["usr/local/bin/"+name] = "kube"
+	}
+	return spec
+}
+
+func imageSteps() []Step {
+	var steps []Step
+	for _, m := range minors() {
+		steps = append(steps, imageStep(kubeSpec(m)))
+	}
+	for _, spec := range imageSpecs() {
+		steps = append(steps, imageStep(spec))
+	}
+	return steps
+}
+
+// nodeSteps make what machines start from.
+func nodeSteps(now func() time.Time) []Step {
+	var runtimeNeeds, all, images []string
+	for _, name := range runtimeImages {
+		runtimeNeeds = append(runtimeNeeds, "image-"+name)
+	}
+	runtimeNeeds = append(runtimeNeeds, "containerd", "runc", "cni")
+	versionNeeds := append(slices.Clone(runtimeNeeds), "rootfs", "berth-node", "image-berth-node")
+	for _, m := range minors() {
+		versionNeeds = append(versionNeeds, "kube-"+m.Minor, "image-"+kubeImage(m.Minor))
+		images = append(images, "image-"+kubeImage(m.Minor))
+	}
+	for _, spec := range imageSpecs() {
+		images = append(images, spec.step())
+	}
+	steps := []Step{
+		nodeVersionStep(versionNeeds, now),
+		layerStep("node-debian", "node image: Debian", debianTree, debianLayer, "rootfs"),
+		runtimeStep(runtimeNeeds),
+	}
+	for _, m := range minors() {
+		spec := m.node()
+		kube := "image-" + kubeImage(m.Minor)
+		steps = append(steps, kubeLayerStep(spec, "kube-"+m.Minor, kube),
+			bakeStep(m.Minor, append([]string{kube, "image-berth-node"}, runtimeNeeds...)))
+		spec.Needs = []string{"node-version", "node-debian", "node-runtime", spec.kubeStep(), "bake-" + m.Minor, "berth-node", "image-berth-node"}
+		steps = append(steps, nodeStep(spec))
+		all = append(all, spec.step())
+	}
+	management := managementStep(minors(), append(append(slices.Clone(all), images...), "containerd"))
+	return append(steps, management, publishStep(minors(), componentImages(), append(append(all, images...), management.Name, "berth")))
+}

@@ -1,0 +1,186 @@
+package image
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// isSource tells which files of a directory decide what it builds into.
+func isSource(name string) bool {
+	switch filepath.Ext(name) {
+	case ".go":
+		return !strings.HasSuffix(name, "_test.go")
+	case ".c", ".h", ".s", ".mod", ".sum":
+		return true
+	}
+	return false
+}
+
+// writeFile replaces a file as a whole: readers see the old or the new one.
+func writeFile(path string, content []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name())
+	_, err = temporary.Write(content)
+	if err := errors.Join(err, temporary.Chmod(mode), temporary.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.Rename(temporary.Name(), path)
+}
+
+// hashTree is the digest of a file, or of a directory with everything in it:
+// names, modes, owners, link targets and content, but no times.
+func hashTree(path string) (string, error) {
+	h := sha256.New()
+	seen := map[inode]string{}
+	err := filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(path, file)
+		if err != nil {
+			return err
+		}
+		content := ""
+		switch {
+		case info.Mode()&fs.ModeSymlink != 0:
+			content, err = os.Readlink(file)
+		case info.Mode().IsRegular():
+			content, err = hashOnce(seen, file, info)
+		}
+		if err != nil {
+			return err
+		}
+		stat := info.Sys().(*syscall.Stat_t)
+		field(h, relative, info.Mode().String(), fmt.Sprint(stat.Uid), fmt.Sprint(stat.Gid), content)
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("hash %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// inode is a file's identity, which hard links share.
+type inode struct{ device, number uint64 }
+
+func inodeOf(info fs.FileInfo) inode {
+	stat := info.Sys().(*syscall.Stat_t)
+	return inode{device: stat.Dev, number: stat.Ino}
+}
+
+func hashOnce(seen map[inode]string, path string, info fs.FileInfo) (string, error) {
+	id := inodeOf(info)
+	if sum, ok := seen[id]; ok {
+		return sum, nil
+	}
+	sum, err := hashFile(path)
+	seen[id] = sum
+	return sum, err
+}
+
+// linkTree puts everything of directory from below directory to, files as hard
+// links and directories with their owners and modes. Directories may be there
+// already; files may not.
+func linkTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, relative)
+		if !info.IsDir() {
+			return os.Link(path, target)
+		}
+		if err := os.MkdirAll(target, 0o755); err != nil {
+			return err
+		}
+		stat := info.Sys().(*syscall.Stat_t)
+		// Chown clears the set-group-id bit, so that the mode comes second.
+		if err := os.Chown(target, int(stat.Uid), int(stat.Gid)); err != nil {
+			return err
+		}
+		return os.Chmod(target, info.Mode())
+	})
+}
+
+// linkFile puts a hard link to a file into a tree, with its parent directories.
+// Where the file lies on another file system it is copied.
+func linkFile(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	err := os.Link(from, to)
+	if !errors.Is(err, syscall.EXDEV) {
+		return err
+	}
+	return copyFile(from, to)
+}
+
+func copyFile(from, to string) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Close())
+}
+
+// listing describes a tree by the paths, kinds and sizes of its files, which is
+// enough to tell the trees of one build apart.
+func listing(dir string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		size := int64(0)
+		if info.Mode().IsRegular() {
+			size = info.Size()
+		}
+		field(h, relative, info.Mode().Type().String(), fmt.Sprint(size))
+		return nil
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
