@@ -18,16 +18,7 @@ import (
 	"berth.dev/berth/internal/network/cni"
 	"berth.dev/berth/internal/network/nft"
 	"berth.dev/berth/internal/network/overlay"
-	"berth.dev/berth/internal/network/watch"
-)
-
-const (
-	// settle is the least time between two passes: changes in between are taken together.
-	settle = 100 * time.Millisecond
-	// check is how often the agent looks whether somebody else has changed what it wrote.
-	check = time.Minute
-	// retry is the wait after a pass that failed.
-	retry = 2 * time.Second
+	"berth.dev/berth/internal/watch"
 )
 
 // Options configure the agent of one node.
@@ -44,11 +35,11 @@ type Options struct {
 	Sysctls    string         // /proc/sys
 }
 
-// agent keeps one node's network as the API server wants it. Only sync changes the node, and only from run's goroutine.
+// agent keeps one node's network as the API server wants it. Only sync changes the node, and only from the loop's goroutine.
 type agent struct {
 	options Options
 	log     *slog.Logger
-	wake    chan struct{}
+	loop    *watch.Loop
 
 	nodes      *watch.Store[*corev1.Node, overlay.Node]
 	pods       *watch.Store[*corev1.Pod, pod]
@@ -75,25 +66,17 @@ func newAgent(options Options, writer *nft.Writer, log *slog.Logger) *agent {
 	a := &agent{
 		options: options,
 		log:     log,
-		wake:    make(chan struct{}, 1),
+		loop:    watch.NewLoop(),
 		writer:  writer,
 		results: cni.NewResults(options.ResultsDir),
 	}
 	a.newResults.Store(true)
 	report := func(err error) { log.Warn("policy allows less than it says", "error", err) }
-	a.nodes = watch.NewStore(keepNode, equalNodes, a.notify)
-	a.pods = watch.NewStore(keepPod, equalPods, a.notify)
-	a.namespaces = watch.NewStore(keepNamespace, equalLabels, a.notify)
-	a.policies = watch.NewStore(keepPolicy(report), equalPolicies, a.notify)
+	a.nodes = watch.NewStore(keepNode, equalNodes, a.loop.Notify)
+	a.pods = watch.NewStore(keepPod, equalPods, a.loop.Notify)
+	a.namespaces = watch.NewStore(keepNamespace, equalLabels, a.loop.Notify)
+	a.policies = watch.NewStore(keepPolicy(report), equalPolicies, a.loop.Notify)
 	return a
-}
-
-// notify asks for a pass. It never blocks.
-func (a *agent) notify() {
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Run is the agent: it follows the API server and keeps the node's network until the context ends. What it has set up
@@ -108,13 +91,13 @@ func Run(ctx context.Context, options Options, client *watch.Client, log *slog.L
 	group.Go(func() error { return a.follow(ctx, client) })
 	if options.Policy {
 		group.Go(func() error {
-			return cni.Watch(ctx, options.ResultsDir, func() { a.newResults.Store(true); a.notify() })
+			return cni.Watch(ctx, options.ResultsDir, func() { a.newResults.Store(true); a.loop.Notify() })
 		})
 	}
 	if health != "" {
 		group.Go(func() error { return serveHealth(ctx, health, a.healthy) })
 	}
-	group.Go(func() error { return a.run(ctx) })
+	group.Go(func() error { a.loop.Run(ctx, log, a.sync); return nil })
 	return group.Wait()
 }
 
@@ -143,40 +126,13 @@ func (a *agent) follow(ctx context.Context, client *watch.Client) error {
 	return group.Wait()
 }
 
-// run makes a pass for each change, at most one per settle, and one per check at least.
-func (a *agent) run(ctx context.Context) error {
-	ticker := time.NewTicker(check)
-	defer ticker.Stop()
-	for {
-		full := false
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-a.wake:
-		case <-ticker.C:
-			full = true
-		}
-		pause := settle
-		if err := a.sync(ctx, full); err != nil && ctx.Err() == nil {
-			a.log.Error("pass failed", "error", err)
-			pause = retry
-			a.notify()
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
-	}
-}
-
 // healthy returns an error when the node's network has not been known to be right for three checks.
 func (a *agent) healthy() error {
 	last := a.lastSuccess.Load()
 	if last == 0 {
 		return errors.New("node's network is not set up yet")
 	}
-	if age := time.Since(time.Unix(last, 0)); age > 3*check {
+	if age := time.Since(time.Unix(last, 0)); age > 3*a.loop.Check {
 		return fmt.Errorf("node's network was last right %s ago", age.Round(time.Second))
 	}
 	return nil

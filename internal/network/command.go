@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"berth.dev/berth/internal/network/watch"
+	"berth.dev/berth/internal/watch"
 )
 
 // flags are the command line, before validation.
