@@ -1,0 +1,215 @@
+package image
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPlanIsOrderedAndComplete(t *testing.T) {
+	made, outputs := map[string]bool{}, map[string]string{}
+	for _, step := range Plan(time.Now) {
+		if made[step.Name] {
+			t.Errorf("two steps are called %s", step.Name)
+		}
+		for _, need := range step.Needs {
+			if !made[need] {
+				t.Errorf("%s needs %s, which does not stand before it", step.Name, need)
+			}
+		}
+		for _, output := range step.Outputs {
+			if other, ok := outputs[output]; ok {
+				t.Errorf("%s and %s both make %s", other, step.Name, output)
+			}
+			outputs[output] = step.Name
+		}
+		made[step.Name] = true
+		if step.Title == "" || step.Run == nil || len(step.Outputs) == 0 {
+			t.Errorf("step %s lacks a title, a way to run or an output", step.Name)
+		}
+	}
+	// The catalogue stands for all of the build.
+	all, err := Select(Plan(time.Now), []string{"catalogue"})
+	if err != nil || len(all) != len(made) {
+		t.Errorf("the catalogue needs %d of %d steps: %v", len(all), len(made), err)
+	}
+}
+
+// TestImagesNeedWhatTheyHold: else a changed binary would not make a new image.
+func TestImagesNeedWhatTheyHold(t *testing.T) {
+	makers := map[string]string{}
+	for _, step := range Plan(time.Now) {
+		for _, output := range step.Outputs {
+			makers[output] = step.Name
+		}
+	}
+	specs := imageSpecs()
+	for _, m := range minors() {
+		specs = append(specs, kubeSpec(m))
+	}
+	for _, spec := range specs {
+		for place, output := range spec.Binaries {
+			if maker := makers[output]; maker == "" || !slices.Contains(spec.Needs, maker) {
+				t.Errorf("image %s holds %s of step %q, which it does not need", spec.Name, output, maker)
+			}
+			if strings.HasPrefix(place, "/") {
+				t.Errorf("image %s: %s is not relative to the image", spec.Name, place)
+			}
+		}
+		if _, ok := spec.Binaries[strings.TrimPrefix(spec.Entrypoint, "/")]; !ok {
+			t.Errorf("image %s starts %s, which it does not hold", spec.Name, spec.Entrypoint)
+		}
+	}
+}
+
+func TestExactlyOneMinorIsTheDefault(t *testing.T) {
+	defaults := 0
+	for _, m := range minors() {
+		if m.Default {
+			defaults++
+		}
+		if _, err := time.Parse(time.DateOnly, m.EndOfSupport); err != nil || !strings.HasPrefix(m.Version, m.Minor+".") {
+			t.Errorf("minor %+v: %v", m, err)
+		}
+	}
+	if defaults != 1 {
+		t.Errorf("%d defaults", defaults)
+	}
+}
+
+// TestMinorsMatchTheirModules: the version in the plan is said, the one in go.mod is built.
+func TestMinorsMatchTheirModules(t *testing.T) {
+	for _, m := range minors() {
+		raw, err := os.ReadFile(filepath.Join("../../kube", m.Minor, "go.mod"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(raw), "k8s.io/kubernetes v"+m.Version) {
+			t.Errorf("kube/%s does not require v%s", m.Minor, m.Version)
+		}
+	}
+}
+
+func TestNextNodeVersion(t *testing.T) {
+	now := time.Date(2026, 11, 5, 23, 30, 0, 0, time.FixedZone("", -3600))
+	for _, c := range []struct{ why, previous, want string }{
+		{"the first build", "", "BerthDebian-12containerd-202611.06.0"},
+		{"the second of a day", "BerthDebian-12containerd-202611.06.0", "BerthDebian-12containerd-202611.06.1"},
+		{"numbers, not digits", "BerthDebian-12containerd-202611.06.9", "BerthDebian-12containerd-202611.06.10"},
+		{"a new day begins anew", "BerthDebian-12containerd-202611.05.4", "BerthDebian-12containerd-202611.06.0"},
+		{"nonsense is no version", "BerthDebian-12containerd-202611.06.x", "BerthDebian-12containerd-202611.06.0"},
+	} {
+		if got := nextNodeVersion(c.previous, now); got != c.want {
+			t.Errorf("%s: after %q comes %s, want %s", c.why, c.previous, got, c.want)
+		}
+	}
+}
+
+func TestSourcesOfTheSuite(t *testing.T) {
+	list := "# comment\ndeb http://mirror/debian bookworm main\ndeb [arch=amd64 signed-by=/k] https://mirror/debian bookworm-security main\n" +
+		"deb-src http://mirror/debian bookworm main\ndeb http://other/repo cloud-sdk-bookworm main\ndeb http://mirror/debian trixie main\n"
+	if got := filterList(list); strings.Count(got, "\n") != 2 || !strings.Contains(got, "bookworm-security") || strings.Contains(got, "other") {
+		t.Errorf("list kept\n%s", got)
+	}
+	stanzas := "Types: deb\n# http://snapshot\nURIs: http://mirror/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\n" +
+		"Types: deb\nURIs: http://node\nSuites: nodistro\n\nEnabled: no\nTypes: deb\nURIs: http://off\nSuites: bookworm\n"
+	if got := filterStanzas(stanzas); !strings.Contains(got, "mirror") || strings.Contains(got, "nodistro") || strings.Contains(got, "off") {
+		t.Errorf("stanzas kept\n%s", got)
+	}
+}
+
+func TestHostSourcesAreWrittenByFormat(t *testing.T) {
+	apt, out := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(apt, "sources.list.d/debian.sources"), "Types: deb\nURIs: http://mirror\nSuites: bookworm\n")
+	write(t, filepath.Join(apt, "sources.list.d/other.list"), "deb http://other stable main\n")
+	write(t, filepath.Join(apt, "sources.list.d/off.list.disabled"), "deb http://off bookworm main\n")
+	found, err := hostSources(apt, out)
+	if err != nil || len(found) != 1 || filepath.Ext(found[0]) != ".sources" {
+		t.Errorf("found %v, %v; want the one file of the suite", found, err)
+	}
+}
+
+func TestPrerequisites(t *testing.T) {
+	yes, no := func() bool { return true }, func() bool { return false }
+	packages := missing([]prerequisite{{"gcc", yes}, {"mmdebstrap", no}})
+	if !slices.Equal(packages, []string{"mmdebstrap"}) {
+		t.Fatalf("missing %v", packages)
+	}
+	for _, c := range []struct {
+		why      string
+		host     host
+		packages []string
+		want     string
+	}{
+		{"nothing missing", host{root: true}, nil, ""},
+		{"no root: say so and which packages", host{debian: true}, packages, "apt-get install mmdebstrap"},
+		{"no root, nothing missing", host{debian: true}, nil, "needs root"},
+		{"another distribution: name them, install nothing", host{root: true}, packages, "mmdebstrap"},
+	} {
+		err := ensure(context.Background(), c.host, c.packages, os.Stderr)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: err = %v, want %q", c.why, err, c.want)
+		}
+	}
+}
+
+// TestClosureRunsAlone: the files found are all that the program needs.
+func TestClosureRunsAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("chroot needs root")
+	}
+	tree := t.TempDir()
+	if err := linkProgram("/", "usr/bin/env", tree); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("chroot", tree, "/usr/bin/env", "-i", "A=b", "/usr/bin/env").CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "A=b" {
+		t.Errorf("env alone: %q, %v", out, err)
+	}
+	if _, err := closure("/", "usr/bin/nothing-here"); err == nil {
+		t.Error("a program that is not there has a closure")
+	}
+}
+
+func TestFindRoot(t *testing.T) {
+	root, err := FindRoot(".")
+	if err == nil {
+		t.Errorf("a relative path has no parents, but %s was found", root)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if root, err = FindRoot(here); err != nil || root != filepath.Dir(filepath.Dir(here)) {
+		t.Errorf("FindRoot(%s) = %s, %v", here, root, err)
+	}
+	if _, err := FindRoot(t.TempDir()); err == nil {
+		t.Error("a temporary directory is taken for the repository")
+	}
+}
+
+func TestPackagesListsOnlyOurSources(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := Packages("./cmd/berth-demo")(context.Background(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"go.mod", "go.sum", "cmd/berth-demo/main.go", "cmd/berth-demo/run.go"} {
+		if !slices.Contains(found, want) {
+			t.Errorf("%v lacks %s", found, want)
+		}
+	}
+	for _, path := range found {
+		if strings.HasPrefix(path, "..") || strings.HasSuffix(path, "_test.go") {
+			t.Errorf("%s is no source of ours", path)
+		}
+	}
+}
