@@ -47,6 +47,7 @@ func apiServerFlags(in Input) flags {
 	f.set("service-cluster-ip-range", in.ServiceCIDR)
 	f.set("profiling", "false")
 	f.set("event-ttl", "1h")
+	f.set("allow-privileged", "true")
 	f.storage(in)
 	f.access(in)
 	f.reachNodes()

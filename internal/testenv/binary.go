@@ -8,8 +8,8 @@ import (
 
 // Programs that tests run, as paths below build/out.
 const (
-	Etcd = "etcd/etcd"
-	Kube = "kube-1.37/kube"
+	Etcd = "etcd"
+	Kube = "kube-1.37"
 )
 
 // overrides let a test run before the build has put a program in its place.

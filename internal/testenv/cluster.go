@@ -124,7 +124,7 @@ func (e *Env) startServers() error {
 	}
 	err = e.run("apiserver", kube, "kube-apiserver", "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]),
 		"--advertise-address=192.0.2.1", "--cert-dir="+e.dir, "--etcd-servers="+etcdURL, "--service-cluster-ip-range=100.65.0.0/16",
-		"--authorization-mode=RBAC", "--token-auth-file="+filepath.Join(e.dir, "tokens"), "--profiling=false",
+		"--authorization-mode=RBAC", "--allow-privileged=true", "--token-auth-file="+filepath.Join(e.dir, "tokens"), "--profiling=false",
 		"--disable-admission-plugins=ServiceAccount", "--enable-priority-and-fairness=false",
 		"--service-account-issuer=https://testenv", "--service-account-key-file="+filepath.Join(e.dir, "sa.key"),
 		"--service-account-signing-key-file="+filepath.Join(e.dir, "sa.key"))

@@ -28,10 +28,8 @@ const (
 	defaultTimeout   = 30 * time.Minute
 	defaultRetention = 24 * time.Hour
 	// timeoutSlack lets a target that gives up at the same time tell why.
-	timeoutSlack = time.Minute
-	// serverGrace is how long the server that took a request may take to write what
-	// it asks for, before it is taken for dead.
-	serverGrace = 5 * time.Second
+	timeoutSlack       = time.Minute
+	defaultServerGrace = 5 * time.Second
 	// lookAgain is how soon a target is looked at that another operation holds by
 	// now, and whose events therefore lead there.
 	lookAgain = 15 * time.Second
@@ -40,6 +38,9 @@ const (
 // Config is what the controller needs besides the manager.
 type Config struct {
 	Now func() time.Time
+	// ServerGrace is how long the server that took a request may take to write what
+	// it asks for, before it is taken for dead; 0 means 5 s.
+	ServerGrace time.Duration
 }
 
 type reconciler struct {
@@ -52,6 +53,9 @@ type reconciler struct {
 func Setup(mgr ctrl.Manager, cfg Config) error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.ServerGrace == 0 {
+		cfg.ServerGrace = defaultServerGrace
 	}
 	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader()}
 	held := handler.EnqueueRequestsFromMapFunc(holder)
@@ -150,7 +154,7 @@ func (r *reconciler) begin(ctx context.Context, op *v1beta1.Operation) (ctrl.Res
 	if deleted {
 		return ctrl.Result{}, r.end(ctx, op, preempted())
 	}
-	if left := op.CreationTimestamp.Add(serverGrace).Sub(r.Now()); left > 0 {
+	if left := op.CreationTimestamp.Add(r.ServerGrace).Sub(r.Now()); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
 	if err := operation.Apply(ctx, r.client, r.reader, op); err != nil {

@@ -1,0 +1,263 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controller/addon"
+	"berth.dev/berth/internal/controller/agentpool"
+	"berth.dev/berth/internal/controller/cluster"
+	machinecontroller "berth.dev/berth/internal/controller/machine"
+	operationcontroller "berth.dev/berth/internal/controller/operation"
+	"berth.dev/berth/internal/controller/resourcegroup"
+	"berth.dev/berth/internal/machine"
+	"berth.dev/berth/internal/machine/memory"
+	"berth.dev/berth/internal/release"
+	"berth.dev/berth/internal/testenv"
+)
+
+const (
+	subscription = "00000000-0000-0000-0000-000000000001"
+	clusterID    = "abcdefghijkl"
+)
+
+var env *testenv.Env
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	log.SetLogger(logr.Discard())
+	if os.Getenv("BERTH_TEST_LOG") != "" {
+		log.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, nil)))
+	}
+	var err error
+	env, err = testenv.Start(testenv.Options{Controllers: testenv.DefaultControllers})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "controllers are not tested:", err)
+		if os.Getenv("CI") != "" {
+			return 1
+		}
+		return 0
+	}
+	defer env.Stop()
+	return m.Run()
+}
+
+func catalogue() *release.Catalogue {
+	return &release.Catalogue{
+		Releases: []release.Release{
+			{Version: "1.37.2", State: release.Supported, Default: true, KubeImage: "kube:v1.37.2", NodeImage: "node-v1.37.2:1"},
+			{Version: "1.36.3", State: release.Supported, KubeImage: "kube:v1.36.3", NodeImage: "node-v1.36.3:1"},
+		},
+		NodeImageVersion: "BerthDebian-12containerd-202611.22.0",
+		Images: map[string]string{
+			"etcd": "etcd:v1", "coredns": "coredns:v1", "konnectivity-server": "konnectivity-server:v1",
+			"konnectivity-agent": "konnectivity-agent:v1", "metrics-server": "metrics-server:v1", "berth-node": "berth-node:v1",
+		},
+	}
+}
+
+// world is what outlives the process under test: the API server, the machines and
+// the kubelets on them.
+type world struct {
+	t         *testing.T
+	client    client.WithWatch
+	namespace string
+	machines  *memory.Provider
+
+	mu      sync.Mutex
+	process *process
+}
+
+// process is one life of the controllers.
+type process struct {
+	guard  *guard
+	client client.Client
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	c, err := env.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, client: c, namespace: v1beta1.SubscriptionNamespace(subscription), machines: memory.New()}
+	w.machines.Prompt = true
+	w.ensure(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wait.UntilWithContext(ctx, w.kubelets, 30*time.Millisecond)
+	}()
+	t.Cleanup(func() { w.stop(); cancel(); <-done })
+	return w
+}
+
+func (w *world) ensure(object client.Object) {
+	w.t.Helper()
+	if err := w.client.Create(w.t.Context(), object); err != nil && !apierrors.IsAlreadyExists(err) {
+		w.t.Fatal(err)
+	}
+}
+
+// start gives the controllers a new life, which ends at the guard's side effect.
+func (w *world) start(g *guard) *process {
+	w.t.Helper()
+	p := &process{guard: g, ended: make(chan struct{})}
+	mgr, err := ctrl.NewManager(env.Config, ctrl.Options{
+		Scheme:     env.Scheme,
+		Metrics:    server.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: ptr(true)},
+		Cache:      cache.Options{ByObject: cluster.CacheOptions()},
+		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
+		NewClient: func(config *rest.Config, options client.Options) (client.Client, error) {
+			made, err := client.New(config, options)
+			if err != nil {
+				return nil, err
+			}
+			return g.wrap(watchable{made, w.client}), nil
+		},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.setUp(mgr, g)
+	p.client = mgr.GetClient()
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	go func() {
+		select {
+		case <-g.dead:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	go func() {
+		defer close(p.ended)
+		if err := mgr.Start(ctx); err != nil && ctx.Err() == nil {
+			w.t.Errorf("manager: %v", err)
+		}
+	}()
+	w.mu.Lock()
+	w.process = p
+	w.mu.Unlock()
+	return p
+}
+
+// setUp registers every controller. A new one joins the crash sweep here.
+func (w *world) setUp(mgr ctrl.Manager, g *guard) {
+	w.t.Helper()
+	versions, tenants := catalogue(), tenants{withoutAggregation(g.wrap(w.client))}
+	for _, err := range []error{
+		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants}),
+		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
+		agentpool.Setup(mgr, agentpool.Config{Catalogue: versions}),
+		machinecontroller.Setup(mgr, machinecontroller.Config{
+			Provider: provider{w.machines, g}, Tenants: tenants, Catalogue: versions,
+			RegistryAddress: "https://100.65.0.5:5000", RegistryCA: []byte("ca"),
+		}),
+		operationcontroller.Setup(mgr, operationcontroller.Config{ServerGrace: 300 * time.Millisecond}),
+		resourcegroup.Setup(mgr, resourcegroup.Config{}),
+	} {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// stop ends the current life as an ordinary shutdown does.
+func (w *world) stop() {
+	w.mu.Lock()
+	p := w.process
+	w.process = nil
+	w.mu.Unlock()
+	if p != nil {
+		p.cancel()
+		<-p.ended
+	}
+}
+
+// kubelets plays the node of every machine that runs.
+func (w *world) kubelets(ctx context.Context) {
+	for ref := range w.machines.Machines() {
+		seen, err := w.machines.Observe(ctx, ref)
+		if err != nil || seen.State != machine.Running {
+			continue
+		}
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: ref.Name}}
+		if err := w.client.Get(ctx, client.ObjectKeyFromObject(node), node); apierrors.IsNotFound(err) {
+			err = w.client.Create(ctx, node)
+			if err != nil {
+				continue
+			}
+		}
+		if len(node.Status.Addresses) > 0 {
+			continue
+		}
+		node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: seen.Address}}
+		node.Status.Conditions = []corev1.NodeCondition{{
+			Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady",
+			LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now(),
+		}}
+		_ = w.client.Status().Update(ctx, node) // again in a moment if it failed
+	}
+}
+
+// tenants stands in for every cluster's API server.
+type tenants struct{ client client.WithWatch }
+
+func (t tenants) Client(context.Context, string) (client.WithWatch, error) { return t.client, nil }
+func (t tenants) Ready(context.Context, string) error                      { return nil }
+func (t tenants) Drop(string)                                              {}
+
+// withoutAggregation leaves out the metrics API: without a server behind it the
+// management cluster could not delete a namespace any more.
+func withoutAggregation(c client.WithWatch) client.WithWatch {
+	return interceptor.NewClient(c, interceptor.Funcs{
+		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			if kind, ok := o.(interface{ GetKind() string }); ok && kind.GetKind() == "APIService" {
+				return nil
+			}
+			return c.Apply(ctx, o, opts...)
+		},
+	})
+}
+
+// watchable gives a manager's client the Watch that the interceptor asks for.
+type watchable struct {
+	client.Client
+	watcher client.WithWatch
+}
+
+func (w watchable) Watch(ctx context.Context, list client.ObjectList, opts ...client.ListOption) (watch.Interface, error) {
+	return w.watcher.Watch(ctx, list, opts...)
+}
+
+func ptr[T any](value T) *T { return &value }
