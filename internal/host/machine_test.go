@@ -183,9 +183,9 @@ func newUpper(t *testing.T) *upper {
 }
 
 type seen struct {
-	PID                                                int
-	Hostname, Addresses, Resolv, BakedError, RootError string
-	Cgroups, Mounts, Environment                       []string
+	PID                                                           int
+	Hostname, Addresses, Resolv, BakedError, RootError, HostError string
+	Cgroups, Mounts, Environment                                  []string
 }
 
 // machineSees waits for the report of the machine's init, and takes it away.
@@ -233,8 +233,16 @@ func TestMachineHasAWorldOfItsOwn(t *testing.T) {
 	}
 	u := newUpper(t)
 	before := world(t)
+	service, err := net.Listen("tcp", ":4711")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
 	start(t, u)
 	got := machineSees(t, u.paths)
+	if got.HostError == "" {
+		t.Error("the machine reaches the host's own services")
+	}
 	if got.PID != 1 || got.Hostname != MachineName {
 		t.Errorf("init is process %d of %q, want 1 of %q", got.PID, got.Hostname, MachineName)
 	}

@@ -112,7 +112,8 @@ func uplinkMTU() int {
 	return ethernet
 }
 
-// openFirewall lets the machine reach the outside world under the host's own address.
+// openFirewall lets the machine reach the outside world under the host's own
+// address, and keeps it and the tenants in it away from the host's own services.
 func openFirewall(table string) error {
 	return nft(firewallRules(table))
 }
@@ -130,6 +131,13 @@ table ip %[1]s {
 		type filter hook forward priority filter; policy accept;
 		iifname "%[3]s" ip saddr != %[2]s drop
 		oifname "%[3]s" ct state new drop
+	}
+	chain input {
+		type filter hook input priority filter; policy accept;
+		iifname "%[3]s" ct state established,related accept
+		iifname "%[3]s" meta l4proto { tcp, udp } th dport 53 accept comment "the host may be its own name server"
+		iifname "%[3]s" meta l4proto icmp accept
+		iifname "%[3]s" drop
 	}
 }
 `, table, linkCIDR, LinkDevice)

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -69,8 +70,14 @@ func report() error {
 	cgroups, _ := os.ReadFile("/proc/self/cgroup")
 	resolv, _ := os.ReadFile("/etc/resolv.conf")
 	addresses, _ := net.InterfaceAddrs()
+	// The test listens there, as any of a host's own services might.
+	toHost, hostError := net.DialTimeout("tcp", "100.66.0.1:4711", time.Second)
+	if hostError == nil {
+		toHost.Close()
+	}
 	seen := map[string]any{
-		"pid": os.Getpid(), "hostname": host, "addresses": fmt.Sprint(addresses),
+		"hostError": errorText(hostError),
+		"pid":       os.Getpid(), "hostname": host, "addresses": fmt.Sprint(addresses),
 		"cgroups": strings.Fields(string(cgroups)), "mounts": strings.Split(strings.TrimSpace(string(mounts)), "\n"),
 		"resolv": string(resolv), "environment": os.Environ(),
 		"bakedError": errorText(os.WriteFile("/var/lib/berth/baked/x", nil, 0o600)),
