@@ -25,11 +25,45 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm/armtest"
+	"berth.dev/berth/internal/testenv"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestScenarios(t *testing.T) {
+	each(t, func(t *testing.T) *armtest.World { return armtest.New(t) })
+}
+
+// TestScenariosOverAPIServer holds the API server that TestScenarios has in
+// memory to the real one: every answer must be the same.
+func TestScenariosOverAPIServer(t *testing.T) {
+	if *update || testing.Short() {
+		t.Skip("this only repeats TestScenarios")
+	}
+	for _, program := range []string{testenv.Etcd, testenv.Kube} {
+		if _, err := testenv.Binary(program); err != nil {
+			t.Skip(err)
+		}
+	}
+	env, err := testenv.Start(testenv.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer env.Stop()
+	c, err := env.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(t *testing.T) *armtest.World {
+		w := armtest.Over(t, c)
+		t.Cleanup(func() { w.Wipe(t) })
+		return w
+	})
+}
+
+// each runs every scenario in a world of its own.
+func each(t *testing.T, world func(*testing.T) *armtest.World) {
+	t.Helper()
 	entries, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +79,7 @@ func TestScenarios(t *testing.T) {
 		}
 		slices.Sort(steps)
 		t.Run(folder, func(t *testing.T) {
-			run := &runner{World: armtest.New(t), variables: map[string]string{
+			run := &runner{World: world(t), variables: map[string]string{
 				"sub": armtest.Subscription, "suspended": armtest.SuspendedSubscription, "other": armtest.OtherSubscription,
 				"aks": "/subscriptions/" + armtest.Subscription + "/resourceGroups/rg1/providers/Microsoft.ContainerService/managedClusters",
 			}}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -53,7 +54,7 @@ func (w *World) Settle(ctx context.Context) error {
 		if operation.Finished(op) {
 			continue
 		}
-		if err := w.settle(ctx, op); err != nil {
+		if err := w.settle(ctx, op); err != nil && !apierrors.IsConflict(err) {
 			return err
 		}
 	}
@@ -61,6 +62,9 @@ func (w *World) Settle(ctx context.Context) error {
 }
 
 func (w *World) settle(ctx context.Context, op *v1beta1.Operation) error {
+	if begun, err := w.begun(ctx, op); err != nil || !begun {
+		return err
+	}
 	if op.Spec.Type == v1beta1.OperationDelete {
 		if err := w.remove(ctx, op); err != nil {
 			return err
@@ -76,6 +80,34 @@ func (w *World) settle(ctx context.Context, op *v1beta1.Operation) error {
 		return err
 	}
 	return operation.End(ctx, w.Client, op, code, cause, w.Now())
+}
+
+// begun says whether the request has written all that it wants: before that, there
+// is nothing to settle.
+func (w *World) begun(ctx context.Context, op *v1beta1.Operation) (bool, error) {
+	targets := map[string]client.Object{op.Spec.Target.Name: &v1beta1.ManagedCluster{}}
+	switch op.Spec.Target.Kind {
+	case v1beta1.TargetAgentPool:
+		targets[op.Spec.Target.Name] = &v1beta1.AgentPool{}
+	case v1beta1.TargetResourceGroup:
+		targets[op.Spec.Target.Name] = &v1beta1.ResourceGroup{}
+	}
+	if op.Spec.Desired != nil {
+		for _, spec := range op.Spec.Desired.AgentPools {
+			targets[v1beta1.ObjectName(spec.ResourceGroup, spec.ClusterName, spec.Name)] = &v1beta1.AgentPool{}
+		}
+	}
+	for name, object := range targets {
+		err := w.Client.Get(ctx, client.ObjectKey{Namespace: op.Namespace, Name: name}, object)
+		if err != nil {
+			return false, client.IgnoreNotFound(err)
+		}
+		deleting := !object.GetDeletionTimestamp().IsZero()
+		if object.GetAnnotations()[v1beta1.AnnotationOperation] != op.Name || deleting != (op.Spec.Type == v1beta1.OperationDelete) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1beta1.ProvisioningState, cause *v1beta1.OperationError) error {
@@ -118,6 +150,10 @@ func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1bet
 
 // kubeconfigs writes what the control plane's controller would.
 func (w *World) kubeconfigs(ctx context.Context, cluster *v1beta1.ManagedCluster) error {
+	namespace := v1beta1.ControlPlaneNamespace(cluster.Spec.ID)
+	if err := w.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); client.IgnoreAlreadyExists(err) != nil {
+		return err
+	}
 	for secret, user := range map[string]string{"admin-kubeconfig": "clusterAdmin", "user-kubeconfig": "clusterUser"} {
 		config, err := pki.Kubeconfig(pki.KubeconfigRequest{
 			Cluster: cluster.Spec.Name, User: user + "_" + cluster.Spec.ResourceGroup + "_" + cluster.Spec.Name,
@@ -127,7 +163,7 @@ func (w *World) kubeconfigs(ctx context.Context, cluster *v1beta1.ManagedCluster
 			return err
 		}
 		object := &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: v1beta1.ControlPlaneNamespace(cluster.Spec.ID), Name: secret},
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: secret},
 			Data:       map[string][]byte{"kubeconfig": config},
 		}
 		if err := w.Client.Create(ctx, object); client.IgnoreAlreadyExists(err) != nil {

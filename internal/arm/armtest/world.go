@@ -23,6 +23,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -68,10 +69,14 @@ type World struct {
 	failed *v1beta1.OperationError
 }
 
-// New starts a World that ends with the test.
-func New(t testing.TB) *World {
+// New starts a World that ends with the test, over an API server in memory.
+func New(t testing.TB) *World { return Over(t, newClient(t)) }
+
+// Over starts a World over an API server that knows Berth's kinds and has none of
+// their objects.
+func Over(t testing.TB, c client.Client) *World {
 	t.Helper()
-	w := &World{Client: newClient(t), tokens: map[string]string{}}
+	w := &World{Client: c, tokens: map[string]string{}}
 	w.Server = httptest.NewUnstartedServer(nil)
 	w.Server.Config.Handler = arm.NewServer(arm.Config{
 		Client: w.Client, APIReader: w.Client, Catalogue: Catalogue(), Identity: directory(t),
@@ -172,14 +177,47 @@ func (w *World) seed(t testing.TB) {
 	subscription := func(id, name, tenant string, state v1beta1.SubscriptionState) client.Object {
 		return &v1beta1.Subscription{ObjectMeta: metav1.ObjectMeta{Name: id}, Spec: v1beta1.SubscriptionSpec{DisplayName: name, TenantID: tenant, State: state}}
 	}
+	namespace := func(id string) client.Object {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.SubscriptionNamespace(id)}}
+	}
 	for _, object := range []client.Object{
+		namespace(Subscription), namespace(SuspendedSubscription), namespace(OtherSubscription),
 		subscription(Subscription, "Tests", TenantID, v1beta1.SubscriptionEnabled),
 		subscription(SuspendedSubscription, "Unpaid", TenantID, v1beta1.SubscriptionSuspended),
 		subscription(OtherSubscription, "Neighbour", OtherTenantID, v1beta1.SubscriptionEnabled),
 		&v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}, Spec: v1beta1.ServicePolicySpec{Locations: []string{Location, "eastus"}}},
 	} {
-		if err := w.Client.Create(context.Background(), object); err != nil {
+		if err := w.Client.Create(context.Background(), object); client.IgnoreAlreadyExists(err) != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// Wipe removes every object of Berth's kinds, so that another World can start over
+// the same API server.
+func (w *World) Wipe(t testing.TB) {
+	t.Helper()
+	ctx := context.Background()
+	for _, list := range []client.ObjectList{
+		&v1beta1.OperationList{}, &v1beta1.MachineList{}, &v1beta1.AgentPoolList{}, &v1beta1.ManagedClusterList{},
+		&v1beta1.ResourceGroupList{}, &v1beta1.SubscriptionList{}, &v1beta1.ServicePolicyList{},
+	} {
+		if err := w.Client.List(ctx, list); err != nil {
+			t.Fatal(err)
+		}
+		items, err := meta.ExtractList(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range items {
+			object := item.(client.Object)
+			object.SetFinalizers(nil)
+			if err := w.Client.Update(ctx, object); client.IgnoreNotFound(err) != nil {
+				t.Fatal(err)
+			}
+			if err := w.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
