@@ -7,22 +7,27 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/internal/network"
+	"berth.dev/berth/internal/volume"
 )
 
-// networkObjects install the network agent. It must run before Services do, so
-// it is told the API server's own address.
-func networkObjects(image string) ([]client.Object, error) {
-	rendered, err := network.Objects(network.Config{
-		Image:       image,
-		APIServer:   net.JoinHostPort(MachineAddress, fmt.Sprint(apiServerPort)),
-		ClusterCIDR: PodCIDR,
-		Policy:      true,
-	})
+// agentObjects install what berth-node runs in the cluster: the network agent
+// and the volume provisioner. They must run before Services do, so they are
+// told the API server's own address.
+func agentObjects(image string) ([]client.Object, error) {
+	address := net.JoinHostPort(MachineAddress, fmt.Sprint(apiServerPort))
+	agent, err := network.Objects(network.Config{Image: image, APIServer: address, ClusterCIDR: PodCIDR, Policy: true})
 	if err != nil {
 		return nil, err
 	}
-	objects := make([]client.Object, 0, len(rendered))
-	for _, object := range rendered {
+	provisioner, err := volume.Objects(volume.Config{Image: image, APIServer: address, Default: true})
+	if err != nil {
+		return nil, err
+	}
+	var objects []client.Object
+	for _, object := range agent {
+		objects = append(objects, object)
+	}
+	for _, object := range provisioner {
 		objects = append(objects, object)
 	}
 	return objects, nil

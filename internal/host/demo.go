@@ -172,7 +172,7 @@ func demoObjects(image string) []client.Object {
 				Template: corev1.PodTemplateSpec{
 					ObjectMeta: metav1.ObjectMeta{Labels: labels},
 					Spec: corev1.PodSpec{Containers: []corev1.Container{{
-						Name: demoWorkload, Image: image,
+						Name: demoWorkload, Image: image, Args: []string{"serve"},
 						Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: demoPort}},
 					}}},
 				},

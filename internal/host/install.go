@@ -37,7 +37,7 @@ func (u *upper) fillRegistry(ctx context.Context) error {
 func (u *upper) installCluster(ctx context.Context) error {
 	catalogue := u.artifacts.Catalogue
 	objects := kubeProxyObjects(catalogue.DefaultRelease().KubeImage)
-	agent, err := networkObjects(catalogue.Images["berth-node"])
+	agent, err := agentObjects(catalogue.Images["berth-node"])
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package install
 
 import (
 	"fmt"
+	"net"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -90,6 +91,9 @@ func flags(c Config) []string {
 		"--registry-dir=" + registryDir,
 		fmt.Sprintf("--webhook-address=:%d", portWebhook),
 		fmt.Sprintf("--health-address=:%d", portHealth),
+	}
+	if c.Registry.ClusterIP != "" {
+		list = append(list, "--registry-machine-address="+net.JoinHostPort(c.Registry.ClusterIP, fmt.Sprint(RegistryPort)))
 	}
 	if len(c.ProxyProtocolFrom) > 0 {
 		list = append(list, "--proxy-protocol-from="+strings.Join(c.ProxyProtocolFrom, ","))

@@ -141,13 +141,18 @@ func TestChangedKeysRollThePod(t *testing.T) {
 
 func TestAdmissionFailsClosed(t *testing.T) {
 	objects := Webhooks(config())
-	mutating := find[*admissionv1.MutatingWebhookConfiguration](t, objects, Name).Webhooks[0]
-	validating := find[*admissionv1.ValidatingWebhookConfiguration](t, objects, Name).Webhooks[0]
-	if *mutating.FailurePolicy != admissionv1.Fail || *validating.FailurePolicy != admissionv1.Fail {
-		t.Error("unchecked objects could be stored")
+	mutating := find[*admissionv1.MutatingWebhookConfiguration](t, objects, Name).Webhooks
+	validating := find[*admissionv1.ValidatingWebhookConfiguration](t, objects, Name).Webhooks
+	if len(mutating) != 2 || len(validating) != 2 {
+		t.Fatalf("%d and %d webhooks, want one for each kind that is checked", len(mutating), len(validating))
 	}
-	if string(mutating.ClientConfig.CABundle) != "ca" || *validating.ClientConfig.Service.Path != ValidatePath {
-		t.Errorf("the webhook is called at %+v", validating.ClientConfig)
+	for i := range validating {
+		if *mutating[i].FailurePolicy != admissionv1.Fail || *validating[i].FailurePolicy != admissionv1.Fail {
+			t.Error("unchecked objects could be stored")
+		}
+	}
+	if got := *validating[0].ClientConfig.Service.Path; got != "/validate-berth-dev-v1beta1-agentpool" || string(validating[0].ClientConfig.CABundle) != "ca" {
+		t.Errorf("the webhook is called at %s", got)
 	}
 }
 
