@@ -196,7 +196,7 @@ func TestWriteToKernel(t *testing.T) {
 			t.Fatal(err)
 		}
 		random := rand.New(rand.NewPCG(4, 4))
-		for step := range 40 {
+		for step := range 15 {
 			table := Render(randomWorld(random))
 			if _, err := writer.Write(ctx, table); err != nil {
 				t.Fatalf("step %d: %v", step, err)
