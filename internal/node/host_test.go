@@ -138,6 +138,15 @@ func TestSysctlApply(t *testing.T) {
 	}
 }
 
+func TestTheManagementMachineLeavesTheHostsLimitsToItsStarter(t *testing.T) {
+	for role, wants := range map[string]bool{RoleAgent: true, RoleManagement: false} {
+		raises := slices.ContainsFunc(machineSysctls(role), func(s sysctl) bool { return strings.HasPrefix(s.Name, "fs.") })
+		if raises != wants {
+			t.Errorf("%s raises limits of the host: %t, want %t", role, raises, wants)
+		}
+	}
+}
+
 func TestCompleteHosts(t *testing.T) {
 	for _, c := range []struct{ why, before, want string }{
 		{"an empty root file system has no hosts", "", "127.0.0.1\tlocalhost\n10.0.0.5\tnode-1\n"},

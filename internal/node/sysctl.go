@@ -18,16 +18,21 @@ type sysctl struct {
 }
 
 // machineSysctls are set where they can be. Those of net belong to the machine's own network namespace; those of fs
-// are the host's and limit all its machines together, so they are only ever raised.
-func machineSysctls() []sysctl {
-	return []sysctl{
+// are the host's and limit all its machines together, so they are only ever raised, and by agents alone: the management
+// machine's starter does it for its own and puts them back.
+func machineSysctls(role string) []sysctl {
+	own := []sysctl{
 		{Name: "net.ipv4.ip_forward", Value: 1},
 		{Name: "net.ipv6.conf.all.forwarding", Value: 1},
 		{Name: "net.ipv4.conf.all.rp_filter", Value: 0},
 		{Name: "net.ipv4.conf.default.rp_filter", Value: 0},
-		{Name: "fs.inotify.max_user_instances", Value: 8192, AtLeast: true},
-		{Name: "fs.inotify.max_user_watches", Value: 524288, AtLeast: true},
 	}
+	if role == RoleManagement {
+		return own
+	}
+	return append(own,
+		sysctl{Name: "fs.inotify.max_user_instances", Value: 8192, AtLeast: true},
+		sysctl{Name: "fs.inotify.max_user_watches", Value: 524288, AtLeast: true})
 }
 
 // kubeletTunables are what a kubelet insists on for the whole kernel. They are the host's to decide, so the kubelet is
@@ -85,7 +90,7 @@ func (m *machine) tuneKernel() error {
 	if err := raiseOpenFiles(); err != nil {
 		m.lines.Printf("init", "%v", err)
 	}
-	for _, s := range machineSysctls() {
+	for _, s := range machineSysctls(m.config.Role) {
 		if err := s.apply("/proc/sys"); err != nil {
 			m.lines.Printf("init", "%v", err)
 		}
