@@ -46,7 +46,10 @@ func (r *reconciler) deleteControlPlane(ctx context.Context, p *pass) (bool, err
 		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: controlplane.KubeDeployment}},
 		&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: controlplane.EtcdStatefulSet}},
 	} {
-		err := r.client.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		err := r.reader.Get(ctx, client.ObjectKeyFromObject(object), object)
+		if err == nil && object.GetDeletionTimestamp().IsZero() {
+			err = r.client.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		}
 		if client.IgnoreNotFound(err) != nil {
 			return false, fmt.Errorf("delete %s: %w", object.GetName(), err)
 		}

@@ -15,7 +15,10 @@ import (
 	"berth.dev/berth/internal/operation"
 )
 
-const patience = 60 * time.Second
+const (
+	patience  = 120 * time.Second
+	pollEvery = 30 * time.Millisecond
+)
 
 // clusterSpec is a cluster as admission leaves it. Its DNS address lies in the
 // service range of the API server that plays the tenant's.
@@ -83,7 +86,7 @@ func (w *world) deleteOperation(name string) *v1beta1.Operation {
 func (w *world) request(op *v1beta1.Operation) {
 	w.t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(w.t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(w.t.Context(), pollEvery, patience, true, func(ctx context.Context) (bool, error) {
 		var stored v1beta1.Operation
 		err := w.client.Get(ctx, client.ObjectKeyFromObject(op), &stored)
 		if err == nil {
@@ -105,20 +108,19 @@ func (w *world) live() *process {
 	w.mu.Lock()
 	p := w.process
 	w.mu.Unlock()
-	select {
-	case <-p.guard.dead:
-		<-p.ended
-		return w.start(newGuard(0, false))
-	default:
+	if !p.guard.isDead() {
 		return p
 	}
+	<-p.ended
+	w.deaths = append(w.deaths, p.guard.last)
+	return w.start(w.nextGuard())
 }
 
 // finish waits for an operation's end and returns it.
 func (w *world) finish(name string) *v1beta1.Operation {
 	w.t.Helper()
 	var op v1beta1.Operation
-	err := wait.PollUntilContextTimeout(w.t.Context(), 30*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(w.t.Context(), pollEvery, patience, true, func(ctx context.Context) (bool, error) {
 		w.live()
 		if err := w.client.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: name}, &op); err != nil {
 			return false, err

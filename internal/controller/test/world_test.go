@@ -89,8 +89,12 @@ type world struct {
 	namespace string
 	machines  *memory.Provider
 
+	// nextGuard is what a life that follows a killed one gets.
+	nextGuard func() *guard
+
 	mu      sync.Mutex
 	process *process
+	deaths  []string
 }
 
 // process is one life of the controllers.
@@ -109,6 +113,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{t: t, client: c, namespace: v1beta1.SubscriptionNamespace(subscription), machines: memory.New()}
 	w.machines.Prompt = true
+	w.nextGuard = func() *guard { return newGuard(0, c) }
 	w.ensure(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
