@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -176,7 +177,7 @@ func (c *Clients) connect(kubeconfig []byte) (*entry, error) {
 		// taken for a quiet one.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 	}
-	wrapped, err := rest.HTTPWrappersForConfig(config, transport)
+	wrapped, err := rest.HTTPWrappersForConfig(config, promptRefusals{transport})
 	if err != nil {
 		return nil, fmt.Errorf("http transport: %w", err)
 	}
@@ -185,4 +186,17 @@ func (c *Clients) connect(kubeconfig []byte) (*entry, error) {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
 	return &entry{config: config, client: made, transport: transport}, nil
+}
+
+// promptRefusals takes Retry-After from refused evictions. client-go would wait
+// that long and ask again, inside a reconcile that has its own next round.
+type promptRefusals struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (p promptRefusals) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := p.RoundTripper.RoundTrip(request)
+	if err == nil && response.StatusCode == http.StatusTooManyRequests && strings.HasSuffix(request.URL.Path, "/eviction") {
+		response.Header.Del("Retry-After")
+	}
+	return response, err
 }

@@ -16,6 +16,9 @@ const (
 	// lostAfter is how long past its grace period a pod is waited for: the kubelet
 	// that should confirm its end may be dead.
 	lostAfter = time.Minute
+	// evictionTimeout bounds one eviction: client-go would wait out the time that a
+	// refusal names.
+	evictionTimeout = 2 * time.Second
 	// blockedAgain is how soon an eviction that a disruption budget refused is tried again.
 	blockedAgain = 5 * time.Second
 )
@@ -63,20 +66,27 @@ func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 			ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
 			DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}},
 		}
-		err := s.tenant.SubResource("eviction").Create(ctx, pod, eviction)
+		err := s.evictOne(ctx, pod, eviction)
 		if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 			continue
 		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("evict %s/%s: %w", pod.Namespace, pod.Name, err)
-		}
+		out.again = blockedAgain
 		if refusal == "" {
 			refusal = fmt.Sprintf("; %s/%s: %v", pod.Namespace, pod.Name, err)
 		}
-		out.again = blockedAgain
+		// The round is over when its time is; the next one goes on.
+		if ctx.Err() != nil {
+			break
+		}
 	}
 	if len(s.leaving) > 0 {
 		out.message = fmt.Sprintf("%d pods still to leave%s", len(s.leaving), refusal)
 	}
 	return nil
+}
+
+func (s *scene) evictOne(ctx context.Context, pod *corev1.Pod, eviction *policyv1.Eviction) error {
+	ctx, cancel := context.WithTimeout(ctx, evictionTimeout)
+	defer cancel()
+	return s.tenant.SubResource("eviction").Create(ctx, pod, eviction)
 }
