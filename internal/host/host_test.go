@@ -229,6 +229,9 @@ func TestCertificatesAreRenewedBelowTheSameAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if strings.EqualFold(leaf.Subject.CommonName, leaf.Issuer.CommonName) {
+		t.Error("OpenSSL takes the certificate for self-signed")
+	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(first.CA)
 	for _, name := range []string{"127.0.0.1", "localhost", "berth.berth-system.svc", "berth-webhook.berth-system.svc", registrySvcIP} {

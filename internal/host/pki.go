@@ -245,7 +245,8 @@ type berthKeys struct {
 func ensureBerthKeys(paths Paths, now time.Time) (berthKeys, error) {
 	var keys berthKeys
 	k := keystore{paths.berthPKI(), now}
-	authority, err := k.authority("ca", "Berth")
+	// OpenSSL compares names without case: an authority that was called like its certificate would look self-signed.
+	authority, err := k.authority("ca", "Berth authority")
 	if err != nil {
 		return keys, err
 	}
