@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,6 +45,7 @@ func all(t *testing.T, what string, expectations ...reach) {
 func (p *testPod) at(port int) string { return netip.AddrPortFrom(p.addr, uint16(port)).String() }
 
 func TestPodsReachEachOtherAcrossNodes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 2, "--cluster-cidr=10.244.0.0/16")
 	c.namespace("x")
 	a := c.addPod(t, c.nodes[0], "x/a", true, true)
@@ -79,6 +78,7 @@ func TestPodsReachEachOtherAcrossNodes(t *testing.T) {
 }
 
 func TestUnmasqueradedRangesSeePodAddresses(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1, "--policy=false", "--unmasqueraded=10.9.0.254/32,10.244.0.0/24")
 	a := c.addPod(t, c.nodes[0], "x/a", false, false)
 	c.outside.serve(t, 80)
@@ -93,6 +93,7 @@ func TestUnmasqueradedRangesSeePodAddresses(t *testing.T) {
 }
 
 func TestPoliciesBlockAndAllow(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 2, "--cluster-cidr=10.244.0.0/16")
 	for _, name := range []string{"x", "y"} {
 		c.namespace(name)
@@ -130,6 +131,7 @@ func TestPoliciesBlockAndAllow(t *testing.T) {
 
 // A pod must not have its network before its policies: neither when only the CNI knows it nor when nobody does.
 func TestUnknownPodsAreShut(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	c.namespace("x")
 	c.policy(t, "x", "deny", "{podSelector: {matchLabels: {pod: shut}}, policyTypes: [Ingress]}")
@@ -154,6 +156,7 @@ func TestUnknownPodsAreShut(t *testing.T) {
 
 // Finished pods give their address away: policies must not follow the address to its next owner.
 func TestFinishedPodReleasesItsAddress(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	c.namespace("x")
 	c.policy(t, "x", "deny", "{podSelector: {matchLabels: {pod: old}}, policyTypes: [Ingress]}")
@@ -172,6 +175,7 @@ func TestFinishedPodReleasesItsAddress(t *testing.T) {
 
 // Somebody who empties the firewall must not free the pods for long; here the agent is started again instead of waiting.
 func TestTableIsRestored(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	c.namespace("x")
 	c.policy(t, "x", "deny", "{podSelector: {}, policyTypes: [Ingress]}")
@@ -181,9 +185,6 @@ func TestTableIsRestored(t *testing.T) {
 	deleteTable(t, c.nodes[0])
 	all(t, "free without the table", reach{a, "tcp4", b.at(80), true})
 	c.nodes[0].stopAgent()
-	if err := os.Remove(filepath.Join(c.nodes[0].cni, "10-berth.conflist")); err != nil {
-		t.Fatal(err)
-	}
 	c.startAgent(t, c.nodes[0], nil)
 	all(t, "denied again", reach{a, "tcp4", b.at(80), false})
 }

@@ -137,6 +137,10 @@ func (c *cluster) startAgent(t *testing.T, n *testNode, arguments []string) {
 	all := append([]string{
 		"--node-name=" + n.name, "--kubeconfig=" + kubeconfig, "--cni-dir=" + n.cni, "--cni-results=" + n.results, "--verbose",
 	}, arguments...)
+	// One that an earlier agent wrote says nothing about this one.
+	if err := os.RemoveAll(filepath.Join(n.cni, "10-berth.conflist")); err != nil {
+		t.Fatal(err)
+	}
 	n.process = exec.Command(os.Args[0])
 	n.process.Env = append(os.Environ(), agentArguments+"="+strings.Join(all, " "))
 	output := &logWriter{t: t, prefix: n.name}

@@ -15,6 +15,7 @@ import (
 // A privileged pod can send what it likes. Each forgery must be stopped while the agent's table is there, and must
 // arrive once it is gone: else the test would prove nothing.
 func TestForgedPacketsAreDropped(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 2, "--cluster-cidr=10.244.0.0/16")
 	c.namespace("x")
 	evil := c.addPod(t, c.nodes[0], "x/evil", true, true)
