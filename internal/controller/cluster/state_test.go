@@ -1,0 +1,94 @@
+package cluster
+
+import (
+	"errors"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+var everyObservation = []observation{sawDeletion, sawBreakage, sawSettled, sawPools, sawChange, sawProgress}
+
+// Every state that the table can lead to has a row, and every row an answer to
+// every observation.
+func TestStatesAreComplete(t *testing.T) {
+	for from, row := range states {
+		for _, seen := range everyObservation {
+			to, ok := row[seen]
+			if !ok {
+				t.Errorf("%q has no answer to %s", from, seen)
+			}
+			if _, ok := states[to]; !ok {
+				t.Errorf("%q leads to %q on %s, which has no row", from, to, seen)
+			}
+		}
+		if len(row) != len(everyObservation) {
+			t.Errorf("%q answers to %d observations, there are %d", from, len(row), len(everyObservation))
+		}
+	}
+}
+
+// What each rule is for, beside the table that only says what.
+func TestStateRules(t *testing.T) {
+	for _, c := range []struct {
+		why  string
+		from v1beta1.ProvisioningState
+		seen observation
+		want v1beta1.ProvisioningState
+	}{
+		{"an outage is a condition, not a change of provisioning", v1beta1.StateSucceeded, sawProgress, v1beta1.StateSucceeded},
+		{"a pool of its own pace does not reopen a cluster that was made", v1beta1.StateSucceeded, sawPools, v1beta1.StateSucceeded},
+		{"a new cluster is made only with its pools", v1beta1.StateCreating, sawPools, v1beta1.StateCreating},
+		{"a change is Updating until it is true", v1beta1.StateSucceeded, sawChange, v1beta1.StateUpdating},
+		{"a cluster that came up after all is not failed", v1beta1.StateFailed, sawSettled, v1beta1.StateSucceeded},
+		{"nothing comes back from a delete", v1beta1.StateDeleting, sawSettled, v1beta1.StateDeleting},
+		{"a delete takes a failed cluster too", v1beta1.StateFailed, sawDeletion, v1beta1.StateDeleting},
+	} {
+		if got := states[c.from][c.seen]; got != c.want {
+			t.Errorf("%s: %s on %s gives %s, want %s", c.why, c.from, c.seen, got, c.want)
+		}
+	}
+}
+
+func TestObserve(t *testing.T) {
+	deleted := metav1.Now()
+	ready := findings{rolledOut: true, addonsApplied: true, poolsReady: true}
+	failedPool := ready
+	failedPool.poolsReady, failedPool.poolFailure = false, &v1beta1.OperationError{Code: "X"}
+	for _, c := range []struct {
+		why     string
+		state   v1beta1.ProvisioningState
+		behind  bool
+		deleted bool
+		found   findings
+		want    observation
+	}{
+		{why: "all is well", found: ready, want: sawSettled},
+		{why: "a delete goes before everything", deleted: true, found: ready, want: sawDeletion},
+		{why: "what cannot be made is broken even if the old one runs", found: with(ready, func(f *findings) { f.broken = &v1beta1.OperationError{} }), want: sawBreakage},
+		{why: "pods of the old template are left", state: v1beta1.StateSucceeded, found: with(ready, func(f *findings) { f.rolledOut = false }), want: sawProgress},
+		{why: "the API server is silent", state: v1beta1.StateSucceeded, found: with(ready, func(f *findings) { f.notReady = errors.New("refused") }), want: sawProgress},
+		{why: "the spec changed since", behind: true, found: with(ready, func(f *findings) { f.addonsApplied = false }), want: sawChange},
+		{why: "a pool that fails fails the create", state: v1beta1.StateCreating, found: failedPool, want: sawBreakage},
+		{why: "a pool that fails later is its own affair", state: v1beta1.StateSucceeded, found: failedPool, want: sawPools},
+	} {
+		cluster := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
+		cluster.Status.ProvisioningState, cluster.Status.ObservedGeneration = c.state, 2
+		if c.behind {
+			cluster.Status.ObservedGeneration = 1
+		}
+		if c.deleted {
+			cluster.DeletionTimestamp = &deleted
+		}
+		if got := observe(cluster, &c.found); got != c.want {
+			t.Errorf("%s: %s, want %s", c.why, got, c.want)
+		}
+	}
+}
+
+func with(f findings, change func(*findings)) findings {
+	change(&f)
+	return f
+}

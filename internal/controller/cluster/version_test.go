@@ -1,0 +1,31 @@
+package cluster
+
+import (
+	"testing"
+
+	"berth.dev/berth/internal/release"
+)
+
+func TestWantedRelease(t *testing.T) {
+	catalogue := &release.Catalogue{Releases: []release.Release{
+		{Version: "1.37.2", State: release.Supported, Default: true},
+		{Version: "1.36.3", State: release.Supported},
+		{Version: "1.36.4", State: release.Supported},
+	}}
+	for _, c := range []struct{ why, asked, current, want string }{
+		{"nothing asked for is the default", "", "", "1.37.2"},
+		{"a minor is its newest patch", "1.36", "", "1.36.4"},
+		{"a patch is itself", "1.36.3", "", "1.36.3"},
+		{"the same minor again does not upgrade", "1.36", "1.36.3", "1.36.3"},
+		{"nothing asked for again does not upgrade", "", "1.36.3", "1.36.3"},
+		{"a patch asked for does", "1.36.4", "1.36.3", "1.36.4"},
+		{"another minor does", "1.37", "1.36.3", "1.37.2"},
+		{"a version that runs and left the catalogue is resolved anew", "1.36", "1.36.1", "1.36.4"},
+		{"what nobody knows is refused", "1.99", "1.36.3", ""},
+	} {
+		got, ok := wantedRelease(catalogue, c.asked, c.current)
+		if got.Version != c.want || ok != (c.want != "") {
+			t.Errorf("%s: %q with %q running gives %q, want %q", c.why, c.asked, c.current, got.Version, c.want)
+		}
+	}
+}

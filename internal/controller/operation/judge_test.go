@@ -1,0 +1,69 @@
+package operation
+
+import (
+	"testing"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+func TestJudge(t *testing.T) {
+	done := target{exists: true, held: true, settled: true, state: v1beta1.StateSucceeded}
+	running := target{exists: true, held: true, settled: true, state: v1beta1.StateCreating}
+	stale := done
+	stale.settled = false
+	failed := target{exists: true, held: true, settled: true, state: v1beta1.StateFailed, cause: &v1beta1.OperationError{Code: "NodesNotReady"}}
+	leaving := target{exists: true, deleting: true}
+	for _, c := range []struct {
+		why     string
+		kind    v1beta1.OperationType
+		targets []target
+		late    bool
+		want    v1beta1.OperationStatusCode
+		code    string
+	}{
+		{why: "all true", kind: v1beta1.OperationPut, targets: []target{done, done}, want: v1beta1.OperationSucceeded},
+		{why: "one on its way", kind: v1beta1.OperationPut, targets: []target{done, running}, want: v1beta1.OperationInProgress},
+		{why: "a status of an older spec says nothing", kind: v1beta1.OperationPut, targets: []target{stale}, want: v1beta1.OperationInProgress},
+		{why: "one failure fails all, with its words", kind: v1beta1.OperationPut, targets: []target{running, failed}, want: v1beta1.OperationFailed, code: "NodesNotReady"},
+		{why: "deleted by kubectl", kind: v1beta1.OperationPut, targets: []target{leaving}, want: v1beta1.OperationCanceled, code: "OperationPreempted"},
+		{why: "gone", kind: v1beta1.OperationPut, targets: []target{{}}, want: v1beta1.OperationCanceled, code: "OperationPreempted"},
+		{why: "another operation took it", kind: v1beta1.OperationPut, targets: []target{{exists: true, settled: true, state: v1beta1.StateSucceeded}}, want: v1beta1.OperationCanceled, code: "OperationPreempted"},
+		{why: "a put is given up", kind: v1beta1.OperationPut, targets: []target{running}, late: true, want: v1beta1.OperationFailed, code: "OperationTimeout"},
+		{why: "success is success however late", kind: v1beta1.OperationPut, targets: []target{done}, late: true, want: v1beta1.OperationSucceeded},
+		{why: "delete under way", kind: v1beta1.OperationDelete, targets: []target{leaving}, want: v1beta1.OperationInProgress},
+		{why: "a delete is not given up", kind: v1beta1.OperationDelete, targets: []target{leaving}, late: true, want: v1beta1.OperationInProgress},
+		{why: "deleted", kind: v1beta1.OperationDelete, targets: []target{{}}, want: v1beta1.OperationSucceeded},
+		{why: "a namesake made since is not the target", kind: v1beta1.OperationDelete, targets: []target{done}, want: v1beta1.OperationSucceeded},
+	} {
+		op := &v1beta1.Operation{Spec: v1beta1.OperationSpec{Type: c.kind}}
+		got := judge(op, c.targets, c.late)
+		code := ""
+		if got.cause != nil {
+			code = got.cause.Code
+		}
+		if got.code != c.want || code != c.code {
+			t.Errorf("%s: %s %q, want %s %q", c.why, got.code, code, c.want, c.code)
+		}
+	}
+}
+
+func TestClaimed(t *testing.T) {
+	for _, c := range []struct {
+		why     string
+		kind    v1beta1.OperationType
+		targets []target
+		want    bool
+	}{
+		{"every target carries it", v1beta1.OperationPut, []target{{exists: true, held: true}}, true},
+		{"a server died between cluster and pool", v1beta1.OperationPut, []target{{exists: true, held: true}, {}}, false},
+		{"held by nobody yet", v1beta1.OperationPut, []target{{exists: true}}, false},
+		{"a delete of what is gone", v1beta1.OperationDelete, []target{{}}, true},
+		{"a delete not asked for yet", v1beta1.OperationDelete, []target{{exists: true, held: true}}, false},
+		{"a delete under way", v1beta1.OperationDelete, []target{{exists: true, deleting: true}}, true},
+	} {
+		op := &v1beta1.Operation{Spec: v1beta1.OperationSpec{Type: c.kind}}
+		if got := claimed(op, c.targets); got != c.want {
+			t.Errorf("%s: %v, want %v", c.why, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package controlplane
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// The whole rendering, so that a change of it is seen for what it is.
+func TestGolden(t *testing.T) {
+	golden(t, "foundation.yaml", Foundation(testInput()))
+	golden(t, "workloads.yaml", Workloads(testInput()))
+}
+
+func golden(t *testing.T, name string, objects []client.Object) {
+	t.Helper()
+	var got bytes.Buffer
+	for _, object := range objects {
+		raw, err := yaml.Marshal(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.WriteString("---\n")
+		got.Write(raw)
+	}
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%s is rendered differently; look at the change and run go test -update\n%s", name, firstDifference(got.Bytes(), want))
+	}
+}
+
+func firstDifference(got, want []byte) string {
+	g, w := bytes.Split(got, []byte("\n")), bytes.Split(want, []byte("\n"))
+	for i := range min(len(g), len(w)) {
+		if !bytes.Equal(g[i], w[i]) {
+			return "got:  " + string(g[i]) + "\nwant: " + string(w[i])
+		}
+	}
+	return "one is longer"
+}
