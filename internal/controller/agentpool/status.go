@@ -93,7 +93,7 @@ func progress(v view) v1beta1.ProvisioningState {
 	switch {
 	case v.pool.Status.PowerState.Code == "":
 		return v1beta1.StateCreating
-	case int32(len(v.machines)) != wantedCount(v.pool):
+	case int32(len(v.machines)) != wantedCount(v.pool), readyCount(v.machines) != wantedCount(v.pool):
 		return v1beta1.StateScaling
 	default:
 		return v1beta1.StateUpdating
