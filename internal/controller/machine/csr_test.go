@@ -230,27 +230,59 @@ func FuzzRule(f *testing.F) {
 		for _, usage := range strings.Split(usages, ",") {
 			csr.Spec.Usages = append(csr.Spec.Usages, certificatesv1.KeyUsage(usage))
 		}
-		if Rule(csr, someJoiners).Verdict != Approve {
-			return
-		}
-		block, _ := pem.Decode(request)
-		asked, err := x509.ParseCertificateRequest(block.Bytes)
-		if err != nil {
-			t.Fatalf("approved what cannot be parsed: %v", err)
-		}
-		node := strings.TrimPrefix(asked.Subject.CommonName, nodeUserPrefix)
-		i := slices.IndexFunc(someJoiners, func(j Joiner) bool { return j.NodeName == node })
-		if i < 0 {
-			t.Fatalf("approved the unknown node %q", node)
-		}
-		own := []string{nodeUserPrefix + node, tokenUserPrefix + someJoiners[i].TokenID}
-		if !slices.Contains(own, username) || len(asked.Subject.Organization) != 1 || asked.Subject.Organization[0] != nodesGroup {
-			t.Fatalf("approved %q for %v", username, asked.Subject)
-		}
-		if signer == certificatesv1.KubeletServingSignerName && username != own[0] {
-			t.Fatalf("approved a serving certificate for %q", username)
-		}
+		checkApproval(t, csr)
 	})
+}
+
+// The same for every combination of what the cases hold, so that it is tested
+// whenever the others are.
+func TestNoCombinationIsApprovedForAnother(t *testing.T) {
+	cases := slices.Concat(clientCases(t), servingCases(t), otherCases(t))
+	approved := 0
+	for _, asked := range cases {
+		for _, who := range cases {
+			for _, signer := range []string{certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName} {
+				for _, usages := range [][]certificatesv1.KeyUsage{clientUsages, servingUsages} {
+					csr := &certificatesv1.CertificateSigningRequest{Spec: spec{
+						SignerName: signer, Username: who.request.Spec.Username, Groups: who.request.Spec.Groups,
+						Usages: usages, Request: asked.request.Spec.Request,
+					}}
+					if checkApproval(t, csr) {
+						approved++
+					}
+				}
+			}
+		}
+	}
+	if approved == 0 {
+		t.Error("nothing was approved, so nothing was tested")
+	}
+}
+
+// checkApproval fails when a request is approved that is not the machine's own.
+func checkApproval(t *testing.T, csr *certificatesv1.CertificateSigningRequest) bool {
+	t.Helper()
+	if Rule(csr, someJoiners).Verdict != Approve {
+		return false
+	}
+	block, _ := pem.Decode(csr.Spec.Request)
+	asked, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		t.Fatalf("approved what cannot be parsed: %v", err)
+	}
+	node := strings.TrimPrefix(asked.Subject.CommonName, nodeUserPrefix)
+	i := slices.IndexFunc(someJoiners, func(j Joiner) bool { return j.NodeName == node })
+	if i < 0 {
+		t.Fatalf("approved the unknown node %q", node)
+	}
+	own := []string{nodeUserPrefix + node, tokenUserPrefix + someJoiners[i].TokenID}
+	if !slices.Contains(own, csr.Spec.Username) || len(asked.Subject.Organization) != 1 || asked.Subject.Organization[0] != nodesGroup {
+		t.Fatalf("approved %q for %v", csr.Spec.Username, asked.Subject)
+	}
+	if csr.Spec.SignerName == certificatesv1.KubeletServingSignerName && csr.Spec.Username != own[0] {
+		t.Fatalf("approved a serving certificate for %q", csr.Spec.Username)
+	}
+	return true
 }
 
 func usagesText(usages []certificatesv1.KeyUsage) string {
