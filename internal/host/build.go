@@ -1,9 +1,14 @@
 package host
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"berth.dev/berth/internal/release"
 )
@@ -44,6 +49,28 @@ func DefaultBuildDir() string {
 		}
 	}
 	return "build"
+}
+
+// Fingerprint changes whenever the machine would be made of something else.
+func (a Artifacts) Fingerprint() (string, error) {
+	sum := sha256.New()
+	for _, path := range []string{filepath.Join(a.Dir, "catalogue.json"), filepath.Join(a.baked(), "id")} {
+		raw, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("read build: %w", err)
+		}
+		sum.Write(raw)
+		sum.Write([]byte{0})
+	}
+	// A root file system is built beside its place and renamed: a new one is another directory.
+	info, err := os.Stat(a.rootFS())
+	if err != nil {
+		return "", fmt.Errorf("read build: %w", err)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		fmt.Fprintf(sum, "%s %d %d", a.rootFS(), stat.Ino, info.ModTime().UnixNano())
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // rootFS is the unpacked node image of the default version.

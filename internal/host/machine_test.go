@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -27,8 +28,10 @@ const inNamespace = "BERTH_TEST_IN_NAMESPACE"
 // TestMain lets the test program be `berth host …`, which the supervisor and
 // the machine are started as.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "host" {
-		command := NewHostRunCommand()
+	commands := map[string]func() *cobra.Command{"host": NewHostRunCommand, "up": NewUpCommand, "down": NewDownCommand}
+	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
+		command := commands[os.Args[1]]()
+		command.SilenceUsage, command.SilenceErrors = true, true
 		command.SetArgs(os.Args[2:])
 		if err := command.Execute(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -44,6 +47,9 @@ func TestMain(m *testing.M) {
 // returns false in the outer run, which is then done.
 func isolate(t *testing.T) bool {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts machines")
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it makes namespaces and cgroups")
 	}
@@ -381,6 +387,77 @@ func TestPurgeDeletesTheStateDirectory(t *testing.T) {
 	}
 	if _, err := os.Stat(u.paths.State); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the state directory is still there: %v", err)
+	}
+}
+
+func TestChangedBuildEndsTheOldMachine(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	u := newUpper(t)
+	old := start(t, u)
+	machineSees(t, u.paths)
+	if err := u.retire(t.Context()); err != nil || !old.alive() {
+		t.Fatalf("the same build ended the machine: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(u.artifacts.baked(), "id"), []byte("rebuilt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.retire(t.Context()); err != nil || old.alive() {
+		t.Fatalf("the machine of the old build still runs: %v", err)
+	}
+	if start(t, u) == old {
+		t.Error("there is no new machine")
+	}
+	machineSees(t, u.paths)
+}
+
+func TestUpSaysWhatKeepsItFromComingUp(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	taken, err := net.Listen("tcp", GatewayAddress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	build, state := fakeBuild(t), filepath.Join(t.TempDir(), "state")
+	for _, c := range []struct {
+		name string
+		args []string
+		user uint32
+		want string
+	}{
+		{"no root", []string{"up", "--build-dir", build, "--state-dir", state}, 65534, "root"},
+		{"nothing built", []string{"up", "--build-dir", t.TempDir(), "--state-dir", state}, 0, "make build"},
+		{"a port that another program has", []string{"up", "--build-dir", build, "--state-dir", state}, 0, GatewayAddress + " is taken"},
+		{"down without root", []string{"down", "--state-dir", state}, 65534, "root"},
+	} {
+		command := exec.Command("/proc/self/exe", c.args...)
+		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: c.user, Gid: c.user}}
+		output, err := command.CombinedOutput()
+		if err == nil || !strings.Contains(string(output), c.want) {
+			t.Errorf("%s: %v, %q does not say %q", c.name, err, output, c.want)
+		}
+	}
+	if record := runningSupervisor(Paths{State: state}); record != nil {
+		t.Error("a refused up left a supervisor")
+	}
+}
+
+func TestSecondUpAtTheSameTimeIsRefused(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	u := newUpper(t)
+	held, err := lockCommand(u.paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	err = Up(t.Context(), UpOptions{StateDir: u.paths.State, BuildDir: u.artifacts.Dir, Out: io.Discard})
+	if err == nil || !strings.Contains(err.Error(), "another \"berth up\"") {
+		t.Errorf("a second up: %v", err)
 	}
 }
 

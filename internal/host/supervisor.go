@@ -20,8 +20,10 @@ import (
 type supervisorRecord struct {
 	Process process `json:"process"`
 	// BuildDir is what the machine was made of.
-	BuildDir string    `json:"buildDir"`
-	Started  time.Time `json:"started"`
+	BuildDir string `json:"buildDir"`
+	// Fingerprint is what was in BuildDir at that time.
+	Fingerprint string    `json:"fingerprint"`
+	Started     time.Time `json:"started"`
 }
 
 const (
@@ -60,7 +62,11 @@ func runSupervisor(ctx context.Context, paths Paths, artifacts Artifacts) error 
 	if err != nil {
 		return err
 	}
-	record := supervisorRecord{Process: self, BuildDir: artifacts.Dir, Started: time.Now().UTC()}
+	fingerprint, err := artifacts.Fingerprint()
+	if err != nil {
+		return err
+	}
+	record := supervisorRecord{Process: self, BuildDir: artifacts.Dir, Fingerprint: fingerprint, Started: time.Now().UTC()}
 	if err := writeJSON(paths.supervisorRecord(), record); err != nil {
 		return err
 	}

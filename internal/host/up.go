@@ -83,17 +83,12 @@ type upper struct {
 }
 
 func (u *upper) run(ctx context.Context) error {
-	wasUp := runningSupervisor(u.paths) != nil
-	steps := []func(context.Context) error{u.prepare, u.fillRegistry}
-	if !wasUp {
-		steps = append(steps, u.start)
+	if err := u.retire(ctx); err != nil {
+		return err
 	}
-	steps = append(steps, u.connect, u.installCluster, u.installBerth, u.seed)
+	steps := []func(context.Context) error{u.prepare, u.fillRegistry, u.start, u.connect, u.installCluster, u.installBerth, u.seed}
 	if u.Demo {
 		steps = append(steps, u.demo)
-	}
-	if wasUp {
-		u.step("the management machine is up already")
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -102,6 +97,25 @@ func (u *upper) run(ctx context.Context) error {
 	}
 	u.next()
 	return nil
+}
+
+// retire ends a machine that was made of another build than the one at hand:
+// it does not have the images that are about to be asked of it.
+func (u *upper) retire(ctx context.Context) error {
+	record := runningSupervisor(u.paths)
+	if record == nil {
+		return nil
+	}
+	fingerprint, err := u.artifacts.Fingerprint()
+	if err != nil {
+		return err
+	}
+	if record.Fingerprint == fingerprint {
+		u.step("the management machine is up already")
+		return nil
+	}
+	u.step("the build has changed since the management machine was started")
+	return endSupervisor(ctx, u.paths, u.progress)
 }
 
 // prepare makes everything that is made once, and writes what a machine reads.
@@ -137,9 +151,12 @@ func (u *upper) prepare(ctx context.Context) error {
 	return writeMachine(u.paths, u.artifacts.Catalogue)
 }
 
-// start starts the supervisor, which outlives this process, and waits until it
-// has begun its work.
+// start starts the supervisor unless it runs, and waits until it has begun its
+// work. It outlives this process.
 func (u *upper) start(ctx context.Context) error {
+	if runningSupervisor(u.paths) != nil {
+		return nil
+	}
 	u.step("starting the management machine (Kubernetes %s)", u.artifacts.Catalogue.DefaultRelease().Version)
 	output, err := openLog(u.paths.log("supervisor.log"))
 	if err != nil {
