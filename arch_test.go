@@ -23,7 +23,7 @@ const (
 // leaves import nothing of ours but api, or what stands beside their name.
 var leaves = []string{
 	"internal/gateway", "internal/identity", "internal/image", "internal/network", "internal/node",
-	"internal/operation", "internal/pki", "internal/registry", "internal/release", "internal/tenant", "internal/volume",
+	"internal/operation", "internal/pki", "internal/registry", "internal/release", "internal/tenant", "internal/volume", "internal/watch",
 }
 
 // imports is the layout of ARCHITECTURE.md: what a package (or any package below
@@ -44,8 +44,9 @@ var imports = map[string][]string{
 	"internal/serve":           {"api", "internal"},
 	"internal/cli":             {"api", "internal/host", "internal/image", "internal/serve", "internal/release", "internal/cli"},
 	"internal/testenv":         {"api"},
-	"internal/volume":          {"api"},
-	"internal/network":         {"api", "internal/network"},
+	"internal/volume":          {"api", "internal/watch"},
+	"internal/network":         {"api", "internal/network", "internal/watch"},
+	"internal/watch":           {},
 	"internal/node":            {"api", "internal/node"},
 	"internal/gateway":         {"api", "internal/policy"},
 	"internal/image":           {"api", "internal/release"},

@@ -16,6 +16,12 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
 )
 
 // inside marks the process that already runs in the test's own namespaces.
@@ -161,6 +167,28 @@ func (e *Env) Variable(name string) string {
 func (e *Env) Management(args ...string) string {
 	e.T.Helper()
 	return e.Run("kubectl", append([]string{"--kubeconfig", filepath.Join(e.State, "admin.kubeconfig")}, args...)...)
+}
+
+// ManagementClient is a client of the management cluster that knows Berth's kinds.
+func (e *Env) ManagementClient() client.Client {
+	e.T.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(e.State, "admin.kubeconfig"))
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	scheme := runtime.NewScheme()
+	if err := v1beta1.AddToScheme(scheme); err != nil {
+		e.T.Fatal(err)
+	}
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		e.T.Fatal(err)
+	}
+	config.QPS, config.Burst = 1000, 1000
+	made, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	return made
 }
 
 // Eventually polls until the condition gives no error, and fails the test with
