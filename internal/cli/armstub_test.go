@@ -145,27 +145,49 @@ func (s *armStub) begin(w http.ResponseWriter) {
 }
 
 func (s *armStub) resource(w http.ResponseWriter, r *http.Request, path string) {
-	found := s.resources[path]
-	switch {
-	case r.Method == http.MethodGet && strings.HasSuffix(path, "/kubernetesversions"),
-		r.Method == http.MethodGet && strings.HasSuffix(path, "/upgradeprofiles/default"):
-		s.fixture(w, path)
-	case r.Method == http.MethodPost && strings.Contains(path, "/listcluster"):
-		s.credentials(w, r, path)
-	case r.Method == http.MethodHead && found != nil:
-		w.WriteHeader(204)
-	case r.Method == http.MethodGet && isCollection(path):
-		s.list(w, path)
-	case r.Method == http.MethodGet && found != nil:
-		reply(w, 200, found)
-	case r.Method == http.MethodPut:
+	if r.Method == http.MethodPost && strings.Contains(path, "/listcluster") {
+		s.credentials(w, path)
+		return
+	}
+	if r.Method == http.MethodPut {
 		s.put(w, r, path)
-	case r.Method == http.MethodPatch && found != nil:
+		return
+	}
+	if r.Method == http.MethodGet && (strings.HasSuffix(path, "/kubernetesversions") || strings.HasSuffix(path, "/upgradeprofiles/default")) {
+		s.fixture(w, path)
+		return
+	}
+	if r.Method == http.MethodGet && isCollection(path) {
+		s.list(w, path)
+		return
+	}
+	if found := s.resources[path]; found != nil {
+		s.existing(w, r, path, found)
+		return
+	}
+	switch {
+	case r.Method == http.MethodDelete:
+		w.WriteHeader(204)
+	case strings.Count(path, "/") == 4:
+		fail(w, 404, "ResourceGroupNotFound", "Resource group '"+lastOf(r.URL.Path)+"' could not be found.")
+	default:
+		fail(w, 404, "ResourceNotFound", "The Resource '"+lastOf(r.URL.Path)+"' was not found.")
+	}
+}
+
+// existing reads, tags or deletes what is there.
+func (s *armStub) existing(w http.ResponseWriter, r *http.Request, path string, found map[string]any) {
+	switch r.Method {
+	case http.MethodHead:
+		w.WriteHeader(204)
+	case http.MethodGet:
+		reply(w, 200, found)
+	case http.MethodPatch:
 		var body map[string]any
 		json.NewDecoder(r.Body).Decode(&body)
 		found["tags"] = body["tags"]
 		reply(w, 200, found)
-	case r.Method == http.MethodDelete && found != nil:
+	case http.MethodDelete:
 		for other := range s.resources {
 			if other == path || strings.HasPrefix(other, path+"/") {
 				delete(s.resources, other)
@@ -173,12 +195,6 @@ func (s *armStub) resource(w http.ResponseWriter, r *http.Request, path string) 
 		}
 		s.begin(w)
 		w.WriteHeader(202)
-	case r.Method == http.MethodDelete:
-		w.WriteHeader(204)
-	case strings.Count(path, "/") == 4:
-		fail(w, 404, "ResourceGroupNotFound", "Resource group '"+lastOf(r.URL.Path)+"' could not be found.")
-	default:
-		fail(w, 404, "ResourceNotFound", "The Resource '"+lastOf(r.URL.Path)+"' was not found.")
 	}
 }
 
@@ -263,7 +279,7 @@ func isCollection(path string) bool {
 	return slices.Contains([]string{"resourcegroups", "managedclusters", "agentpools", "machines"}, lastOf(path))
 }
 
-// list has pages of two.
+// list answers with what lies directly in a collection.
 func (s *armStub) list(w http.ResponseWriter, path string) {
 	page := []any{}
 	kind := "/" + lastOf(path) + "/"
@@ -276,7 +292,7 @@ func (s *armStub) list(w http.ResponseWriter, path string) {
 	reply(w, 200, map[string]any{"value": page})
 }
 
-func (s *armStub) credentials(w http.ResponseWriter, r *http.Request, path string) {
+func (s *armStub) credentials(w http.ResponseWriter, path string) {
 	cluster := path[:strings.LastIndex(path, "/")]
 	if s.resources[cluster] == nil {
 		fail(w, 404, "ResourceNotFound", "The Resource '"+lastOf(cluster)+"' was not found.")

@@ -37,11 +37,6 @@ type Program struct {
 	Getenv func(string) string
 }
 
-// Run runs a Program without anything from other packages and returns the exit code.
-func Run(ctx context.Context, args []string, streams Streams) int {
-	return Program{}.Run(ctx, args, streams)
-}
-
 // Run executes args, the command line without the program's name, and returns the exit code: 0, 1 for a failure, 2 for a
 // wrong command line, 3 for something that does not exist.
 func (p Program) Run(ctx context.Context, args []string, streams Streams) int {

@@ -26,14 +26,14 @@ type clusterRef struct{ group, name string }
 // clusterFlags adds -g and, under the given flag, the cluster's name.
 func (s *session) clusterFlags(command *cobra.Command, ref *clusterRef, flag, short string) {
 	s.groupFlag(command, &ref.group)
-	s.nameFlag(command, &ref.name, flag, short, "name of the cluster", func(ctx context.Context, c *clients) ([]string, error) {
+	s.addName(command, &ref.name, nameFlag{flag, short, "name of the cluster", func(ctx context.Context, c *clients) ([]string, error) {
 		clusters, err := listClusters(ctx, c, ref.group)
 		names := make([]string, 0, len(clusters))
 		for _, cluster := range clusters {
 			names = append(names, deref(cluster.Name))
 		}
 		return names, err
-	})
+	}})
 }
 
 // listClusters lists those of a group, or all if group is empty.

@@ -55,7 +55,7 @@ func (s *session) clusterCreate() *cobra.Command {
 		return s.putCluster(ctx, c, "Creating", options.clusterRef, body, *dontWait)
 	})
 	s.groupFlag(command, &options.group)
-	s.nameFlag(command, &options.name, "name", "n", "name of the cluster", nil)
+	s.addName(command, &options.name, nameFlag{"name", "n", "name of the cluster", nil})
 	options.register(command.Flags())
 	offer(command, "network-plugin", "kubenet", "azure", "none")
 	offer(command, "network-policy", "azure", "none")

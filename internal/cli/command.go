@@ -47,11 +47,17 @@ func noArguments(_ *cobra.Command, args []string) error {
 // completionTime is how long the shell's user waits for names.
 const completionTime = 3 * time.Second
 
-// nameFlag adds a flag for the name of something that exists, which the shell completes with list.
-func (s *session) nameFlag(command *cobra.Command, into *string, flag, short, help string, list func(context.Context, *clients) ([]string, error)) {
-	command.Flags().StringVarP(into, flag, short, "", help)
-	must(command, flag)
-	if list == nil {
+// nameFlag is a required flag for the name of something. list, which may be nil, finds the names that there are, for the
+// shell to complete.
+type nameFlag struct {
+	flag, short, help string
+	list              func(context.Context, *clients) ([]string, error)
+}
+
+func (s *session) addName(command *cobra.Command, into *string, name nameFlag) {
+	command.Flags().StringVarP(into, name.flag, name.short, "", name.help)
+	must(command, name.flag)
+	if name.list == nil {
 		return
 	}
 	complete := func(command *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -61,20 +67,20 @@ func (s *session) nameFlag(command *cobra.Command, into *string, flag, short, he
 		}
 		ctx, cancel := context.WithTimeout(command.Context(), completionTime)
 		defer cancel()
-		names, err := list(ctx, clients)
+		names, err := name.list(ctx, clients)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
-	if err := command.RegisterFlagCompletionFunc(flag, complete); err != nil {
+	if err := command.RegisterFlagCompletionFunc(name.flag, complete); err != nil {
 		panic(err) // the flag was added above
 	}
 }
 
 // groupFlag adds --resource-group, which az also takes from AZURE_DEFAULTS_GROUP.
 func (s *session) groupFlag(command *cobra.Command, into *string) {
-	s.nameFlag(command, into, "resource-group", "g", "name of the resource group (AZURE_DEFAULTS_GROUP)", groupNames)
+	s.addName(command, into, nameFlag{"resource-group", "g", "name of the resource group (AZURE_DEFAULTS_GROUP)", groupNames})
 	s.fallback(command, "resource-group", "AZURE_DEFAULTS_GROUP")
 }
 

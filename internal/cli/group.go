@@ -43,7 +43,7 @@ func (s *session) printGroup(group armresources.ResourceGroup) error {
 }
 
 func (s *session) groupName(command *cobra.Command, into *string) {
-	s.nameFlag(command, into, "name", "n", "name of the resource group", groupNames)
+	s.addName(command, into, nameFlag{"name", "n", "name of the resource group", groupNames})
 	command.Flags().StringVarP(into, "resource-group", "g", "", "the same as --name")
 	command.MarkFlagsMutuallyExclusive("name", "resource-group")
 	delete(command.Flags().Lookup("name").Annotations, cobra.BashCompOneRequiredFlag)

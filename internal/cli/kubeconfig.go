@@ -161,7 +161,7 @@ func lockKubeconfig(ctx context.Context, path string) (unlock func(), err error)
 		file, err := os.OpenFile(lock, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err == nil {
 			file.Close()
-			return func() { os.Remove(lock) }, nil
+			return func() { _ = os.Remove(lock) }, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("lock kubeconfig: %w", err)
@@ -186,7 +186,7 @@ func replaceFile(path string, content []byte) error {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
-		os.Remove(file.Name())
+		_ = os.Remove(file.Name())
 		return fmt.Errorf("write kubeconfig: %w", err)
 	}
 	return nil

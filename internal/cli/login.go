@@ -140,7 +140,7 @@ func (t azTool) login(ctx context.Context, settings settings) error {
 	if err != nil {
 		return fmt.Errorf("log az in: %w", err)
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }()
 	_, err = file.WriteString(settings.clientSecret)
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("log az in: %w", err)

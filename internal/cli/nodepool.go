@@ -30,14 +30,14 @@ type poolRef struct {
 // poolFlags adds -g, --cluster-name and, under the given flag, the pool's name.
 func (s *session) poolFlags(command *cobra.Command, ref *poolRef, flag, short string) {
 	s.clusterFlags(command, &ref.cluster, "cluster-name", "")
-	s.nameFlag(command, &ref.name, flag, short, "name of the pool", func(ctx context.Context, c *clients) ([]string, error) {
+	s.addName(command, &ref.name, nameFlag{flag, short, "name of the pool", func(ctx context.Context, c *clients) ([]string, error) {
 		pools, err := listPools(ctx, c, ref.cluster)
 		names := make([]string, 0, len(pools))
 		for _, pool := range pools {
 			names = append(names, deref(pool.Name))
 		}
 		return names, err
-	})
+	}})
 }
 
 func listPools(ctx context.Context, c *clients, ref clusterRef) ([]*armcontainerservice.AgentPool, error) {

@@ -110,7 +110,7 @@ func (s *session) nodePoolAdd() *cobra.Command {
 		return s.printPool(*made)
 	})
 	s.clusterFlags(command, &ref.cluster, "cluster-name", "")
-	s.nameFlag(command, &ref.name, "name", "n", "name of the pool", nil)
+	s.addName(command, &ref.name, nameFlag{"name", "n", "name of the pool", nil})
 	flags := command.Flags()
 	flags.Int32VarP(&options.node.count, "node-count", "c", 1, "number of nodes")
 	flags.StringVarP(&options.node.size, "node-vm-size", "s", "", "size of the nodes, such as Standard_D2s_v3")

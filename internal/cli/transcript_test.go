@@ -9,6 +9,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/arm/armtest"
 )
 
 var update = flag.Bool("update", false, "write the transcripts anew")
@@ -31,55 +34,93 @@ func (r runner) run(t *testing.T, args ...string) (code int, stdout, stderr stri
 	return code, out.String(), err.String()
 }
 
-var elapsed = regexp.MustCompile(`\(\d+s\)`)
-
-// TestTranscripts plays every file of testdata against a stub of its own and compares all that was printed. In a file, a
-// line "$ berth …" is a command and "# …" a comment; what follows is its standard output, then its standard error with
-// "2> " before each line, then its exit code if that is not 0. A line "% …" makes the stub fail: see plan.
+// TestTranscripts plays the files of testdata/stub against a stub of its own each.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
+	eachFile(t, "testdata/stub/*.txt", func(t *testing.T, file string) {
+		stub := newARMStub(t)
+		commands := runner{environment: stub.environment(t)}
+		play(t, file, commands, func(line string) { stub.plan(t, line) })
+	})
+}
+
+// TestTranscriptsOnTheRealServer plays the files of testdata/server against Berth's own ARM server.
+func TestTranscriptsOnTheRealServer(t *testing.T) {
+	eachFile(t, "testdata/server/*.txt", func(t *testing.T, file string) {
+		t.Parallel() // each spends its time waiting, as Retry-After says
+		world := armtest.New(t)
+		world.Run(t)
+		commands := runner{environment: map[string]string{
+			"BERTH_ENDPOINT": world.Server.URL, "BERTH_CA": world.CAFile, "AZURE_TENANT_ID": armtest.TenantID,
+			"AZURE_CLIENT_ID": armtest.ClientID, "AZURE_CLIENT_SECRET": armtest.ClientSecret,
+			"AZURE_SUBSCRIPTION_ID": armtest.Subscription, "HOME": t.TempDir(),
+		}}
+		play(t, file, commands, func(string) {
+			world.FailNext(&v1beta1.OperationError{Code: "ControlPlaneFailed", Message: "The API server did not become ready."})
+		})
+	})
+}
+
+func eachFile(t *testing.T, pattern string, test func(t *testing.T, file string)) {
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no transcripts: %v", err)
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			stub := newARMStub(t)
-			commands := runner{environment: stub.environment(t)}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got strings.Builder
-			for line := range strings.Lines(string(want)) {
-				switch line = strings.TrimSuffix(line, "\n"); {
-				case strings.HasPrefix(line, "$ berth "):
-					got.WriteString(line + "\n")
-					code, out, errs := commands.run(t, words(strings.TrimPrefix(line, "$ berth "))...)
-					got.WriteString(out)
-					for one := range strings.Lines(errs) {
-						got.WriteString("2> " + one)
-					}
-					if code != 0 {
-						fmt.Fprintf(&got, "exit %d\n", code)
-					}
-				case strings.HasPrefix(line, "% "):
-					got.WriteString(line + "\n")
-					stub.plan(t, strings.TrimPrefix(line, "% "))
-				case strings.HasPrefix(line, "# "), line == "":
-					got.WriteString(line + "\n")
-				}
-			}
-			shown := elapsed.ReplaceAllString(got.String(), "(…s)")
-			shown = strings.NewReplacer(commands.environment["HOME"], "HOME", stub.URL, "URL").Replace(shown)
-			if *update {
-				if err := os.WriteFile(file, []byte(shown), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if shown != string(want) {
-				t.Errorf("%s differs:\n%s", file, firstDifference(string(want), shown))
-			}
-		})
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { test(t, file) })
 	}
+}
+
+// play runs a transcript and compares all that was printed. In a file, a line "$ berth …" is a command and "# …" a
+// comment; what follows is its standard output, then its standard error with "2> " before each line, then its exit code
+// if that is not 0. A line "% …" goes to plan, which makes the server fail.
+func play(t *testing.T, file string, commands runner, plan func(string)) {
+	t.Helper()
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for line := range strings.Lines(string(want)) {
+		switch line = strings.TrimSuffix(line, "\n"); {
+		case strings.HasPrefix(line, "$ berth "):
+			got.WriteString(line + "\n")
+			code, out, errs := commands.run(t, words(strings.TrimPrefix(line, "$ berth "))...)
+			got.WriteString(out)
+			for one := range strings.Lines(errs) {
+				got.WriteString("2> " + one)
+			}
+			if code != 0 {
+				fmt.Fprintf(&got, "exit %d\n", code)
+			}
+		case strings.HasPrefix(line, "% "):
+			got.WriteString(line + "\n")
+			plan(strings.TrimPrefix(line, "% "))
+		case strings.HasPrefix(line, "# "), line == "":
+			got.WriteString(line + "\n")
+		}
+	}
+	shown := strings.NewReplacer(commands.environment["HOME"], "HOME", commands.environment["BERTH_ENDPOINT"], "URL").Replace(got.String())
+	for _, changing := range changing {
+		shown = changing.expression.ReplaceAllString(shown, changing.shown)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(shown), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if shown != string(want) {
+		t.Errorf("%s differs:\n%s", file, firstDifference(string(want), shown))
+	}
+}
+
+// changing is what differs from run to run.
+var changing = []struct {
+	expression *regexp.Regexp
+	shown      string
+}{
+	{regexp.MustCompile(`\(\d+s\)`), "(…s)"},
+	{regexp.MustCompile(`-[0-9a-z]{8}\.hcp\.`), "-01234567.hcp."},
+	// How many states are seen on the way depends on the machine's mood.
+	{regexp.MustCompile(`2> .*: (Creating|Updating|Scaling|Deleting) \(…s\)\n`), ""},
 }
 
 // plan reads "fail METHOD PATH STATUS CODE MESSAGE" or "end CODE MESSAGE", which is how the next operation ends;

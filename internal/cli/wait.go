@@ -12,6 +12,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"golang.org/x/term"
+
+	"berth.dev/berth/api/v1beta1"
 )
 
 const (
@@ -35,13 +37,14 @@ func follow[T any](ctx context.Context, s *session, title string, poller *runtim
 			p.end("Failed")
 			return none, err
 		}
+		_ = response.Body.Close() // the poller has read it
 		if poller.Done() {
 			break
 		}
 		if state != nil && time.Since(asked) >= statePoll {
 			asked = time.Now()
-			if now, err := state(ctx); err == nil {
-				p.set(now)
+			if now, err := state(ctx); err == nil && !v1beta1.ProvisioningState(now).Terminal() {
+				p.set(now) // a terminal state is that of before, or the operation's end tells it
 			}
 		}
 		if err := pause(ctx, retryAfter(response)); err != nil {

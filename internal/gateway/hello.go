@@ -87,10 +87,10 @@ func readRecord(r io.Reader, raw *[]byte) ([]byte, error) {
 // serverName finds the host name in the body of a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3).
 func serverName(hello []byte) (string, error) {
 	c := cursor{rest: hello, ok: true}
-	c.skip(2 + 32) // legacy_version, random
-	c.vector8()    // legacy_session_id
-	c.vector16()   // cipher_suites
-	c.vector8()    // legacy_compression_methods
+	c.take(2 + 32)     // legacy_version, random
+	c.take(c.uint8())  // legacy_session_id
+	c.take(c.uint16()) // cipher_suites
+	c.take(c.uint8())  // legacy_compression_methods
 	if !c.ok || len(c.rest) == 0 {
 		return "", nameOrMalformed(c.ok)
 	}
@@ -177,8 +177,6 @@ type cursor struct {
 	ok   bool
 }
 
-func (c *cursor) skip(n int) { c.take(n) }
-
 func (c *cursor) take(n int) []byte {
 	if !c.ok || len(c.rest) < n {
 		c.ok, c.rest = false, nil
@@ -203,5 +201,4 @@ func (c *cursor) uint16() int {
 	return 0
 }
 
-func (c *cursor) vector8() []byte  { return c.take(c.uint8()) }
 func (c *cursor) vector16() []byte { return c.take(c.uint16()) }

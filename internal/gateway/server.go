@@ -164,7 +164,7 @@ func (s *Server) handle(accepting, streaming context.Context, conn net.Conn) {
 	defer func() { <-s.slots }()
 	defer conn.Close()
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetKeepAliveConfig(keepAlive)
+		_ = tcp.SetKeepAliveConfig(keepAlive) // the socket is dead, which the next read tells
 	}
 	a, refusal := s.admit(accepting, conn)
 	if a.client.IsValid() {
@@ -213,7 +213,9 @@ func (s *Server) admit(ctx context.Context, conn net.Conn) (admission, *refusal)
 	var a admission
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	conn.SetReadDeadline(time.Now().Add(s.config.HelloTimeout))
+	if err := conn.SetReadDeadline(time.Now().Add(s.config.HelloTimeout)); err != nil {
+		return a, &refusal{outcomeGone, 0, err}
+	}
 	reader := bufio.NewReaderSize(conn, 2048)
 	client, err := clientAddress(conn, reader, s.config.TrustedProxies)
 	if err != nil {
@@ -244,7 +246,10 @@ func (s *Server) admit(ctx context.Context, conn net.Conn) (admission, *refusal)
 	a.far = far
 	buffered, _ := reader.Peek(reader.Buffered())
 	a.replay = append(raw, buffered...)
-	conn.SetReadDeadline(time.Time{})
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		far.Close()
+		return a, &refusal{outcomeGone, 0, err}
+	}
 	return a, nil
 }
 

@@ -54,11 +54,9 @@ func (st *stream) splice(ctx context.Context, count func(direction string, bytes
 func (st *stream) copy(to, from net.Conn) int64 {
 	n, err := io.Copy(to, from)
 	half, ok := to.(interface{ CloseWrite() error })
-	if err != nil || !ok || half.CloseWrite() != nil {
+	if err != nil || !ok || half.CloseWrite() != nil || to.SetReadDeadline(time.Now().Add(halfOpenTime)) != nil {
 		st.cut()
-		return n
 	}
-	to.SetReadDeadline(time.Now().Add(halfOpenTime))
 	return n
 }
 
@@ -66,7 +64,9 @@ func (st *stream) copy(to, from net.Conn) int64 {
 // unread bytes would reset the connection and lose the alert.
 func refuse(conn net.Conn, alert byte) {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(goodbyeTime))
+	if conn.SetDeadline(time.Now().Add(goodbyeTime)) != nil {
+		return
+	}
 	if _, err := conn.Write([]byte{21, 3, 3, 0, 2, 2, alert}); err != nil {
 		return
 	}
@@ -74,5 +74,5 @@ func refuse(conn net.Conn, alert byte) {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	io.CopyN(io.Discard, conn, maxHelloRaw)
+	_, _ = io.CopyN(io.Discard, conn, maxHelloRaw) // it ends as it likes
 }

@@ -209,7 +209,7 @@ func (m manifestBody) references() []v1.Hash {
 func (r *Registry) tags(w http.ResponseWriter, request *http.Request, name string) error {
 	tags, err := r.store.listTags(name)
 	served, ok := r.layouts.tags(name)
-	if err != nil && !(ok && errors.Is(err, errNameUnknown)) {
+	if err != nil && (!ok || !errors.Is(err, errNameUnknown)) {
 		return err
 	}
 	return page(w, request, merge(tags, served), func(tags []string) any {

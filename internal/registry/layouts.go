@@ -30,6 +30,12 @@ type layoutImage struct {
 	manifest  v1.Descriptor
 }
 
+// holdsLayouts says whether a layout lies directly in dir.
+func holdsLayouts(dir string) bool {
+	found, err := filepath.Glob(filepath.Join(dir, "*", "index.json"))
+	return dir != "" && err == nil && len(found) > 0
+}
+
 // readLayout lists the images of the layout in dir; fs.ErrNotExist means that it is none.
 func readLayout(dir string) ([]layoutImage, error) {
 	content, err := os.ReadFile(filepath.Join(dir, "index.json"))
@@ -204,7 +210,7 @@ func merge(a, b []string) []string {
 
 // imageName finds the repository and tag of a layout's image.
 func imageName(directory string, annotations map[string]string) (name, tag string, err error) {
-	base, dirTag, _ := cutLast(directory, "_")
+	base, dirTag := cutLast(directory, "_")
 	name, tag = layoutNamespace+"/"+base, dirTag
 	for _, key := range []string{annotationRefName, annotationImageName} {
 		switch reference := annotations[key]; {
@@ -213,7 +219,7 @@ func imageName(directory string, annotations map[string]string) (name, tag strin
 			if host, rest, _ := strings.Cut(reference, "/"); strings.ContainsAny(host, ".:") {
 				path = rest
 			}
-			name, tag, _ = cutLast(path, ":")
+			name, tag = cutLast(path, ":")
 		case reference != "":
 			tag = reference
 		}
@@ -224,10 +230,10 @@ func imageName(directory string, annotations map[string]string) (name, tag strin
 	return name, tag, nil
 }
 
-func cutLast(text, separator string) (before, after string, found bool) {
+func cutLast(text, separator string) (before, after string) {
 	at := strings.LastIndex(text, separator)
 	if at < 0 {
-		return text, "", false
+		return text, ""
 	}
-	return text[:at], text[at+len(separator):], true
+	return text[:at], text[at+len(separator):]
 }

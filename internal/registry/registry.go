@@ -17,7 +17,8 @@ import (
 // Config is what a Registry needs: Dir, Layouts or both.
 type Config struct {
 	// Dir holds what is pushed and seeded. It is made if missing, and belongs to one process at a time. Without it
-	// the registry is read-only.
+	// the registry is read-only. A directory that holds OCI layouts is taken for Layouts, so that one option can name
+	// either.
 	Dir string
 	// Layouts is a directory of OCI layouts that are served where they lie, without a copy and named as Seed does. It
 	// may be read-only and may change. Where both have a tag, Dir's counts.
@@ -46,6 +47,9 @@ func New(config Config) (*Registry, error) {
 	log := config.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	if config.Layouts == "" && holdsLayouts(config.Dir) {
+		config.Dir, config.Layouts = "", config.Dir
 	}
 	s, err := openStore(config.Dir)
 	if err != nil {
@@ -85,12 +89,8 @@ func (r *Registry) route(w http.ResponseWriter, request *http.Request) error {
 	if len(parts) < 3 {
 		return errNoSuchPath
 	}
-	reads := request.Method == http.MethodGet || request.Method == http.MethodHead
-	if !reads && !r.writer(request) {
-		return errUnauthorized
-	}
-	if !reads && r.store.dir == "" {
-		return errReadOnly
+	if err := r.authorize(request); err != nil {
+		return err
 	}
 	name, kind, last := strings.Join(parts[:len(parts)-2], "/"), parts[len(parts)-2], parts[len(parts)-1]
 	if kind == "uploads" && strings.HasSuffix(name, "/blobs") {
@@ -110,6 +110,19 @@ func (r *Registry) route(w http.ResponseWriter, request *http.Request) error {
 		return r.tags(w, request, name)
 	}
 	return errNoSuchPath
+}
+
+// authorize lets everybody read and writers write.
+func (r *Registry) authorize(request *http.Request) error {
+	switch {
+	case request.Method == http.MethodGet || request.Method == http.MethodHead:
+		return nil
+	case !r.writer(request):
+		return errUnauthorized
+	case r.store.dir == "":
+		return errReadOnly
+	}
+	return nil
 }
 
 // base answers the ping. A stranger is asked for credentials, because clients that push learn only here that they are

@@ -402,6 +402,17 @@ func TestLayoutsServedInPlace(t *testing.T) {
 	s.samePull(t, "berth/etcd:v3.7.0", second)
 }
 
+func TestDirMayHoldLayouts(t *testing.T) {
+	images := t.TempDir()
+	image := randomImage(t)
+	writeLayout(t, filepath.Join(images, "kube_v1.37.2"), image, nil)
+	s := serve(t, images)
+	s.samePull(t, "berth/kube:v1.37.2", image)
+	if entries, err := os.ReadDir(images); err != nil || len(entries) != 1 {
+		t.Errorf("%d entries, %v: the build's directory was written to", len(entries), err)
+	}
+}
+
 func TestStoreComesBeforeLayouts(t *testing.T) {
 	images := t.TempDir()
 	built, pushed := randomImage(t), randomImage(t)

@@ -66,18 +66,17 @@ func (s store) receive() (*os.File, error) {
 }
 
 func discard(file *os.File) {
-	file.Close()
-	os.Remove(file.Name())
+	_ = errors.Join(file.Close(), os.Remove(file.Name())) // the next start empties the directory
 }
 
 // commit makes a received file the content of path.
 func (s store) commit(file *os.File, path string) error {
 	if err := errors.Join(file.Chmod(0o644), file.Sync(), file.Close()); err != nil {
-		os.Remove(file.Name())
+		_ = os.Remove(file.Name())
 		return fmt.Errorf("store content: %w", err)
 	}
 	if err := os.Rename(file.Name(), path); err != nil {
-		os.Remove(file.Name())
+		_ = os.Remove(file.Name())
 		return fmt.Errorf("store content: %w", err)
 	}
 	return syncDir(filepath.Dir(path))
