@@ -2,6 +2,7 @@ package arm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -35,14 +36,29 @@ func (s *Server) Begin(ctx context.Context, r *Request, spec v1beta1.OperationSp
 		Spec:       spec,
 	}
 	err := operation.Begin(ctx, s.Client, s.APIReader, op)
-	for attempt := 1; attempt < beginAttempts && apierrors.IsConflict(err) && op.ResourceVersion != ""; attempt++ {
+	for attempt := 1; attempt < beginAttempts && raced(err) && op.ResourceVersion != ""; attempt++ {
 		err = operation.Apply(ctx, s.Client, s.APIReader, op)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("begin %s of %s: %w", spec.Type, spec.Target.ResourceID, err)
+		return nil, errors.Join(fmt.Errorf("begin %s of %s: %w", spec.Type, spec.Target.ResourceID, err), s.giveUp(ctx, op, err))
 	}
 	s.Log.Info("operation begun", "operation", op.Name, "type", string(spec.Type), "target", spec.Target.ResourceID, "correlation", r.CorrelationID, "client", r.Caller.ClientID)
 	return op, nil
+}
+
+// raced says whether another writer was faster: a controller with a status, or
+// another request.
+func raced(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+
+// giveUp ends an operation that lost its race, so that nobody finishes later what
+// the client was told is refused. After any other error it stays: the operation
+// controller takes it up.
+func (s *Server) giveUp(ctx context.Context, op *v1beta1.Operation, cause error) error {
+	refusal := asError(cause)
+	if refusal == nil || op.ResourceVersion == "" || refusal.Status >= http.StatusInternalServerError {
+		return nil
+	}
+	return operation.End(ctx, s.Client, op, v1beta1.OperationCanceled, &v1beta1.OperationError{Code: refusal.Code, Message: refusal.Message}, s.Now())
 }
 
 // Active returns the unfinished operation that holds an object, or nil.

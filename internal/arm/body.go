@@ -191,6 +191,9 @@ func walkList(value any, kind reflect.Type, tag, path string) (any, error) {
 		}
 		kept = append(kept, child)
 	}
+	if strings.HasPrefix(tag, "only=") {
+		return nil, nil
+	}
 	return kept, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +106,7 @@ func TestAz(t *testing.T) {
 	}
 	azChanges(t, a)
 	azReads(t, a)
+	azMetadata(t, a, w)
 	a.run(t, "aks delete -g rg1 -n c1 -y", nil)
 	a.fails(t, "aks show -g rg1 -n c1", "ResourceNotFound", 3)
 	a.run(t, "group delete -n rg1 -y", nil)
@@ -130,6 +132,19 @@ func azChanges(t *testing.T, a az) {
 	a.fails(t, "aks create -g rg1 -n c2 --no-ssh-key --network-plugin kubenet --pod-cidr 10.0.0.0/16 --service-cidr 10.0.0.0/16", "overlap", 1)
 	a.fails(t, "aks create -g rg1 -n c2 --no-ssh-key --enable-addons http_application_routing", "addonProfiles", 1)
 	a.fails(t, "aks stop -g rg1 -n c1", "stopping a cluster", 1)
+}
+
+// azMetadata reads the list of clouds, the way that needs no registering.
+func azMetadata(t *testing.T, a az, w *armtest.World) {
+	t.Helper()
+	listing := a
+	listing.env = append(slices.Clone(a.env), "AZURE_CONFIG_DIR="+t.TempDir(), "SSL_CERT_FILE="+w.CAFile,
+		"ARM_CLOUD_METADATA_URL="+w.Server.URL+"/metadata/endpoints?api-version=2019-05-01")
+	var clouds []struct{ Name string }
+	listing.run(t, "cloud list", &clouds)
+	if len(clouds) == 0 || clouds[0].Name != "Berth" {
+		t.Errorf("clouds: %+v", clouds)
+	}
 }
 
 func azReads(t *testing.T, a az) {

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/api/v1beta1"
@@ -234,12 +236,16 @@ func (r *runner) apply(t *testing.T, path string) {
 	raw, err := os.ReadFile(path)
 	r.must(t, err)
 	for _, document := range strings.Split(r.expand(string(raw)), "\n---\n") {
-		var machine v1beta1.Machine
-		r.must(t, yaml.UnmarshalStrict([]byte(document), &machine))
-		status := machine.Status
-		r.must(t, r.Client.Create(context.Background(), &machine))
-		machine.Status = status
-		r.must(t, r.Client.Status().Update(context.Background(), &machine))
+		var kind metav1.TypeMeta
+		r.must(t, yaml.Unmarshal([]byte(document), &kind))
+		made, err := r.Client.Scheme().New(kind.GroupVersionKind())
+		r.must(t, err)
+		object := made.(client.Object)
+		r.must(t, yaml.UnmarshalStrict([]byte(document), object))
+		status := object.DeepCopyObject().(client.Object)
+		r.must(t, r.Client.Create(context.Background(), object))
+		status.SetResourceVersion(object.GetResourceVersion())
+		r.must(t, r.Client.Status().Update(context.Background(), status))
 	}
 }
 

@@ -2,7 +2,6 @@ package containerservice
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 )
@@ -46,7 +46,7 @@ func (p provider) createCluster(ctx context.Context, r *arm.Request, group *v1be
 	if err != nil {
 		return nil, err
 	}
-	spec := &v1beta1.ManagedClusterSpec{ResourceGroup: group.Spec.Name, Name: r.Parameter("cluster"), Location: location, ID: newClusterID()}
+	spec := &v1beta1.ManagedClusterSpec{ResourceGroup: group.Spec.Name, Name: r.Parameter("cluster"), Location: location, ID: operation.NewClusterID()}
 	if err := applyCluster(body, spec); err != nil {
 		return nil, err
 	}
@@ -263,20 +263,4 @@ func poolSpecs(cluster *v1beta1.ManagedClusterSpec, profiles []v1beta1.AgentPool
 		specs = append(specs, v1beta1.AgentPoolSpec{ResourceGroup: cluster.ResourceGroup, ClusterName: cluster.Name, AgentPoolProfile: profile})
 	}
 	return specs
-}
-
-// newClusterID draws twelve characters of [a-z0-9], a letter first.
-func newClusterID() string {
-	const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
-	const letters = 26
-	raw := make([]byte, 12)
-	rand.Read(raw)
-	for i, b := range raw {
-		size := byte(len(alphabet))
-		if i == 0 {
-			size = letters
-		}
-		raw[i] = alphabet[b%size]
-	}
-	return string(raw)
 }

@@ -13,18 +13,16 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/controlplane"
 )
 
 // credential is one of the kubeconfigs that a cluster gives out.
 type credential struct{ role, secret string }
 
 var (
-	adminRole = credential{"clusterAdmin", "admin-kubeconfig"}
-	userRole  = credential{"clusterUser", "user-kubeconfig"}
+	adminRole = credential{"clusterAdmin", controlplane.AdminKubeconfig}
+	userRole  = credential{"clusterUser", controlplane.UserKubeconfig}
 )
-
-// kubeconfigKey is where the Secrets of a control plane's namespace hold a kubeconfig.
-const kubeconfigKey = "kubeconfig"
 
 func (p provider) adminCredential(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 	return p.credentials(ctx, r, adminRole)
@@ -66,7 +64,7 @@ func (p provider) kubeconfig(ctx context.Context, cluster *v1beta1.ManagedCluste
 	if client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("read kubeconfig %s: %w", key, err)
 	}
-	if raw := secret.Data[kubeconfigKey]; err == nil && len(raw) > 0 {
+	if raw := secret.Data[controlplane.KubeconfigKey]; err == nil && len(raw) > 0 {
 		return p.throughGateway(raw)
 	}
 	if !apierrors.IsNotFound(err) {

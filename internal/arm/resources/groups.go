@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,8 +52,11 @@ func (p provider) putGroup(ctx context.Context, r *arm.Request) (*arm.Response, 
 	if err != nil {
 		return nil, err
 	}
+	if err := checkManager(group, body.ManagedBy); err != nil {
+		return nil, err
+	}
 	if group == nil {
-		return p.createGroup(ctx, r, v1beta1.ResourceGroupSpec{Name: name, Location: location, Tags: body.Tags, ManagedBy: body.ManagedBy})
+		return p.createGroup(ctx, r, v1beta1.ResourceGroupSpec{Name: name, Location: location, Tags: body.Tags})
 	}
 	if err := arm.RefuseDeleting(group); err != nil {
 		return nil, err
@@ -61,7 +65,7 @@ func (p provider) putGroup(ctx context.Context, r *arm.Request) (*arm.Response, 
 		return nil, arm.Errorf(http.StatusConflict, "InvalidResourceGroupLocation",
 			"Invalid resource group location '%s'. The Resource group already exists in location '%s'.", location, group.Spec.Location)
 	}
-	group.Spec.Tags, group.Spec.ManagedBy = body.Tags, body.ManagedBy
+	group.Spec.Tags = body.Tags
 	return p.updateGroup(ctx, r, group)
 }
 
@@ -91,7 +95,7 @@ type groupPatch struct {
 	Type      string            `json:"type" arm:"read"`
 	Location  string            `json:"location" arm:"read"`
 	Tags      map[string]string `json:"tags"`
-	ManagedBy *string           `json:"managedBy"`
+	ManagedBy string            `json:"managedBy"`
 }
 
 func (p provider) patchGroup(ctx context.Context, r *arm.Request) (*arm.Response, error) {
@@ -106,16 +110,30 @@ func (p provider) patchGroup(ctx context.Context, r *arm.Request) (*arm.Response
 	if err := arm.RefuseDeleting(group); err != nil {
 		return nil, err
 	}
+	if err := checkManager(group, body.ManagedBy); err != nil {
+		return nil, err
+	}
 	if body.Tags != nil {
 		group.Spec.Tags = body.Tags
-	}
-	if body.ManagedBy != nil {
-		group.Spec.ManagedBy = *body.ManagedBy
 	}
 	if err := arm.CheckTags(group.Spec.Tags); err != nil {
 		return nil, err
 	}
 	return p.updateGroup(ctx, r, group)
+}
+
+// checkManager refuses to make a group the node resource group of a cluster, or to
+// take it from one: only the cluster's controller says whose it is (G1).
+func checkManager(group *v1beta1.ResourceGroup, sent string) error {
+	manager := ""
+	if group != nil {
+		manager = group.Spec.ManagedBy
+	}
+	if sent == "" || strings.EqualFold(sent, manager) {
+		return nil
+	}
+	return arm.Errorf(http.StatusConflict, "ResourceGroupManagedByMismatch",
+		"The field managedBy cannot be set to '%s': it is '%s', and only Berth sets it. Leave it out.", sent, manager)
 }
 
 func (p provider) getGroup(ctx context.Context, r *arm.Request) (*arm.Response, error) {
@@ -161,6 +179,10 @@ func (p provider) deleteGroup(ctx context.Context, r *arm.Request) (*arm.Respons
 	group, err := p.Group(ctx, r)
 	if err != nil {
 		return nil, err
+	}
+	if manager := group.Spec.ManagedBy; manager != "" {
+		return nil, arm.Errorf(http.StatusConflict, "OperationNotAllowed",
+			"Operation is not allowed: the resource group '%s' holds the nodes of '%s' and is deleted with it.", group.Spec.Name, manager)
 	}
 	op, err := p.Deletion(ctx, group)
 	if err != nil {
