@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -119,18 +120,41 @@ func FuzzReadHello(f *testing.F) {
 	f.Add(captureHello(f, "a.example"))
 	f.Add(split(captureHello(f, "b.example"), 64))
 	f.Add(captureHello(f, ""))
-	f.Fuzz(func(t *testing.T, input []byte) {
-		raw, name, err := readHello(bytes.NewReader(input))
-		if len(raw) > maxHelloRaw || !bytes.HasPrefix(input, raw) {
-			t.Fatalf("kept %d bytes that are not the input's head", len(raw))
+	f.Fuzz(func(t *testing.T, input []byte) { checkHello(t, input) })
+}
+
+// TestReadHelloMutations is the same on ClientHellos with a few bytes changed, without the fuzzer's patience.
+func TestReadHelloMutations(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	hellos := [][]byte{captureHello(t, "a.example"), split(captureHello(t, "b.example"), 64), captureHello(t, "")}
+	named := 0
+	for range 20000 {
+		input := bytes.Clone(hellos[random.IntN(len(hellos))])
+		for range 1 + random.IntN(3) {
+			input[random.IntN(len(input))] = byte(random.Uint32())
 		}
-		if err != nil {
-			return
+		if checkHello(t, input[:len(input)-random.IntN(3)*random.IntN(len(input)/2)]) {
+			named++
 		}
-		if seen := standardName(raw); seen != "" && strings.ToLower(strings.TrimSuffix(seen, ".")) != name {
-			t.Fatalf("we read %q, crypto/tls reads %q", name, seen)
-		}
-	})
+	}
+	if named < 1000 {
+		t.Errorf("only %d of the mutations still have a name: the test tests nothing", named)
+	}
+}
+
+func checkHello(t *testing.T, input []byte) (named bool) {
+	t.Helper()
+	raw, name, err := readHello(bytes.NewReader(input))
+	if len(raw) > maxHelloRaw || !bytes.HasPrefix(input, raw) {
+		t.Fatalf("kept %d bytes that are not the input's head", len(raw))
+	}
+	if err != nil {
+		return false
+	}
+	if seen := standardName(raw); seen != "" && strings.ToLower(strings.TrimSuffix(seen, ".")) != name {
+		t.Fatalf("we read %q, crypto/tls reads %q", name, seen)
+	}
+	return true
 }
 
 // standardName is the server name that crypto/tls reads, or empty if it refuses the hello.
