@@ -23,6 +23,7 @@
 //	machine/             what the machine keeps over a restart, each bound to a directory in it:
 //	    kubernetes/          /etc/kubernetes: static pods and their files, written by every up
 //	    config/              /etc/berth/machine: machine.json, written by every up
+//	    cni/                 /etc/cni/net.d: as the network agent last wrote it
 //	    containerd/          /var/lib/containerd
 //	    kubelet/             /var/lib/kubelet
 //	    etcd/                /var/lib/etcd

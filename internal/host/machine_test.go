@@ -274,6 +274,11 @@ func TestMachineHasAWorldOfItsOwn(t *testing.T) {
 	if !slices.Equal(got.Environment[1:], []string{"HOME=/root", "container=berth"}) {
 		t.Errorf("the machine got the environment %v", got.Environment)
 	}
+	init := machineProcesses(t, u)[0]
+	rules, err := exec.Command("nsenter", "-t", fmt.Sprint(init.PID), "-n", "nft", "list", "chain", "inet", agentTable, "forward").CombinedOutput()
+	if err != nil || !strings.Contains(string(rules), `iifname "veth*" drop`) {
+		t.Errorf("pods that start before the network agent are not held back: %v, %s", err, rules)
+	}
 	if err := Down(t.Context(), DownOptions{StateDir: u.paths.State, Out: io.Discard}); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+
+	agentnft "berth.dev/berth/internal/network/nft"
 )
 
 // The management cluster's addresses, which never leave this host.
@@ -142,6 +144,29 @@ table ip %[1]s {
 }
 `, table, linkCIDR, LinkDevice)
 }
+
+// guardPods lets nothing through to or from a pod, seen from inside the machine's
+// network namespace. The machine starts pods with the CNI configuration of its
+// last life, before the network agent knows what policies hold for them; the
+// agent takes this table for its own and replaces it when it does.
+func guardPods() error {
+	return nft(fmt.Sprintf(`table inet %s {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		iifname "veth*" drop
+		oifname "veth*" drop
+	}
+	chain input {
+		type filter hook input priority filter; policy accept;
+		ct state established,related accept
+		iifname "veth*" drop
+	}
+}
+`, agentTable))
+}
+
+// agentTable is the network agent's table; it looks for the chain forward in it.
+const agentTable = agentnft.TableName
 
 // closeFirewall removes the table if there is one.
 func closeFirewall(table string) error {

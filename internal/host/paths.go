@@ -58,6 +58,7 @@ func (p Paths) machineDirs() []bind {
 		{Source: p.machine("kubernetes"), Target: "/etc/kubernetes"},
 		{Source: p.kubernetesPKI(), Target: "/etc/kubernetes/pki"},
 		{Source: p.machine("config"), Target: "/etc/berth/machine"},
+		{Source: p.machine("cni"), Target: "/etc/cni/net.d"},
 		{Source: p.machine("containerd"), Target: "/var/lib/containerd"},
 		{Source: p.machine("kubelet"), Target: "/var/lib/kubelet"},
 		{Source: p.machine("etcd"), Target: "/var/lib/etcd"},

@@ -69,6 +69,9 @@ func runStage() error {
 	if err := attach(); err != nil {
 		return fmt.Errorf("attach to the host: %w", err)
 	}
+	if err := guardPods(); err != nil {
+		return fmt.Errorf("guard the pods: %w", err)
+	}
 	if err := s.buildRoot(); err != nil {
 		return fmt.Errorf("build root file system: %w", err)
 	}

@@ -154,7 +154,8 @@ func stageCommand(ctx context.Context, stage, output *os.File) *exec.Cmd {
 	command.WaitDelay = machineStopPatience
 	command.Stdout, command.Stderr = output, output
 	command.ExtraFiles = []*os.File{stage}
-	command.Env = []string{}
+	// nft is run from there.
+	command.Env = []string{"PATH=" + os.Getenv("PATH")}
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
 		Pdeathsig:  syscall.SIGKILL,
