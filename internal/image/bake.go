@@ -60,6 +60,9 @@ func bake(ctx context.Context, w *Work, stores []store, into string) error {
 		return err
 	}
 	defer os.RemoveAll(run)
+	if err := os.MkdirAll(into, 0o755); err != nil {
+		return err
+	}
 	root := filepath.Join(into, "root")
 	if err := importAll(ctx, w, stores, root, run); err != nil {
 		return err
@@ -80,7 +83,7 @@ func importAll(ctx context.Context, w *Work, stores []store, root, run string) (
 	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(root, 0o711); err != nil {
+	if err := os.Mkdir(root, 0o711); err != nil {
 		return err
 	}
 	daemon := program{Argv: []string{w.Built("out/containerd"), "--config", config, "--log-level", "warn"}, OwnMounts: true}

@@ -22,6 +22,8 @@ type Builder struct {
 
 	progress *progress
 	digests  map[string]string
+	// unchanged counts the steps that were skipped.
+	unchanged int
 }
 
 // Work is what a running step sees.
@@ -111,7 +113,7 @@ func (b *Builder) Run(ctx context.Context) error {
 	if err := sweep(b.Build, "/proc"); err != nil {
 		return err
 	}
-	b.digests = map[string]string{}
+	b.digests, b.unchanged = map[string]string{}, 0
 	for i, step := range b.Steps {
 		if err := b.step(ctx, i+1, step); err != nil {
 			return err
@@ -129,7 +131,7 @@ func (b *Builder) step(ctx context.Context, number int, step Step) error {
 	}
 	if digest, ok := step.finished(b.Build, key); ok && !step.Always && !slices.Contains(b.Again, step.Name) {
 		b.digests[step.Name] = digest
-		b.progress.skipped(number, len(b.Steps), step.Title)
+		b.unchanged++
 		return nil
 	}
 	b.progress.begin(number, len(b.Steps), step.Title)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -41,6 +42,9 @@ func Build(ctx context.Context, o Options) error {
 	if err := checkAgain(steps, o.Again); err != nil {
 		return err
 	}
+	if _, err := exec.LookPath("go"); err != nil {
+		return errors.New("a build needs go, of the version in go.mod or newer, in PATH; see https://go.dev/dl")
+	}
 	if err := ensure(ctx, thisHost(), missing(prerequisites()), o.Out); err != nil {
 		return err
 	}
@@ -52,7 +56,13 @@ func Build(ctx context.Context, o Options) error {
 		return err
 	}
 	builder := &Builder{Root: o.Root, Build: build, Steps: steps, Again: o.Again, progress: newProgress(o.Out, isTerminal(o.Out))}
-	return builder.Run(ctx)
+	began := time.Now()
+	if err := builder.Run(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.Out, "built %s in %s; %d of %d steps were unchanged\n",
+		build, time.Since(began).Round(time.Second), builder.unchanged, len(steps))
+	return err
 }
 
 func checkAgain(steps []Step, again []string) error {
@@ -127,15 +137,11 @@ What is unchanged since the last build is skipped.`,
 			if o.Root, err = FindRoot(dir); err != nil {
 				return err
 			}
-			began := time.Now()
-			if err := Build(command.Context(), o); err != nil {
-				if errors.Is(err, context.Canceled) {
-					return errors.New("build interrupted; run it again and it goes on where it was")
-				}
-				return err
+			err = Build(command.Context(), o)
+			if errors.Is(err, context.Canceled) {
+				return errors.New("build interrupted; run it again and it goes on where it was")
 			}
-			fmt.Fprintf(o.Out, "built %s in %s\n", filepath.Join(o.Root, "build"), time.Since(began).Round(time.Second))
-			return nil
+			return err
 		},
 	}
 	command.Flags().StringSliceVar(&o.Only, "only", nil, "build only these steps, or all whose names begin so (kube, image, node-1.37, …), and what they need")

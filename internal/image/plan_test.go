@@ -213,3 +213,31 @@ func TestPackagesListsOnlyOurSources(t *testing.T) {
 		}
 	}
 }
+
+func TestCleanRootfsLeavesNothingOfTheHost(t *testing.T) {
+	tree := t.TempDir()
+	for _, file := range []string{
+		"dev/shm/x", "run/lock/x", "tmp/x", "var/cache/apt/x", "var/log/dpkg.log", "var/lib/apt/lists/x",
+		"etc/apt/apt.conf.d/99mmdebstrap", "etc/passwd-", "etc/resolv.conf", "etc/hostname", "etc/passwd", "var/lib/dpkg/status",
+	} {
+		write(t, filepath.Join(tree, file), "host")
+	}
+	if err := cleanRootfs(tree); err != nil {
+		t.Fatal(err)
+	}
+	var kept []string
+	err := filepath.WalkDir(tree, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			raw, _ := os.ReadFile(path)
+			kept = append(kept, strings.TrimPrefix(path, tree)+"="+string(raw))
+		}
+		return err
+	})
+	want := []string{"/etc/hostname=", "/etc/machine-id=", "/etc/passwd=host", "/etc/resolv.conf=", "/var/lib/dpkg/status=host"}
+	if err != nil || !slices.Equal(kept, want) {
+		t.Errorf("kept %v, %v; want %v", kept, err, want)
+	}
+	if _, err := os.Stat(filepath.Join(tree, "dev")); err != nil {
+		t.Error("the mount points are gone")
+	}
+}

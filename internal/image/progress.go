@@ -69,11 +69,6 @@ func (p *progress) end(result string) {
 	p.print(result)
 }
 
-// skipped is the whole life of a step that need not be built.
-func (p *progress) skipped(number, total int, title string) {
-	fmt.Fprintf(p.out, "[%d/%d] %s: unchanged\n", number, total, title)
-}
-
 func (p *progress) print(result string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

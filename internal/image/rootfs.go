@@ -25,16 +25,44 @@ var excluded = []string{
 	"/usr/share/bash-completion/*",
 }
 
-// cleanup removes what belongs to the host that built the root file system or
-// is made anew at each start: device nodes, apt's settings and lists, logs.
-const cleanup = `set -e; cd "$1"
-mkdir -p usr/share/berth
-chroot . dpkg-query -W -f '${Package}\t${Version}\t${Architecture}\n' > usr/share/berth/packages.txt
-rm -rf dev run tmp var/cache var/log var/lib/apt/lists etc/apt/apt.conf.d/99mmdebstrap
-rm -f etc/hostname etc/resolv.conf etc/machine-id etc/passwd- etc/group- etc/shadow- etc/gshadow-
-mkdir -p dev run tmp var/cache/apt/archives/partial var/lib/apt/lists/partial var/log
-chmod 1777 tmp
-touch etc/machine-id etc/resolv.conf etc/hostname`
+// recordPackages leaves the list of what is in the image, for those who ask
+// which versions a node has.
+const recordPackages = `mkdir -p "$1/usr/share/berth" && ` +
+	`chroot "$1" dpkg-query -W -f '${Package}\t${Version}\t${Architecture}\n' > "$1/usr/share/berth/packages.txt"`
+
+// Files and directories that belong to the host that built the root file system
+// or to one machine, are emptied or removed. Go does it, after the mounts that
+// mmdebstrap has below dev are gone.
+var (
+	emptied = []string{"dev", "run", "tmp", "var/cache", "var/log", "var/lib/apt/lists"}
+	removed = []string{"etc/apt/apt.conf.d/99mmdebstrap", "etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-"}
+	blank   = []string{"etc/machine-id", "etc/resolv.conf", "etc/hostname"}
+)
+
+func cleanRootfs(tree string) error {
+	for _, dir := range emptied {
+		entries, err := os.ReadDir(filepath.Join(tree, dir))
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if err := os.RemoveAll(filepath.Join(tree, dir, entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	for _, file := range removed {
+		if err := os.Remove(filepath.Join(tree, file)); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	for _, file := range blank {
+		if err := writeFile(filepath.Join(tree, file), nil, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // rootfsArgv is the command that makes Debian's part of a machine in target.
 // sources are files in apt's format; none means Debian's own mirrors.
@@ -52,16 +80,16 @@ func rootfsArgv(target string, sources, aptOptions []string) []string {
 	for _, option := range aptOptions {
 		argv = append(argv, "--aptopt="+option)
 	}
-	argv = append(argv, "--customize-hook="+cleanup, suite, target)
+	argv = append(argv, "--customize-hook="+recordPackages, suite, target)
 	return append(argv, sources...)
 }
 
 // rootfsStep makes Debian's part of a machine.
 func rootfsStep() Step {
-	const output = ".cache/trees/debian"
+	const output = debianTree
 	return Step{
 		Name: "rootfs", Title: "Debian 12 root file system",
-		Recipe:  rootfsArgv("", nil, nil),
+		Recipe:  append(rootfsArgv("", nil, nil), fmt.Sprint(emptied, removed, blank)),
 		Outputs: []string{output},
 		Run: func(ctx context.Context, w *Work) error {
 			sources, err := hostSources("/etc/apt", w.Temporary)
@@ -72,15 +100,19 @@ func rootfsStep() Step {
 			if err != nil {
 				return err
 			}
-			return w.run(ctx, program{
-				Argv: rootfsArgv(w.Output(output), sources, options),
-				Env:  append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"),
+			if err := w.run(ctx, program{
+				Argv:      rootfsArgv(w.Output(output), sources, options),
+				Env:       append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"),
+				OwnMounts: true,
 				Line: func(line string) {
-					if said, ok := strings.CutPrefix(line, "I: "); ok {
+					if said, ok := strings.CutPrefix(line, "I: "); ok && strings.HasSuffix(said, "...") {
 						w.Say(strings.TrimSuffix(said, "..."))
 					}
 				},
-			})
+			}); err != nil {
+				return err
+			}
+			return cleanRootfs(w.Output(output))
 		},
 	}
 }
