@@ -11,8 +11,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sort"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -52,28 +50,30 @@ type store struct {
 // the package's documentation, into the directory into.
 //
 // The snapshots that containerd made are replaced by hard links to the trees
-// from which the layers were packed, so that equal files stay one file.
-func bake(ctx context.Context, w *Work, stores []store, into string) error {
+// from which the layers were packed, so that equal files stay one file. The
+// trees are returned in the order of the snapshots' numbers.
+func bake(ctx context.Context, w *Work, stores []store, into string) ([]string, error) {
 	// A socket's path may have 107 bytes only, and the repository may lie deep.
 	run, err := os.MkdirTemp("", "berth-bake-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(run)
 	if err := os.MkdirAll(into, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	root := filepath.Join(into, "root")
 	if err := importAll(ctx, w, stores, root, run); err != nil {
-		return err
+		return nil, err
 	}
 	if err := prune(root); err != nil {
-		return fmt.Errorf("prune baked root: %w", err)
+		return nil, fmt.Errorf("prune baked root: %w", err)
 	}
-	if err := relink(root, stores); err != nil {
-		return fmt.Errorf("link baked snapshots: %w", err)
+	order, err := relink(root, stores, w.sums)
+	if err != nil {
+		return nil, fmt.Errorf("link baked snapshots: %w", err)
 	}
-	return describe(into, stores)
+	return order, describe(into, stores)
 }
 
 func importAll(ctx context.Context, w *Work, stores []store, root, run string) (err error) {
@@ -173,61 +173,6 @@ func prune(root string) error {
 		}
 	}
 	return os.RemoveAll(filepath.Join(root, contentDir, "ingest"))
-}
-
-// relink replaces the content of every snapshot by links to the tree it was
-// made from.
-func relink(root string, stores []store) error {
-	trees := map[string]string{}
-	for _, s := range stores {
-		for _, tree := range s.trees {
-			sum, err := hashTree(tree)
-			if err != nil {
-				return err
-			}
-			trees[sum] = tree
-		}
-	}
-	ids, err := snapshots(root)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		unpacked := filepath.Join(root, snapshotsDir, id, "fs")
-		sum, err := hashTree(unpacked)
-		if err != nil {
-			return err
-		}
-		tree, ok := trees[sum]
-		if !ok {
-			return fmt.Errorf("snapshot %s is no layer of the imported images", id)
-		}
-		if err := os.RemoveAll(unpacked); err != nil {
-			return err
-		}
-		if err := linkTree(tree, unpacked); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// snapshots lists a containerd root's snapshots in the order they were made.
-func snapshots(root string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(root, snapshotsDir))
-	if err != nil {
-		return nil, err
-	}
-	var ids []string
-	for _, entry := range entries {
-		ids = append(ids, entry.Name())
-	}
-	sort.Slice(ids, func(i, j int) bool {
-		a, _ := strconv.Atoi(ids[i])
-		b, _ := strconv.Atoi(ids[j])
-		return a < b
-	})
-	return ids, nil
 }
 
 // describe writes bind.txt, images.txt and, from both, id.

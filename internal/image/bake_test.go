@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,15 +30,16 @@ func TestBake(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	w := &Work{Build: build, Temporary: dir, Log: io.Discard, Say: func(string) {}}
+	w := &Work{Build: build, Temporary: dir, Log: io.Discard, Say: func(string) {}, sums: loadHashes("")}
 	base, top := filepath.Join(dir, "base"), filepath.Join(dir, "top")
 	write(t, filepath.Join(base, "bin/program"), "program")
 	write(t, filepath.Join(top, "bin/more"), "more")
 	one := sampleStore(t, dir, "one", base)
 	two := sampleStore(t, dir, "two", base, top)
 	baked := filepath.Join(dir, "baked")
-	if err := bake(context.Background(), w, []store{one, two}, baked); err != nil {
-		t.Fatal(err)
+	order, err := bake(context.Background(), w, []store{one, two}, baked)
+	if err != nil || !slices.Equal(order, []string{base, top}) {
+		t.Fatalf("baked %v, %v; want %s and %s", order, err, base, top)
 	}
 	read := func(name string) string {
 		raw, err := os.ReadFile(filepath.Join(baked, name))
@@ -92,8 +94,8 @@ func TestBakeOfBrokenLayoutFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(s.layout, "blobs/sha256", descriptor.Digest.Hex), "{}")
-	w := &Work{Build: build, Temporary: dir, Log: io.Discard, Say: func(string) {}}
-	err = bake(context.Background(), w, []store{s}, filepath.Join(dir, "baked"))
+	w := &Work{Build: build, Temporary: dir, Log: io.Discard, Say: func(string) {}, sums: loadHashes("")}
+	_, err = bake(context.Background(), w, []store{s}, filepath.Join(dir, "baked"))
 	if err == nil || !strings.Contains(err.Error(), "images import") {
 		t.Errorf("err = %v, want one with the command that failed", err)
 	}

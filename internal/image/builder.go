@@ -22,6 +22,7 @@ type Builder struct {
 
 	progress *progress
 	digests  map[string]string
+	sums     *hashes
 	// unchanged counts the steps that were skipped.
 	unchanged int
 }
@@ -33,6 +34,7 @@ type Work struct {
 	// Temporary is an empty directory of this step on the file system of Build;
 	// it is removed afterwards.
 	Temporary string
+	sums      *hashes
 	// Log gets the whole output of the programs that the step runs.
 	Log io.Writer
 	// Say tells the user how far the step is.
@@ -113,13 +115,14 @@ func (b *Builder) Run(ctx context.Context) error {
 	if err := sweep(b.Build, "/proc"); err != nil {
 		return err
 	}
+	b.sums = loadHashes(filepath.Join(b.Build, ".cache", "hashes.json"))
 	b.digests, b.unchanged = map[string]string{}, 0
 	for i, step := range b.Steps {
 		if err := b.step(ctx, i+1, step); err != nil {
-			return err
+			return errors.Join(err, b.sums.save())
 		}
 	}
-	return nil
+	return b.sums.save()
 }
 
 func (b *Builder) temporary() string { return filepath.Join(b.Build, ".cache", "tmp") }
@@ -154,7 +157,7 @@ func (b *Builder) build(ctx context.Context, step Step, key string) (string, err
 	if err := os.Remove(stampPath(b.Build, step.Name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	work := &Work{Root: b.Root, Build: b.Build, Temporary: filepath.Join(b.temporary(), step.Name), Say: b.progress.say}
+	work := &Work{Root: b.Root, Build: b.Build, Temporary: filepath.Join(b.temporary(), step.Name), Say: b.progress.say, sums: b.sums}
 	defer os.RemoveAll(work.Temporary)
 	for _, output := range step.Outputs {
 		if err := os.MkdirAll(filepath.Dir(work.Output(output)), 0o755); err != nil {
@@ -178,7 +181,7 @@ func (b *Builder) build(ctx context.Context, step Step, key string) (string, err
 			return "", fmt.Errorf("put %s in its place: %w", output, err)
 		}
 	}
-	return step.finish(b.Build, key)
+	return step.finish(b.Build, key, b.sums)
 }
 
 // replace moves a finished file or directory to its place. A directory that is

@@ -288,3 +288,63 @@ func TestReplacedDirectoryStaysWhileUsed(t *testing.T) {
 		t.Errorf("when no machine runs: %v, %d wait", err, waiting())
 	}
 }
+
+func TestHashesOfLargeFilesAreRemembered(t *testing.T) {
+	dir := t.TempDir()
+	large, cache := filepath.Join(dir, "tree", "large"), filepath.Join(dir, "hashes.json")
+	write(t, large, strings.Repeat("a", rememberedBytes))
+	sums := loadHashes(cache)
+	first, err := sums.tree(filepath.Join(dir, "tree"))
+	if err != nil || len(sums.sums) != 1 || sums.save() != nil {
+		t.Fatalf("%d remembered, %v", len(sums.sums), err)
+	}
+	// Only a planted wrong sum shows that the file was not read again.
+	for key := range sums.sums {
+		sums.sums[key] = "planted"
+	}
+	if err := sums.save(); err != nil {
+		t.Fatal(err)
+	}
+	if second, _ := loadHashes(cache).tree(filepath.Join(dir, "tree")); second == first {
+		t.Error("the file was read again")
+	}
+	write(t, large, strings.Repeat("b", rememberedBytes))
+	if third, _ := loadHashes(cache).tree(filepath.Join(dir, "tree")); third == first {
+		t.Error("a replaced file has the hash of the old one")
+	}
+	write(t, cache, "{")
+	if again := loadHashes(cache); again.sums == nil {
+		t.Error("a broken cache is worse than none")
+	}
+}
+
+func TestListingTellsTreesApart(t *testing.T) {
+	one, two := sampleTree(t), sampleTree(t)
+	sum := func(tree string) string {
+		s, err := listing(tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if sum(one) != sum(two) {
+		t.Error("equal trees have two listings")
+	}
+	write(t, filepath.Join(two, "etc/empty"), "x")
+	if sum(one) == sum(two) {
+		t.Error("another size is the same listing")
+	}
+	// Where listings are equal the content decides.
+	write(t, filepath.Join(one, "etc/empty"), "y")
+	unpacked := filepath.Join(t.TempDir(), "fs")
+	if err := linkTree(one, unpacked); err != nil {
+		t.Fatal(err)
+	}
+	got, err := origin(unpacked, map[string][]string{sum(one): {two, one}}, loadHashes(""))
+	if err != nil || got != one {
+		t.Errorf("origin is %s, %v; want %s", got, err, one)
+	}
+	if _, err := origin(unpacked, nil, loadHashes("")); err == nil {
+		t.Error("a snapshot of nothing has an origin")
+	}
+}

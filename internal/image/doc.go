@@ -29,6 +29,17 @@
 // nothing below build/ may be written to in place: mount it read-only, put an
 // overlay over it, or replace files by rename.
 //
+// A directory that a build replaces is moved away, not removed, as long as any
+// process has a mount on this build: a machine that runs goes on standing on what
+// it was started from. Images of the catalogue before stay in images/ as well.
+//
+// # Names of images
+//
+// Other projects' images have their versions for tags. Berth's own programs change
+// between releases, so that their tags end in a part of their content's hash. The
+// node image has the day it was built, as in AKS, and keeps its name until
+// something in it changes.
+//
 // # Baked images
 //
 // A machine starts without pulling or unpacking anything, since the images it

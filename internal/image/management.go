@@ -30,7 +30,8 @@ func managementStep(minors []minor, needs []string) Step {
 				}
 				stores = append(stores, singleStore(w, kubeImage(m.Minor)), machine)
 			}
-			return bake(ctx, w, stores, w.Output(managementDir))
+			_, err := bake(ctx, w, stores, w.Output(managementDir))
+			return err
 		},
 	}
 }

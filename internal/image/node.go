@@ -146,41 +146,22 @@ func bakeStep(minor string, needs []string) Step {
 			for _, name := range agentImages(minor) {
 				stores = append(stores, singleStore(w, name))
 			}
-			if err := bake(ctx, w, stores, w.Output(output)); err != nil {
+			order, err := bake(ctx, w, stores, w.Output(output))
+			if err != nil {
 				return err
 			}
-			return checkOrder(w, w.Output(output), agentImages(minor))
+			// The layers of the node image count on it.
+			for i, s := range stores {
+				if len(order) != len(stores) || order[i] != s.trees[0] {
+					return fmt.Errorf("snapshots are of %v, want snapshot n to be image n of %v", order, agentImages(minor))
+				}
+			}
+			return nil
 		},
 	}
 }
 
 func bakedOf(minor string) string { return ".cache/baked/" + minor }
-
-// checkOrder makes sure that snapshot n is image n's layer, which the layers of
-// the node image count on.
-func checkOrder(w *Work, baked string, names []string) error {
-	ids, err := snapshots(filepath.Join(baked, "root"))
-	if err != nil {
-		return err
-	}
-	if len(ids) != len(names) {
-		return fmt.Errorf("baked %d snapshots of %d images", len(ids), len(names))
-	}
-	for i, name := range names {
-		want, err := hashTree(w.Built(treeOf(name)))
-		if err != nil {
-			return err
-		}
-		got, err := hashTree(filepath.Join(baked, "root", snapshotsDir, fmt.Sprint(i+1), "fs"))
-		if err != nil {
-			return err
-		}
-		if got != want {
-			return fmt.Errorf("snapshot %d is not image %s", i+1, name)
-		}
-	}
-	return nil
-}
 
 // nodeSpec is the node image of one Kubernetes version.
 type nodeSpec struct {

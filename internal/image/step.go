@@ -126,20 +126,7 @@ func field(w io.Writer, values ...string) {
 	for _, value := range values {
 		fmt.Fprintf(w, "%d:%s", len(value), value)
 	}
-	io.WriteString(w, "\n")
-}
-
-func hashFile(path string) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
-		return "", fmt.Errorf("hash %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	fmt.Fprint(w, "\n")
 }
 
 // finished returns the digest of the step's outputs if they were built from
@@ -162,7 +149,7 @@ func (s Step) finished(build, key string) (string, bool) {
 }
 
 // finish writes the step's stamp and returns the digest of its outputs.
-func (s Step) finish(build, key string) (string, error) {
+func (s Step) finish(build, key string, sums *hashes) (string, error) {
 	st := stamp{Key: key}
 	h := sha256.New()
 	for _, output := range s.Outputs {
@@ -171,7 +158,7 @@ func (s Step) finish(build, key string) (string, error) {
 			return "", fmt.Errorf("step %s made no %s: %w", s.Name, output, err)
 		}
 		st.Outputs = append(st.Outputs, record)
-		sum, err := hashTree(filepath.Join(build, output))
+		sum, err := sums.tree(filepath.Join(build, output))
 		if err != nil {
 			return "", err
 		}

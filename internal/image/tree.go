@@ -1,8 +1,6 @@
 package image
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -41,59 +39,12 @@ func writeFile(path string, content []byte, mode fs.FileMode) error {
 	return os.Rename(temporary.Name(), path)
 }
 
-// hashTree is the digest of a file, or of a directory with everything in it:
-// names, modes, owners, link targets and content, but no times.
-func hashTree(path string) (string, error) {
-	h := sha256.New()
-	seen := map[inode]string{}
-	err := filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		relative, err := filepath.Rel(path, file)
-		if err != nil {
-			return err
-		}
-		content := ""
-		switch {
-		case info.Mode()&fs.ModeSymlink != 0:
-			content, err = os.Readlink(file)
-		case info.Mode().IsRegular():
-			content, err = hashOnce(seen, file, info)
-		}
-		if err != nil {
-			return err
-		}
-		stat := info.Sys().(*syscall.Stat_t)
-		field(h, relative, info.Mode().String(), fmt.Sprint(stat.Uid), fmt.Sprint(stat.Gid), content)
-		return nil
-	})
-	if err != nil {
-		return "", fmt.Errorf("hash %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // inode is a file's identity, which hard links share.
 type inode struct{ device, number uint64 }
 
 func inodeOf(info fs.FileInfo) inode {
 	stat := info.Sys().(*syscall.Stat_t)
 	return inode{device: stat.Dev, number: stat.Ino}
-}
-
-func hashOnce(seen map[inode]string, path string, info fs.FileInfo) (string, error) {
-	id := inodeOf(info)
-	if sum, ok := seen[id]; ok {
-		return sum, nil
-	}
-	sum, err := hashFile(path)
-	seen[id] = sum
-	return sum, err
 }
 
 // linkTree puts everything of directory from below directory to, files as hard
@@ -157,30 +108,4 @@ func copyFile(from, to string) error {
 	}
 	_, err = io.Copy(target, source)
 	return errors.Join(err, target.Close())
-}
-
-// listing describes a tree by the paths, kinds and sizes of its files, which is
-// enough to tell the trees of one build apart.
-func listing(dir string) (string, error) {
-	h := sha256.New()
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == dir {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		relative, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		size := int64(0)
-		if info.Mode().IsRegular() {
-			size = info.Size()
-		}
-		field(h, relative, info.Mode().Type().String(), fmt.Sprint(size))
-		return nil
-	})
-	return hex.EncodeToString(h.Sum(nil)), err
 }
