@@ -130,7 +130,7 @@ func checkClock(paths Paths, now time.Time) error {
 	}
 	instance, err := loadInstance(paths)
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // nothing was made yet, so there is no time to compare with
 	}
 	if instance.Created.Sub(now) > leastDays {
 		return fmt.Errorf("the clock says %s, before Berth was made here (%s): set it", now.Format(time.RFC3339), instance.Created.Format(time.RFC3339))

@@ -184,7 +184,7 @@ func TestCompleteResolvConfReplacesADanglingLink(t *testing.T) {
 func TestMachineIDIsStableAndItsOwn(t *testing.T) {
 	a, b := agentConfig(), agentConfig()
 	b.NodeName = "other"
-	if machineID(a) != machineID(a) || machineID(a) == machineID(b) {
+	if machineID(a) != machineID(agentConfig()) || machineID(a) == machineID(b) {
 		t.Errorf("ids: %x, %x, %x", machineID(a), machineID(a), machineID(b))
 	}
 	if got := uuid([16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}); got != "01020304-0506-0708-090a-0b0c0d0e0f10" {

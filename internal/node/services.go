@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -51,7 +50,7 @@ func (m *machine) services() (services, error) {
 	if err != nil {
 		return services{}, err
 	}
-	kubelet, err := kubeletCommand()
+	kubelet, err := kubeletCommand(m.config, m.facts)
 	if err != nil {
 		return services{}, err
 	}
@@ -66,7 +65,7 @@ func (m *machine) services() (services, error) {
 			StartWithin: containerdStartWithin, HungAfter: hungAfter, StopWithin: stopServiceWithin,
 		},
 		kubelet: &supervise.Service{
-			Name: "kubelet", Command: append(kubelet, kubeletFlags(m.config, m.facts)...),
+			Name: "kubelet", Command: kubelet,
 			Env: environment(), Health: checkKubelet, HealthEvery: checkEvery,
 			StartWithin: kubeletStartWithin, HungAfter: hungAfter, StopWithin: stopServiceWithin,
 		},
@@ -74,15 +73,20 @@ func (m *machine) services() (services, error) {
 	}, nil
 }
 
-// kubeletCommand is the kubelet, or the multi-call binary with the kubelet's name for its first argument.
-func kubeletCommand() ([]string, error) {
-	path, err := findProgram("kubelet")
-	if err == nil {
-		return []string{path}, nil
+// kubeletCommand is the kubelet with its flags. In an agent it is the program that first gets the node its certificate
+// and then becomes the kubelet.
+func kubeletCommand(c Config, f facts) ([]string, error) {
+	multicall, err := findProgram("kube")
+	if err != nil {
+		return nil, err
 	}
-	multicall, failure := findProgram("kube")
-	if failure != nil {
-		return nil, errors.Join(err, failure)
+	return append(append([]string{multicall}, joinArguments(c)...), kubeletFlags(c, f)...), nil
+}
+
+func joinArguments(c Config) []string {
+	if c.KubeconfigFile != "" {
+		return []string{"kubelet"}
 	}
-	return []string{multicall, "kubelet"}, nil
+	return []string{"kubelet-join", "--bootstrap-kubeconfig=" + c.BootstrapKubeconfigFile,
+		"--kubeconfig=" + kubeletKubeconfigPath, "--node-name=" + c.NodeName, "--"}
 }

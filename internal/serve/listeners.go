@@ -45,7 +45,7 @@ func (p parts) arm() error {
 		PublicURL:      p.options.PublicURL,
 		GatewayAddress: p.options.GatewayPublic,
 		Log:            p.log.With("part", "arm"),
-	}, resources.New, containerservice.New)
+	}, resources.New, resources.Features, containerservice.New)
 	return p.serveTLS("arm", p.options.ARMAddress, handler)
 }
 

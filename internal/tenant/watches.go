@@ -187,7 +187,7 @@ func quiet(context.Context, *cache.Reflector, error) {}
 func keepName(object any) (any, error) {
 	accessor, err := meta.Accessor(object)
 	if err != nil {
-		return object, nil
+		return object, nil //nolint:nilerr // what has no metadata is kept as it is
 	}
 	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 		Name: accessor.GetName(), UID: accessor.GetUID(), ResourceVersion: accessor.GetResourceVersion(),

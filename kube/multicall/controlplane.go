@@ -149,4 +149,3 @@ func waitForAPI(kubeconfig string) error {
 	}
 	return nil
 }
-

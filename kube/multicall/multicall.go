@@ -38,6 +38,7 @@ var programs = map[string]func() *cobra.Command{
 	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 	"kubectl":                 kubectl.NewDefaultKubectlCommand,
 	"control-plane":           newControlPlaneCommand,
+	"kubelet-join":            newKubeletJoinCommand,
 }
 
 // Main runs the chosen program and ends the process with its exit code.

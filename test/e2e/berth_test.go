@@ -112,7 +112,7 @@ func scales(e *harness.Env) {
 		}
 	}
 	capacity := e.Cluster("c1", "get", "node", nodes[0], "-o", "jsonpath={.status.capacity.cpu} {.status.capacity.memory}")
-	if !regexp.MustCompile(`^2 \d+Ki$`).MatchString(capacity) {
+	if !regexp.MustCompile(`^2 \d+(Ki|Mi|Gi)$`).MatchString(capacity) {
 		e.T.Errorf("capacity %q does not follow the VM size", capacity)
 	}
 }

@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -30,7 +31,7 @@ func (w *world) create() {
 
 func (w *world) scale(count int32) {
 	w.t.Helper()
-	name := "op-scale-to-" + string('0'+rune(count))
+	name := "op-scale-to-" + fmt.Sprint(count)
 	w.request(w.scaleOperation(name, count))
 	w.succeed(name)
 }

@@ -163,7 +163,7 @@ func (v *Supervisor) watch(ctx context.Context, s *Service) error {
 		err := v.check(ctx, s)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the check failed because its context ended
 		case err == nil:
 			s.markHealthy()
 			good, patience, every = time.Now(), s.HungAfter, s.HealthEvery
