@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"berth.dev/berth/internal/release"
@@ -36,7 +38,31 @@ func FindArtifacts(dir string) (Artifacts, error) {
 			return a, fmt.Errorf("%w\n%s is not complete; run \"make build\" first", err, absolute)
 		}
 	}
+	if err := a.checkBaked(); err != nil {
+		return a, fmt.Errorf("%w\n%s is not complete; run \"make build\" first", err, absolute)
+	}
 	return a, nil
+}
+
+// checkBaked refuses a build that was stopped between the catalogue and the
+// images of the management machine, which has nowhere else to get them.
+func (a Artifacts) checkBaked() error {
+	list := filepath.Join(a.baked(), "images.txt")
+	raw, err := os.ReadFile(list)
+	if err != nil {
+		return fmt.Errorf("read baked images: %w", err)
+	}
+	baked := strings.Fields(string(raw))
+	needed := []string{a.Catalogue.DefaultRelease().KubeImage}
+	for _, component := range []string{"pause", "etcd", "berth", "berth-node"} {
+		needed = append(needed, a.Catalogue.Images[component])
+	}
+	for _, image := range needed {
+		if !slices.Contains(baked, image) {
+			return fmt.Errorf("%s does not list image %q", list, image)
+		}
+	}
+	return nil
 }
 
 // DefaultBuildDir is the directory that the running program was built into,

@@ -143,9 +143,13 @@ func fakeBuild(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	catalogue := `{"releases":[{"version":"1.2.3","default":true}],"images":{}}`
-	if err := os.WriteFile(filepath.Join(dir, "catalogue.json"), []byte(catalogue), 0o600); err != nil {
-		t.Fatal(err)
+	for name, content := range map[string]string{
+		"catalogue.json":              `{"releases":[{"version":"1.2.3","default":true,"kubeImage":"kube"}],"images":{"pause":"pause","etcd":"etcd","berth":"berth","berth-node":"berth-node"}}`,
+		"baked-management/images.txt": "pause\netcd\nkube\nberth\nberth-node\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	build := exec.Command("go", "build", "-o", filepath.Join(root, "usr/local/bin/berth-node"), "./testdata/init")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -392,77 +396,6 @@ func TestPurgeDeletesTheStateDirectory(t *testing.T) {
 	}
 	if _, err := os.Stat(u.paths.State); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the state directory is still there: %v", err)
-	}
-}
-
-func TestChangedBuildEndsTheOldMachine(t *testing.T) {
-	if !isolate(t) {
-		return
-	}
-	u := newUpper(t)
-	old := start(t, u)
-	machineSees(t, u.paths)
-	if err := u.retire(t.Context()); err != nil || !old.alive() {
-		t.Fatalf("the same build ended the machine: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(u.artifacts.baked(), "id"), []byte("rebuilt"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := u.retire(t.Context()); err != nil || old.alive() {
-		t.Fatalf("the machine of the old build still runs: %v", err)
-	}
-	if start(t, u) == old {
-		t.Error("there is no new machine")
-	}
-	machineSees(t, u.paths)
-}
-
-func TestUpSaysWhatKeepsItFromComingUp(t *testing.T) {
-	if !isolate(t) {
-		return
-	}
-	taken, err := net.Listen("tcp", GatewayAddress)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	build, state := fakeBuild(t), filepath.Join(t.TempDir(), "state")
-	for _, c := range []struct {
-		name string
-		args []string
-		user uint32
-		want string
-	}{
-		{"no root", []string{"up", "--build-dir", build, "--state-dir", state}, 65534, "root"},
-		{"nothing built", []string{"up", "--build-dir", t.TempDir(), "--state-dir", state}, 0, "make build"},
-		{"a port that another program has", []string{"up", "--build-dir", build, "--state-dir", state}, 0, GatewayAddress + " is taken"},
-		{"down without root", []string{"down", "--state-dir", state}, 65534, "root"},
-	} {
-		command := exec.Command("/proc/self/exe", c.args...)
-		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: c.user, Gid: c.user}}
-		output, err := command.CombinedOutput()
-		if err == nil || !strings.Contains(string(output), c.want) {
-			t.Errorf("%s: %v, %q does not say %q", c.name, err, output, c.want)
-		}
-	}
-	if record := runningSupervisor(Paths{State: state}); record != nil {
-		t.Error("a refused up left a supervisor")
-	}
-}
-
-func TestSecondUpAtTheSameTimeIsRefused(t *testing.T) {
-	if !isolate(t) {
-		return
-	}
-	u := newUpper(t)
-	held, err := lockCommand(u.paths)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer held.Close()
-	err = Up(t.Context(), UpOptions{StateDir: u.paths.State, BuildDir: u.artifacts.Dir, Out: io.Discard})
-	if err == nil || !strings.Contains(err.Error(), "another \"berth up\"") {
-		t.Errorf("a second up: %v", err)
 	}
 }
 

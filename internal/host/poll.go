@@ -17,9 +17,11 @@ func poll(patience time.Duration, ask func() (bool, error)) error {
 	return pollContext(context.Background(), patience, func(context.Context) (bool, error) { return ask() })
 }
 
+// pollContext is poll until the context ends. A question that was begun is let
+// finish when patience runs out: what it says is worth more than that it was late.
 func pollContext(ctx context.Context, patience time.Duration, ask func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errTooLong)
-	defer cancel()
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
@@ -29,10 +31,9 @@ func pollContext(ctx context.Context, patience time.Duration, ask func(context.C
 		}
 		select {
 		case <-tick.C:
+		case <-enough.C:
+			return fmt.Errorf("%w (%s)", errTooLong, patience)
 		case <-ctx.Done():
-			if errors.Is(context.Cause(ctx), errTooLong) {
-				return fmt.Errorf("%w (%s)", errTooLong, patience)
-			}
 			return ctx.Err()
 		}
 	}

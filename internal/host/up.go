@@ -12,7 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // UpOptions are what `berth up` is told.
@@ -39,6 +41,8 @@ const (
 // time and goes on from wherever an earlier call, a crash or a restart of the
 // host has left off.
 func Up(ctx context.Context, options UpOptions) error {
+	// What the client library wants to say is said by the errors that it returns.
+	log.SetLogger(logr.Discard())
 	u := upper{UpOptions: options, progress: newProgress(options.Out)}
 	var err error
 	if u.paths, err = NewPaths(options.StateDir); err != nil {
