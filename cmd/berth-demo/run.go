@@ -66,7 +66,9 @@ func serve(ctx context.Context, out io.Writer) error {
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	err = server.Shutdown(closing)
-	<-ended
+	if ending := <-ended; !errors.Is(ending, http.ErrServerClosed) {
+		return errors.Join(err, ending)
+	}
 	return err
 }
 

@@ -148,7 +148,8 @@ func answers(ctx context.Context, socket string) error {
 func importOne(ctx context.Context, w *Work, ctr []string, layout string) error {
 	reader, writer := io.Pipe()
 	go func() { writer.CloseWithError(writeTar(layout, writer)) }()
-	defer reader.Close()
+	// Closing ends the writer where ctr stopped reading; it returns no error.
+	defer func() { _ = reader.Close() }()
 	return w.run(ctx, program{
 		Argv: append(append([]string(nil), ctr...), "images", "import", "--local", "--discard-unpacked-layers",
 			"--snapshotter", "overlayfs", "--label", "io.cri-containerd.image=managed",

@@ -107,7 +107,7 @@ func importedLibraries(path string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	return file.ImportedLibraries()
 }
 
@@ -116,7 +116,7 @@ func interpreter(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", path, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	for _, segment := range file.Progs {
 		if segment.Type != elf.PT_INTERP {
 			continue

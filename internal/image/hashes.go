@@ -38,7 +38,7 @@ func loadHashes(path string) *hashes {
 	return h
 }
 
-func (h *hashes) save() error { return writeFile(h.path, mustJSON(h.sums), 0o644) }
+func (h *hashes) save() error { return writeFile(h.path, mustJSON(h.sums)) }
 
 // file is the hash of a file's content.
 func (h *hashes) file(path string, info fs.FileInfo) (string, error) {

@@ -285,7 +285,7 @@ func (n nodeSpec) fillTop(w *Work, tree, version string) error {
 		return err
 	}
 	about := filepath.Join(tree, "usr/share/berth/node-image-version")
-	return writeFile(about, []byte(version+"\n"), 0o644)
+	return writeFile(about, []byte(version+"\n"))
 }
 
 func (n nodeSpec) layers(w *Work, top string) ([]*layer, error) {

@@ -28,9 +28,6 @@ const (
 // Ref is an image's reference: Repository/name:tag.
 func Ref(name, tag string) string { return Repository + "/" + name + ":" + tag }
 
-// layoutDir is where the image's layout lies, relative to build/.
-func layoutDir(name, tag string) string { return filepath.Join("images", name+"_"+tag) }
-
 // newImage makes an image of layers that starts with entrypoint.
 func newImage(layers []*layer, entrypoint []string) (v1.Image, error) {
 	image := mutate.MediaType(empty.Image, types.OCIManifestSchema1)

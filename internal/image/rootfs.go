@@ -57,7 +57,7 @@ func cleanRootfs(tree string) error {
 		}
 	}
 	for _, file := range blank {
-		if err := writeFile(filepath.Join(tree, file), nil, 0o644); err != nil {
+		if err := writeFile(filepath.Join(tree, file), nil); err != nil {
 			return err
 		}
 	}

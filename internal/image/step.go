@@ -169,7 +169,7 @@ func (s Step) finish(build, key string, sums *hashes) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return st.Digest, writeFile(stampPath(build, s.Name), append(raw, '\n'), 0o644)
+	return st.Digest, writeFile(stampPath(build, s.Name), append(raw, '\n'))
 }
 
 func recordOf(build, output string) (outputRecord, error) {

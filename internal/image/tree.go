@@ -23,7 +23,7 @@ func isSource(name string) bool {
 }
 
 // writeFile replaces a file as a whole: readers see the old or the new one.
-func writeFile(path string, content []byte, mode fs.FileMode) error {
+func writeFile(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func writeFile(path string, content []byte, mode fs.FileMode) error {
 	}
 	defer os.Remove(temporary.Name())
 	_, err = temporary.Write(content)
-	if err := errors.Join(err, temporary.Chmod(mode), temporary.Close()); err != nil {
+	if err := errors.Join(err, temporary.Chmod(0o644), temporary.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return os.Rename(temporary.Name(), path)
