@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -33,7 +34,12 @@ func TestMain(m *testing.M) {
 		command := commands[os.Args[1]]()
 		command.SilenceUsage, command.SilenceErrors = true, true
 		command.SetArgs(os.Args[2:])
-		if err := command.Execute(); err != nil {
+		// Go may run a command on any thread, and much of what is done here belongs to
+		// one thread: it must not depend on being the process's first.
+		runtime.LockOSThread()
+		ended := make(chan error)
+		go func() { ended <- command.Execute() }()
+		if err := <-ended; err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

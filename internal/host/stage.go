@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -47,18 +46,9 @@ const stageFD = 3
 func runStage() error {
 	// Unsharing changes one thread only; the exec at the end keeps this one.
 	runtime.LockOSThread()
-	pipe := os.NewFile(stageFD, "stage")
-	if pipe == nil {
-		return errors.New("no stage on file descriptor 3: this command is for berth itself")
-	}
-	raw, err := io.ReadAll(pipe)
-	if err != nil || len(raw) == 0 {
-		return fmt.Errorf("read stage of %d bytes: %w", len(raw), err)
-	}
-	pipe.Close()
-	var s stage
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return fmt.Errorf("parse stage: %w", err)
+	s, err := receiveStage()
+	if err != nil {
+		return err
 	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("unshare cgroup namespace: %w", err)
@@ -78,6 +68,33 @@ func runStage() error {
 	environment := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "container=berth"}
 	err = unix.Exec(s.Command[0], s.Command, environment)
 	return fmt.Errorf("exec %s: %w", strings.Join(s.Command, " "), err)
+}
+
+// receiveStage waits for the stage and makes sure that the machine will end with
+// the supervisor. The wish to die with the parent belongs to a thread as well,
+// and the one that the process was born with need not be this one.
+func receiveStage() (stage, error) {
+	var s stage
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return s, fmt.Errorf("die with the supervisor: %w", err)
+	}
+	pipe := os.NewFile(stageFD, "stage")
+	if pipe == nil {
+		return s, errors.New("no stage on file descriptor 3: this command is for berth itself")
+	}
+	defer pipe.Close()
+	if err := json.NewDecoder(pipe).Decode(&s); err != nil {
+		return s, fmt.Errorf("read stage: %w", err)
+	}
+	// The supervisor keeps its end open: a parent that died before the wish was made shows by this.
+	state := []unix.PollFd{{Fd: stageFD, Events: unix.POLLIN}}
+	if _, err := unix.Poll(state, 0); err != nil {
+		return s, fmt.Errorf("look for the supervisor: %w", err)
+	}
+	if state[0].Revents&unix.POLLHUP != 0 {
+		return s, errors.New("the supervisor has ended")
+	}
+	return s, nil
 }
 
 // buildRoot mounts the machine's file systems and makes them the root.

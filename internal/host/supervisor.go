@@ -184,7 +184,7 @@ func (s supervisor) release(pid int, pipe *os.File) error {
 	if _, err := pipe.Write(raw); err != nil {
 		return fmt.Errorf("send stage: %w", err)
 	}
-	return pipe.Close()
+	return nil
 }
 
 func (s supervisor) stage(instance Instance) stage {

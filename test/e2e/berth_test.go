@@ -136,7 +136,7 @@ func workload(e *harness.Env) {
 	for node, pod := range places {
 		seen := map[string]bool{}
 		e.Eventually("every replica answers pod "+pod+" on "+node, time.Minute, func() error {
-			out, err := e.TryCluster("c1", "exec", pod, "--", "/berth-demo", "get", "http://web.default.svc.cluster.local/hostname")
+			out, err := e.TryCluster("c1", "exec", pod, "--", "berth-demo", "get", "http://web.default.svc.cluster.local/hostname")
 			if err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
@@ -151,7 +151,7 @@ func workload(e *harness.Env) {
 
 func operate(e *harness.Env) {
 	pod := strings.TrimSpace(e.Cluster("c1", "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}"))
-	if out := e.Cluster("c1", "exec", pod, "--", "/berth-demo", "get", "http://127.0.0.1:8080/hostname"); !strings.Contains(out, pod) {
+	if out := e.Cluster("c1", "exec", pod, "--", "berth-demo", "get", "http://127.0.0.1:8080/hostname"); !strings.Contains(out, pod) {
 		e.T.Errorf("exec: %s", out)
 	}
 	if out := e.Cluster("c1", "logs", pod); out == "" {

@@ -145,7 +145,9 @@ func machineProcesses(t *testing.T, e *harness.Env) map[int]string {
 func nobodyLeft(processes map[int]string) error {
 	for pid, started := range processes {
 		if started != "" && startTime(pid) == started {
-			return fmt.Errorf("process %d of the machine is still there", pid)
+			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			groups, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+			return fmt.Errorf("process %d of the machine is still there:\n%s%s", pid, status, groups)
 		}
 	}
 	return nil

@@ -40,7 +40,7 @@ func isolation(e *harness.Env) {
 }
 
 func dial(e *harness.Env, pod, address string) (string, error) {
-	return e.TryCluster("c1", "exec", pod, "--", "/berth-demo", "dial", address)
+	return e.TryCluster("c1", "exec", pod, "--", "berth-demo", "dial", address)
 }
 
 func controlPlaneAddress(e *harness.Env, cluster string) string {
