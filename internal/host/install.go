@@ -135,7 +135,8 @@ func (u *upper) installConfig() (install.Config, error) {
 			TenantID: u.instance.TenantID, ClientID: u.instance.ClientID,
 			ClientSecretHash: u.keys.ClientSecretHash, SigningKey: u.keys.SigningKey,
 		},
-		Registry: install.Registry{HostPath: registryInMachine, ClusterIP: registrySvcIP},
+		Registry:     install.Registry{HostPath: registryInMachine, ClusterIP: registrySvcIP},
+		NoClusterDNS: true,
 	}
 	return config, config.Validate()
 }

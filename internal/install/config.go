@@ -53,6 +53,8 @@ type Config struct {
 	CA, Cert, Key []byte
 	Identity      Identity
 	Registry      Registry
+	// NoClusterDNS is for a cluster without a DNS service.
+	NoClusterDNS bool
 }
 
 // Identity is the directory that ARM's callers log in to; see package identity.

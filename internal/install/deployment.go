@@ -15,7 +15,10 @@ import (
 
 func deployment(c Config) client.Object {
 	labels := map[string]string{labelName: Name}
-	one := int32(1)
+	one, dns := int32(1), corev1.DNSClusterFirst
+	if c.NoClusterDNS {
+		dns = corev1.DNSDefault
+	}
 	return &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment"},
 		ObjectMeta: meta(Name),
@@ -27,6 +30,7 @@ func deployment(c Config) client.Object {
 				Spec: corev1.PodSpec{
 					ServiceAccountName: Name,
 					PriorityClassName:  "system-cluster-critical",
+					DNSPolicy:          dns,
 					EnableServiceLinks: new(bool),
 					SecurityContext:    &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
 					Containers:         []corev1.Container{container(c)},
