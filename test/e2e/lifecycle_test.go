@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"berth.dev/berth/test/harness"
@@ -32,11 +33,15 @@ func isolation(e *harness.Env) {
 	for i, address := range strings.Fields(etcd) {
 		targets[fmt.Sprintf("etcd of tenant %d", i)] = address + ":2379"
 	}
+	var probes sync.WaitGroup
 	for what, address := range targets {
-		if out, err := dial(e, pod, address); err == nil {
-			e.T.Errorf("a tenant's pod reaches %s at %s: %s", what, address, out)
-		}
+		probes.Go(func() {
+			if out, err := dial(e, pod, address); err == nil {
+				e.T.Errorf("a tenant's pod reaches %s at %s: %s", what, address, out)
+			}
+		})
 	}
+	probes.Wait()
 }
 
 func dial(e *harness.Env, pod, address string) (string, error) {

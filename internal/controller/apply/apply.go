@@ -80,7 +80,7 @@ func (a *Applier) Forget(scope string) {
 
 func (a *Applier) write(ctx context.Context, c client.Client, object *unstructured.Unstructured) error {
 	if a.once.Label != "" && object.GetLabels()[a.once.Label] == a.once.Value {
-		err := c.Create(ctx, object, client.FieldOwner(a.owner))
+		err := c.Create(ctx, object, a.owner)
 		if apierrors.IsAlreadyExists(err) {
 			return nil
 		}
