@@ -43,8 +43,8 @@ func Setup(mgr ctrl.Manager, rules Rules) error {
 func (r Rules) locations(ctx context.Context) ([]string, error) {
 	var service v1beta1.ServicePolicy
 	err := r.Reader.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service)
-	if err != nil {
-		return nil, fmt.Errorf("read ServicePolicy: %w", client.IgnoreNotFound(err))
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read ServicePolicy: %w", err)
 	}
 	return service.Spec.Locations, nil
 }

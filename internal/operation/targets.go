@@ -122,7 +122,7 @@ func applyDelete(ctx context.Context, c client.Client, reader client.Reader, op 
 		}
 		claim(object, op)
 		if err := c.Update(ctx, object); err != nil {
-			return fmt.Errorf("claim %s: %w", key, client.IgnoreNotFound(err))
+			return fmt.Errorf("claim %s: %w", key, err)
 		}
 	}
 	uid := object.GetUID()
