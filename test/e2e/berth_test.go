@@ -31,6 +31,7 @@ func TestBerth(t *testing.T) {
 		{"tenants cannot reach each other", isolation},
 		{"authorised ranges are enforced at the gateway", authorisedRanges},
 		{"a killed berth serve resumes a create", killedServe},
+		{"kubectl apply does what a PUT does", kubectlCreates},
 		{"a pool scales down and a pool is deleted", scalesDown},
 		{"clusters come back after down and up", downUp},
 		{"deletes leave nothing", deletes},

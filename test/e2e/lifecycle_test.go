@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -85,6 +87,43 @@ func killedServe(e *harness.Env) {
 	kill()
 	e.Run("berth", "cluster", "wait", "-g", "rg1", "-n", "c3", "--deleted", "--timeout", "300")
 }
+
+// kubectlCreates applies a ManagedCluster to the management cluster: a bad one is
+// refused in ARM's words, a good one becomes a cluster that ARM shows.
+func kubectlCreates(e *harness.Env) {
+	namespace := "sub-" + e.Variable("AZURE_SUBSCRIPTION_ID")
+	apply := func(podCIDR string) (string, error) {
+		path := filepath.Join(e.State, "c9.yaml")
+		if err := os.WriteFile(path, []byte(fmt.Sprintf(clusterManifest, namespace, podCIDR)), 0o600); err != nil {
+			e.T.Fatal(err)
+		}
+		return e.Try("kubectl", "--kubeconfig", filepath.Join(e.State, "admin.kubeconfig"), "apply", "-f", path)
+	}
+	if out, err := apply("10.0.0.0/8"); err == nil || !strings.Contains(out, "InvalidParameter") {
+		e.T.Errorf("overlapping ranges by kubectl: %v\n%s", err, out)
+	}
+	if out, err := apply("10.210.0.0/16"); err != nil {
+		e.T.Fatalf("%v\n%s", err, out)
+	}
+	e.Run("berth", "cluster", "wait", "-g", "rg1", "-n", "c9", "--created", "--timeout", "300")
+	if out := e.Run("berth", "nodepool", "list", "-g", "rg1", "--cluster-name", "c9"); !strings.Contains(out, "nodepool1") {
+		e.T.Errorf("pools of the applied cluster: %s", out)
+	}
+	e.Management("-n", namespace, "delete", "managedcluster", "rg1.c9", "--timeout=180s")
+}
+
+const clusterManifest = `
+apiVersion: berth.dev/v1beta1
+kind: ManagedCluster
+metadata: {namespace: %s, name: rg1.c9}
+spec:
+  resourceGroup: rg1
+  name: c9
+  location: westus2
+  networkProfile: {podCidr: %s}
+  agentPoolProfiles:
+  - name: nodepool1
+`
 
 func scalesDown(e *harness.Env) {
 	e.Run("berth", "nodepool", "add", "-g", "rg1", "--cluster-name", "c1", "-n", "np2", "-c", "1", "--mode", "User", "--labels", "team=a", "--node-taints", "dedicated=a:NoSchedule")
