@@ -3,6 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -158,6 +160,7 @@ func operate(e *harness.Env) {
 	if out := e.Cluster("c1", "logs", pod); out == "" {
 		e.T.Error("no logs")
 	}
+	forward(e, pod)
 	e.Eventually("kubectl top nodes", 2*time.Minute, func() error {
 		out, err := e.TryCluster("c1", "top", "nodes")
 		if err != nil {
@@ -168,6 +171,25 @@ func operate(e *harness.Env) {
 	if out := e.Cluster("c1", "get", "--raw", "/api/v1/namespaces/default/services/web:80/proxy/hostname"); !strings.HasPrefix(out, "web-") {
 		e.T.Errorf("service through the API server's proxy: %s", out)
 	}
+}
+
+// forward reaches a pod through kubectl port-forward.
+func forward(e *harness.Env, pod string) {
+	const port = "18080" // the test's network namespace is its own
+	stop := e.Start("kubectl", "--context", "c1", "port-forward", "pod/"+pod, port+":8080")
+	defer stop()
+	e.Eventually("port-forward", 30*time.Second, func() error {
+		response, err := http.Get("http://127.0.0.1:" + port + "/hostname")
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil || strings.TrimSpace(string(body)) != pod {
+			return fmt.Errorf("%w: answered %q", err, body)
+		}
+		return nil
+	})
 }
 
 // decode reads a program's JSON, past what it printed before.

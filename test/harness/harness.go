@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -151,6 +152,24 @@ func (e *Env) try(limit time.Duration, name string, args ...string) (string, err
 	command.Env = append(os.Environ(), e.vars...)
 	out, err := command.CombinedOutput()
 	return string(out), err
+}
+
+// Start runs a program until the test ends or stop is called.
+func (e *Env) Start(name string, args ...string) (stop func()) {
+	e.T.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	command := exec.CommandContext(ctx, e.Bin(name), args...)
+	command.Env = append(os.Environ(), e.vars...)
+	if err := command.Start(); err != nil {
+		cancel()
+		e.T.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
+	}
+	stop = sync.OnceFunc(func() {
+		cancel()
+		_ = command.Wait() // it was killed, which is what it says
+	})
+	e.T.Cleanup(stop)
+	return stop
 }
 
 // Variable is the value of one of the clients' environment variables.
