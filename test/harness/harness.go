@@ -16,11 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/vishvananda/netlink"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"berth.dev/berth/api/v1beta1"
 )
@@ -202,6 +204,7 @@ func (e *Env) ManagementClient() client.Client {
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		e.T.Fatal(err)
 	}
+	log.SetLogger(logr.Discard()) // the client library asks for one
 	config.QPS, config.Burst = 1000, 1000
 	made, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
