@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -194,19 +195,22 @@ func notFound(err error) bool {
 	return errors.As(err, &response) && response.StatusCode == http.StatusNotFound
 }
 
-// next prints what to type now.
+// next prints what to type now: lines that work as they stand on a machine that
+// has neither kubectl nor az yet.
 func (u *upper) next() {
-	berth := "berth"
-	if filepath.Base(u.artifacts.Dir) == "build" {
-		berth = filepath.Join(u.artifacts.Dir, "bin", "berth")
-	}
-	u.say("\nBerth is up. What to type next:\n")
 	stateDir := ""
 	if u.paths.State != DefaultStateDir {
 		stateDir = " --state-dir " + u.paths.State
 	}
-	u.say("    eval \"$(%s env%s)\"", berth, stateDir)
-	u.say("    %s login az", berth)
+	u.say("\nBerth is up. What to type next:\n")
+	if filepath.Base(u.artifacts.Dir) == "build" {
+		u.say("    export PATH=%s:$PATH", filepath.Join(u.artifacts.Dir, "bin"))
+	}
+	u.say("    eval \"$(berth env%s)\"", stateDir)
+	if _, err := exec.LookPath("az"); err != nil {
+		u.say("    apt-get install azure-cli")
+	}
+	u.say("    berth login az")
 	u.say("    az aks list -o table")
 	if u.Demo {
 		u.say("    az aks get-credentials -g %s -n %s --admin", demoGroup, demoCluster)
@@ -215,6 +219,6 @@ func (u *upper) next() {
 		u.say("    az group create -n my -l %s", u.instance.Locations[0])
 		u.say("    az aks create -g my -n first --node-count 1 --no-ssh-key")
 	}
-	u.say("\n    %s status%s", berth, stateDir)
-	u.say("    %s down%s\n", berth, stateDir)
+	u.say("\n    berth status%s", stateDir)
+	u.say("    berth down%s\n", stateDir)
 }
