@@ -47,6 +47,11 @@ type AgentPoolProfile struct {
 	Type    string `json:"type,omitempty"`
 	// Mode is System or User.
 	Mode string `json:"mode,omitempty"`
+	// PowerState is what was asked for; nil means Running (AKS: start-stop-nodepools).
+	PowerState *PowerState `json:"powerState,omitempty"`
+	// NodeImageVersion is the node image that was asked for; empty means the one
+	// that the pool has, and the newest for a new pool or with a new version.
+	NodeImageVersion string `json:"nodeImageVersion,omitempty"`
 	// OrchestratorVersion is what was asked for; empty means the control plane's.
 	OrchestratorVersion string            `json:"orchestratorVersion,omitempty"`
 	NodeLabels          map[string]string `json:"nodeLabels,omitempty"`
@@ -60,14 +65,24 @@ type AgentPoolProfile struct {
 // UpgradeSettings govern how a pool's nodes are replaced.
 type UpgradeSettings struct {
 	// MaxSurge is a count or a percentage, rounded up.
-	MaxSurge                  string `json:"maxSurge,omitempty"`
-	DrainTimeoutInMinutes     *int32 `json:"drainTimeoutInMinutes,omitempty"`
+	MaxSurge string `json:"maxSurge,omitempty"`
+	// MaxUnavailable is a count or a percentage of nodes that are replaced in place,
+	// without a surge: 0 by default, never with a system pool.
+	MaxUnavailable string `json:"maxUnavailable,omitempty"`
+	// UndrainableNodeBehavior is Schedule (the upgrade fails and the node takes pods
+	// again) or Cordon (the node is quarantined and the upgrade goes on).
+	UndrainableNodeBehavior string `json:"undrainableNodeBehavior,omitempty"`
+	// DrainTimeoutInMinutes is 1 to 1440, by default 30.
+	DrainTimeoutInMinutes *int32 `json:"drainTimeoutInMinutes,omitempty"`
+	// NodeSoakDurationInMinutes is 0 to 30, by default 0.
 	NodeSoakDurationInMinutes *int32 `json:"nodeSoakDurationInMinutes,omitempty"`
 }
 
 // AgentPoolStatus is written by the agent pool controller alone.
 type AgentPoolStatus struct {
-	ObservedGeneration         int64             `json:"observedGeneration,omitempty"`
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// ObservedOperation is the AnnotationOperation that the rest describes.
+	ObservedOperation          string            `json:"observedOperation,omitempty"`
 	ProvisioningState          ProvisioningState `json:"provisioningState,omitempty"`
 	PowerState                 PowerState        `json:"powerState,omitempty"`
 	CurrentOrchestratorVersion string            `json:"currentOrchestratorVersion,omitempty"`
@@ -78,10 +93,40 @@ type AgentPoolStatus struct {
 	// NextOrdinal is the number of the next machine, so that names are not reused.
 	NextOrdinal int32           `json:"nextOrdinal,omitempty"`
 	Error       *OperationError `json:"error,omitempty"`
+	// Upgrade is the last replacement of the pool's nodes, running or ended.
+	Upgrade *PoolUpgrade `json:"upgrade,omitempty"`
+	// RecentlyUsedVersions are what a rollback can bring back, newest first.
+	RecentlyUsedVersions []UsedVersion `json:"recentlyUsedVersions,omitempty"`
 
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// PoolUpgrade is one replacement of a pool's nodes by ones of another version or
+// node image.
+type PoolUpgrade struct {
+	OrchestratorVersion string `json:"orchestratorVersion"`
+	NodeImageVersion    string `json:"nodeImageVersion"`
+	// Force says that disruption budgets are overridden, decided at the start.
+	Force     bool         `json:"force,omitempty"`
+	StartTime metav1.Time  `json:"startTime"`
+	EndTime   *metav1.Time `json:"endTime,omitempty"`
+	// Surge is how many nodes are added while it runs.
+	Surge int32 `json:"surge,omitempty"`
+	// Nodes counts all nodes to replace and Done those that were.
+	Nodes int32 `json:"nodes,omitempty"`
+	Done  int32 `json:"done,omitempty"`
+	// Waiting says what the upgrade waits for, for people; empty when it is at work.
+	Waiting string `json:"waiting,omitempty"`
+}
+
+// UsedVersion is a version and image that a pool had.
+type UsedVersion struct {
+	OrchestratorVersion string `json:"orchestratorVersion"`
+	NodeImageVersion    string `json:"nodeImageVersion"`
+	// Timestamp is when the pool left it.
+	Timestamp metav1.Time `json:"timestamp"`
 }
 
 // AgentPoolList is a list of pools.

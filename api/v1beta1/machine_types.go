@@ -12,6 +12,9 @@ const (
 	MachineJoined   MachinePhase = "Joined"   // its Node exists and is not Ready
 	MachineReady    MachinePhase = "Ready"    // its Node is Ready
 	MachineDraining MachinePhase = "Draining" // it is cordoned and being drained
+	MachineBlocked  MachinePhase = "Blocked"  // it could not be drained in time, and still carries its node
+	MachineSoaking  MachinePhase = "Soaking"  // it is drained and waits before it is reimaged
+	MachineReimaged MachinePhase = "Reimaged" // it is removed to be made anew from another image
 	MachineDeleting MachinePhase = "Deleting" // the provider is removing it
 )
 
@@ -31,7 +34,9 @@ type Machine struct {
 	Status MachineStatus `json:"status,omitempty"`
 }
 
-// MachineSpec is written by the agent pool controller when it makes the machine.
+// MachineSpec is written by the agent pool controller. A machine whose version or
+// node image is not the one that its status says runs is drained and reimaged
+// under the same name.
 type MachineSpec struct {
 	// ClusterID is ManagedCluster.spec.id; Cluster and AgentPool are object names.
 	ClusterID string `json:"clusterId"`
@@ -48,6 +53,16 @@ type MachineSpec struct {
 	OSDiskSizeGB     int32             `json:"osDiskSizeGB"`
 	Labels           map[string]string `json:"labels,omitempty"`
 	Taints           []string          `json:"taints,omitempty"`
+	// Surge marks a machine that an upgrade added.
+	Surge bool `json:"surge,omitempty"`
+	// Quarantined machines could not be drained and are left cordoned, with the
+	// label kubernetes.azure.com/upgrade-status=Quarantined (AKS: upgrade-options).
+	Quarantined bool `json:"quarantined,omitempty"`
+	// DrainTimeout and Soak are the pool's; nil means ServicePolicy's and none.
+	DrainTimeout *metav1.Duration `json:"drainTimeout,omitempty"`
+	Soak         *metav1.Duration `json:"soak,omitempty"`
+	// ForceDrain deletes the pods that a disruption budget protects.
+	ForceDrain bool `json:"forceDrain,omitempty"`
 }
 
 // MachineStatus is written by the machine controller alone.
@@ -59,8 +74,16 @@ type MachineStatus struct {
 	// BootstrapTokenID is the public half of the token that the kubelet joins with.
 	BootstrapTokenID string       `json:"bootstrapTokenId,omitempty"`
 	ReadySince       *metav1.Time `json:"readySince,omitempty"`
-	// DrainStarted is when the machine was first asked to drain.
+	// DrainStarted is when the machine was first asked to drain, and DrainEnded
+	// when its last pod had left.
 	DrainStarted *metav1.Time `json:"drainStarted,omitempty"`
+	DrainEnded   *metav1.Time `json:"drainEnded,omitempty"`
+	// DrainBlocker names the pod, and the disruption budget, that keep it from
+	// being drained.
+	DrainBlocker string `json:"drainBlocker,omitempty"`
+	// KubernetesVersion and NodeImageVersion are those that the machine was made with.
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+	NodeImageVersion  string `json:"nodeImageVersion,omitempty"`
 }
 
 // MachineList is a list of machines.

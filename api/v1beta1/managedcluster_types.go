@@ -15,9 +15,13 @@ const (
 	StateUpdating  ProvisioningState = "Updating"
 	StateUpgrading ProvisioningState = "Upgrading"
 	StateScaling   ProvisioningState = "Scaling"
-	StateStarting  ProvisioningState = "Starting"
-	StateStopping  ProvisioningState = "Stopping"
-	StateDeleting  ProvisioningState = "Deleting"
+	// StateUpgradingNodeImage is that of a pool whose node image is replaced (F2).
+	StateUpgradingNodeImage ProvisioningState = "UpgradingNodeImageVersion"
+	// StateRotatingCertificates is that of a cluster whose roots of trust are replaced.
+	StateRotatingCertificates ProvisioningState = "RotatingClusterCertificates"
+	StateStarting             ProvisioningState = "Starting"
+	StateStopping             ProvisioningState = "Stopping"
+	StateDeleting             ProvisioningState = "Deleting"
 )
 
 // Terminal says whether nothing is going on any more.
@@ -74,6 +78,9 @@ type ManagedClusterSpec struct {
 
 	Tags map[string]string `json:"tags,omitempty"`
 
+	// PowerState is what was asked for; nil means Running (J1).
+	PowerState *PowerState `json:"powerState,omitempty"`
+
 	// KubernetesVersion is what was asked for, "1.36" or "1.36.3". What runs is
 	// status.currentKubernetesVersion.
 	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
@@ -89,6 +96,16 @@ type ManagedClusterSpec struct {
 	NetworkProfile       NetworkProfile          `json:"networkProfile,omitempty"`
 	APIServerAccess      *APIServerAccessProfile `json:"apiServerAccessProfile,omitempty"`
 	DisableLocalAccounts bool                    `json:"disableLocalAccounts,omitempty"`
+
+	// SupportPlan is KubernetesOfficial (the default) or AKSLongTermSupport (AKS:
+	// long-term-support).
+	SupportPlan string `json:"supportPlan,omitempty"`
+	// AutoUpgradeProfile chooses the channels of automatic upgrades (E2, F3, F4).
+	AutoUpgradeProfile *AutoUpgradeProfile `json:"autoUpgradeProfile,omitempty"`
+	// UpgradeSettings override what would hold an upgrade up.
+	UpgradeSettings *ClusterUpgradeSettings `json:"upgradeSettings,omitempty"`
+	// Rotations count how often roots of trust were asked to be replaced.
+	Rotations *Rotations `json:"rotations,omitempty"`
 
 	// AgentPoolProfiles are the pools to make together with a new cluster. After
 	// that the AgentPool objects are the truth and this list is not read.
@@ -111,6 +128,36 @@ type Identity struct {
 type LinuxProfile struct {
 	AdminUsername string   `json:"adminUsername,omitempty"`
 	SSHPublicKeys []string `json:"sshPublicKeys,omitempty"`
+}
+
+// AutoUpgradeProfile is AKS's (auto-upgrade-cluster, auto-upgrade-node-os-image).
+type AutoUpgradeProfile struct {
+	// UpgradeChannel is none (the default), patch, stable, rapid or node-image.
+	UpgradeChannel string `json:"upgradeChannel,omitempty"`
+	// NodeOSUpgradeChannel is None, Unmanaged, SecurityPatch or NodeImage.
+	NodeOSUpgradeChannel string `json:"nodeOSUpgradeChannel,omitempty"`
+}
+
+// ClusterUpgradeSettings hold the override of an upgrade's gates.
+type ClusterUpgradeSettings struct {
+	OverrideSettings *UpgradeOverrideSettings `json:"overrideSettings,omitempty"`
+}
+
+// UpgradeOverrideSettings let an upgrade pass disruption budgets and the gate of
+// deprecated APIs. Without Until they have no effect; Until is compared with the
+// start of an upgrade alone (AKS: upgrade-options).
+type UpgradeOverrideSettings struct {
+	ForceUpgrade bool         `json:"forceUpgrade,omitempty"`
+	Until        *metav1.Time `json:"until,omitempty"`
+}
+
+// Rotations are counters that only grow: a rotation is due while the status's
+// counter is behind the spec's.
+type Rotations struct {
+	// Certificates is that of the cluster's CA and everything below it.
+	Certificates int64 `json:"certificates,omitempty"`
+	// ServiceAccountKeys is that of the keys that sign service accounts' tokens.
+	ServiceAccountKeys int64 `json:"serviceAccountKeys,omitempty"`
 }
 
 // NetworkProfile is the cluster's network. None of it ever changes.
@@ -138,9 +185,12 @@ type APIServerAccessProfile struct {
 // ManagedClusterStatus is written by the cluster controller alone.
 type ManagedClusterStatus struct {
 	// ObservedGeneration is the generation that the rest of the status describes.
-	ObservedGeneration int64             `json:"observedGeneration,omitempty"`
-	ProvisioningState  ProvisioningState `json:"provisioningState,omitempty"`
-	PowerState         PowerState        `json:"powerState,omitempty"`
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// ObservedOperation is the AnnotationOperation that the rest of the status
+	// describes: a request that asks for what is asked for already is a new attempt.
+	ObservedOperation string            `json:"observedOperation,omitempty"`
+	ProvisioningState ProvisioningState `json:"provisioningState,omitempty"`
+	PowerState        PowerState        `json:"powerState,omitempty"`
 	// CurrentKubernetesVersion is the version that runs, such as 1.36.3.
 	CurrentKubernetesVersion string `json:"currentKubernetesVersion,omitempty"`
 	FQDN                     string `json:"fqdn,omitempty"`
@@ -149,12 +199,65 @@ type ManagedClusterStatus struct {
 	ControlPlaneAddress string `json:"controlPlaneAddress,omitempty"`
 	// APIServerReady is when the API server first answered /readyz.
 	APIServerReady *metav1.Time `json:"apiServerReady,omitempty"`
+	// Upgrade is the control plane's last change of version, running or ended.
+	Upgrade *ControlPlaneUpgrade `json:"upgrade,omitempty"`
+	// Rotations are those that have been done.
+	Rotations Rotations `json:"rotations,omitempty"`
 	// Error is why ProvisioningState is Failed, in ARM's words.
 	Error *OperationError `json:"error,omitempty"`
+
+	// AutoUpgrades tell of each schedule what it did last and does next (X7).
+	// Written by the auto-upgrade controller alone.
+	// +listType=map
+	// +listMapKey=schedule
+	AutoUpgrades []AutoUpgradeStatus `json:"autoUpgrades,omitempty"`
 
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// UpgradePhase is how far a control plane's change of version has come.
+type UpgradePhase string
+
+// The phases of a control plane's upgrade, in order.
+const (
+	UpgradeSnapshot  UpgradePhase = "Snapshot"  // etcd's content is being saved
+	UpgradeRollOut   UpgradePhase = "RollOut"   // the new version is started
+	UpgradeRollBack  UpgradePhase = "RollBack"  // it did not come up: the old one and its data are put back
+	UpgradeSucceeded UpgradePhase = "Succeeded" // the new version runs
+	UpgradeFailed    UpgradePhase = "Failed"    // the old version runs again
+)
+
+// ControlPlaneUpgrade is one change of a control plane's version.
+type ControlPlaneUpgrade struct {
+	// From and To are exact versions.
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Operation is the AnnotationOperation that asked for it.
+	Operation string       `json:"operation,omitempty"`
+	Phase     UpgradePhase `json:"phase"`
+	// Snapshot names the file in etcd's volume that holds its content before.
+	Snapshot   string       `json:"snapshot,omitempty"`
+	StartTime  metav1.Time  `json:"startTime"`
+	PhaseSince metav1.Time  `json:"phaseSince"`
+	EndTime    *metav1.Time `json:"endTime,omitempty"`
+}
+
+// AutoUpgradeStatus is one schedule's.
+type AutoUpgradeStatus struct {
+	// Schedule is aksManagedAutoUpgradeSchedule or aksManagedNodeOSUpgradeSchedule.
+	Schedule string `json:"schedule"`
+	// NextRun is when the next window opens; nil when nothing is due.
+	NextRun *metav1.Time `json:"nextRun,omitempty"`
+	// Target is the version or node image that the next run brings.
+	Target string `json:"target,omitempty"`
+	// LastRun, LastTarget and LastResult are those of the last run.
+	LastRun    *metav1.Time `json:"lastRun,omitempty"`
+	LastTarget string       `json:"lastTarget,omitempty"`
+	LastResult string       `json:"lastResult,omitempty"`
+	// Skipped says why nothing runs though something is due.
+	Skipped string `json:"skipped,omitempty"`
 }
 
 // The condition types of a ManagedCluster.

@@ -18,6 +18,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&AgentPool{}, &AgentPoolList{},
 		&Machine{}, &MachineList{},
 		&Operation{}, &OperationList{},
+		&MaintenanceConfiguration{}, &MaintenanceConfigurationList{},
 		&ServicePolicy{}, &ServicePolicyList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

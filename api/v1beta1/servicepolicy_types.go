@@ -28,6 +28,17 @@ type ServicePolicySpec struct {
 	OperationRetention *metav1.Duration `json:"operationRetention,omitempty"`
 	// CreateTimeout is how long a create may take before it fails: 30m.
 	CreateTimeout *metav1.Duration `json:"createTimeout,omitempty"`
+	// UpgradeTimeout is how long a control plane may take to come up with another
+	// version before the old one is put back: 10m.
+	UpgradeTimeout *metav1.Duration `json:"upgradeTimeout,omitempty"`
+	// RollbackWindow is how long a pool can be rolled back to the version that it
+	// had: 7 days (AKS: roll-back-node-pool-version).
+	RollbackWindow *metav1.Duration `json:"rollbackWindow,omitempty"`
+	// DeprecatedAPIWindow is how far back the use of a deprecated API blocks an
+	// upgrade: 12h (AKS: stop-cluster-upgrade-api-breaking-changes).
+	DeprecatedAPIWindow *metav1.Duration `json:"deprecatedApiWindow,omitempty"`
+	// AutoUpgradeInterval is how often channels are looked at: 1h.
+	AutoUpgradeInterval *metav1.Duration `json:"autoUpgradeInterval,omitempty"`
 }
 
 // ServicePolicyList is a list of service policies.
