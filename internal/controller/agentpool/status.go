@@ -43,8 +43,8 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 	if status.CurrentOrchestratorVersion == "" {
 		status.CurrentOrchestratorVersion, status.NodeImageVersion = v.template.KubernetesVersion, v.template.NodeImageVersion
 	}
-	settled := status.ObservedGeneration == v.pool.Generation && status.ProvisioningState == v1beta1.StateSucceeded
-	status.ObservedGeneration = v.pool.Generation
+	settled := !newAttempt(v.pool) && status.ProvisioningState == v1beta1.StateSucceeded
+	status.ObservedGeneration, status.ObservedOperation = v.pool.Generation, v.pool.Annotations[v1beta1.AnnotationOperation]
 	status.Error = nil
 	switch {
 	case !v.pool.DeletionTimestamp.IsZero():
@@ -65,7 +65,14 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 	return status
 }
 
-// setConverged returns since when the pool has been on its way to this generation.
+// newAttempt says whether the pool is asked for something else than its status
+// describes, or for the same once more.
+func newAttempt(pool *v1beta1.AgentPool) bool {
+	return pool.Status.ObservedGeneration != pool.Generation ||
+		pool.Status.ObservedOperation != pool.Annotations[v1beta1.AnnotationOperation]
+}
+
+// setConverged returns since when the pool has been on its way to what is asked for.
 func setConverged(status *v1beta1.AgentPoolStatus, v view, converged bool) time.Time {
 	condition := metav1.Condition{
 		Type: ConditionConverged, Status: metav1.ConditionTrue, Reason: "AsSpecified",
@@ -78,7 +85,7 @@ func setConverged(status *v1beta1.AgentPoolStatus, v view, converged bool) time.
 		if old.Type != condition.Type {
 			continue
 		}
-		if old.Status == condition.Status && old.ObservedGeneration == condition.ObservedGeneration {
+		if old.Status == condition.Status && !newAttempt(v.pool) {
 			condition.LastTransitionTime = old.LastTransitionTime
 		}
 		status.Conditions[i] = condition

@@ -14,7 +14,8 @@ const (
 	sawSettled observation = "Settled"
 	// sawPools: everything but the pools.
 	sawPools observation = "PoolsPending"
-	// sawChange: something else is asked for than the last time, and not true yet.
+	// sawChange: something else is asked for than the last time, or the same once
+	// more, and it is not true yet.
 	sawChange observation = "Change"
 	// sawProgress: the same is asked for as the last time, and not true (any more).
 	sawProgress observation = "Progress"
@@ -64,7 +65,8 @@ func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
 		return sawSettled
 	case f.settled():
 		return sawPools
-	case cluster.Status.ObservedGeneration != cluster.Generation:
+	case cluster.Status.ObservedGeneration != cluster.Generation,
+		cluster.Status.ObservedOperation != cluster.Annotations[v1beta1.AnnotationOperation]:
 		return sawChange
 	default:
 		return sawProgress

@@ -58,6 +58,7 @@ func nextStatus(p *pass, now v1beta1.ManagedClusterStatus) v1beta1.ManagedCluste
 	cluster, f := p.cluster, &p.found
 	next := *now.DeepCopy()
 	next.ObservedGeneration = cluster.Generation
+	next.ObservedOperation = cluster.Annotations[v1beta1.AnnotationOperation]
 	next.ProvisioningState = states[now.ProvisioningState][observe(cluster, f)]
 	next.Error = nil
 	if next.ProvisioningState == v1beta1.StateFailed {

@@ -17,7 +17,8 @@ type target struct {
 	exists, deleting bool
 	// held: the object carries this operation's desired state.
 	held bool
-	// settled: the object's status describes its spec as it is now.
+	// settled: the object's status describes its spec as it is now, and this
+	// operation's attempt at it.
 	settled bool
 	state   v1beta1.ProvisioningState
 	cause   *v1beta1.OperationError
@@ -128,9 +129,11 @@ func describe(op *v1beta1.Operation, object client.Object) target {
 	}
 	switch o := object.(type) {
 	case *v1beta1.ManagedCluster:
-		t.settled, t.state, t.cause = o.Status.ObservedGeneration == o.Generation, o.Status.ProvisioningState, o.Status.Error
+		t.settled = o.Status.ObservedGeneration == o.Generation && o.Status.ObservedOperation == op.Name
+		t.state, t.cause = o.Status.ProvisioningState, o.Status.Error
 	case *v1beta1.AgentPool:
-		t.settled, t.state, t.cause = o.Status.ObservedGeneration == o.Generation, o.Status.ProvisioningState, o.Status.Error
+		t.settled = o.Status.ObservedGeneration == o.Generation && o.Status.ObservedOperation == op.Name
+		t.state, t.cause = o.Status.ProvisioningState, o.Status.Error
 	case *v1beta1.ResourceGroup:
 		t.settled, t.state = true, o.Status.ProvisioningState
 	}
