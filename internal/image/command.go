@@ -130,11 +130,8 @@ What is unchanged since the last build is skipped.`,
 			if list {
 				return listSteps(o.Out)
 			}
-			dir, err := os.Getwd()
-			if err != nil {
-				return err
-			}
-			if o.Root, err = FindRoot(dir); err != nil {
+			var err error
+			if o.Root, err = repository(); err != nil {
 				return err
 			}
 			err = Build(command.Context(), o)

@@ -30,6 +30,13 @@ func minors() []minor {
 
 func (m minor) node() nodeSpec { return nodeSpec{Minor: m.Minor, Version: m.Version} }
 
+// The versions of what a node image has from source, as components/ requires them.
+const (
+	containerdVersion = "2.4.2"
+	runcVersion       = "1.5.2"
+	cniVersion        = "1.9.1"
+)
+
 // containerdTags leave out snapshotters that need C libraries and are not used.
 const containerdTags = "no_btrfs,no_devmapper,no_zfs"
 
@@ -89,11 +96,11 @@ func componentSteps() []Step {
 		goStep("coredns", "CoreDNS 1.15.0", []goProgram{
 			{Module: module("coredns"), Package: ".", Output: "out/coredns"},
 		}, Sources(module("coredns"))),
-		goStep("containerd", "containerd 2.4.2", containerd, Sources(module("containerd"))),
-		goStep("runc", "runc 1.5.2", []goProgram{
+		goStep("containerd", "containerd "+containerdVersion, containerd, Sources(module("containerd"))),
+		goStep("runc", "runc "+runcVersion, []goProgram{
 			{Module: module("runc"), Package: "github.com/opencontainers/runc", Output: "out/runc", Tags: "seccomp", Cgo: true},
 		}, Sources(module("runc"))),
-		goStep("cni", "CNI plugins 1.9.1", cni, Sources(module("cni"))),
+		goStep("cni", "CNI plugins "+cniVersion, cni, Sources(module("cni"))),
 		pauseStep(),
 	}
 }

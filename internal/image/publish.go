@@ -20,7 +20,7 @@ const catalogueFile = "catalogue.json"
 // the user types into bin/.
 func publishStep(minors []minor, components map[string]string, needs []string) Step {
 	return Step{
-		Name: "catalogue", Title: "catalogue", Recipe: []string{"catalogue 1", fmt.Sprint(minors)},
+		Name: "catalogue", Title: "catalogue", Recipe: []string{"catalogue 2", fmt.Sprint(minors)},
 		Needs: needs, Outputs: []string{catalogueFile}, Always: true,
 		Run: func(_ context.Context, w *Work) error {
 			catalogue, err := publish(w, minors, components)
@@ -52,7 +52,7 @@ func publish(w *Work, minors []minor, components map[string]string) (*release.Ca
 	if err != nil {
 		return nil, err
 	}
-	catalogue := &release.Catalogue{NodeImageVersion: strings.TrimSpace(string(version)), Images: map[string]string{}}
+	catalogue := &release.Catalogue{Images: map[string]string{}}
 	for component, name := range components {
 		if catalogue.Images[component], err = publishOne(w, name); err != nil {
 			return nil, err
@@ -70,7 +70,7 @@ func publish(w *Work, minors []minor, components map[string]string) (*release.Ca
 		}
 		catalogue.Releases = append(catalogue.Releases, r)
 	}
-	return catalogue, nil
+	return catalogue, recordNodeImage(w, catalogue, strings.TrimSpace(string(version)))
 }
 
 // publishOne links a finished layout to its place under its reference, which it

@@ -43,8 +43,10 @@ func (r Release) Minor() string { return Minor(r.Version) }
 // Catalogue is everything that this Berth can run.
 type Catalogue struct {
 	Releases []Release `json:"releases"`
-	// NodeImageVersion is BerthDebian-12containerd-YYYYMM.DD.N.
+	// NodeImageVersion is the newest node image, BerthDebian-12containerd-YYYYMM.DD.N.
 	NodeImageVersion string `json:"nodeImageVersion"`
+	// NodeImages are the builds that machines can still be made of, newest first.
+	NodeImages []NodeImage `json:"nodeImages,omitempty"`
 	// Images maps a component (etcd, coredns, konnectivity-server,
 	// konnectivity-agent, metrics-server, berth, berth-node, pause, demo) to its image.
 	Images map[string]string `json:"images"`

@@ -169,7 +169,9 @@ func readyCount(machines []v1beta1.Machine) int32 {
 func oldestImage(v view) string {
 	oldest := v.template.NodeImageVersion
 	for _, m := range v.machines {
-		oldest = min(oldest, m.Spec.NodeImageVersion)
+		if release.CompareNodeImages(m.Spec.NodeImageVersion, oldest) < 0 {
+			oldest = m.Spec.NodeImageVersion
+		}
 	}
 	return oldest
 }

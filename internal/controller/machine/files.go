@@ -62,6 +62,9 @@ func (r *Reconciler) describe(ctx context.Context, s *scene) (machine.Machine, e
 // image is that of the Machine's own node image version, which need not be the
 // newest: a machine that is made anew is the same as before.
 func (r *Reconciler) image(spec v1beta1.MachineSpec) (string, error) {
+	if ref, ok := r.Catalogue.MachineImage(spec.KubernetesVersion, spec.NodeImageVersion); ok {
+		return ref, nil
+	}
 	found, ok := r.Catalogue.Release(spec.KubernetesVersion)
 	if !ok {
 		return "", fmt.Errorf("Kubernetes %s is not in the release catalogue", spec.KubernetesVersion)
