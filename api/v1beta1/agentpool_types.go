@@ -52,6 +52,8 @@ type AgentPoolProfile struct {
 	// NodeImageVersion is the node image that was asked for; empty means the one
 	// that the pool has, and the newest for a new pool or with a new version.
 	NodeImageVersion string `json:"nodeImageVersion,omitempty"`
+	// CreationData names the Snapshot that the pool was made of. It never changes.
+	CreationData *CreationData `json:"creationData,omitempty"`
 	// OrchestratorVersion is what was asked for; empty means the control plane's.
 	OrchestratorVersion string            `json:"orchestratorVersion,omitempty"`
 	NodeLabels          map[string]string `json:"nodeLabels,omitempty"`

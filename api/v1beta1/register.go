@@ -19,6 +19,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Machine{}, &MachineList{},
 		&Operation{}, &OperationList{},
 		&MaintenanceConfiguration{}, &MaintenanceConfigurationList{},
+		&Snapshot{}, &SnapshotList{},
 		&ServicePolicy{}, &ServicePolicyList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

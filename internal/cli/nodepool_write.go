@@ -14,6 +14,7 @@ import (
 type poolOptions struct {
 	node          nodeOptions
 	mode, version string
+	snapshot      string
 	surge         surgeOptions
 }
 
@@ -100,6 +101,9 @@ func (s *session) nodePoolAdd() *cobra.Command {
 			OSDiskSizeGB:        optional(options.node.diskGB),
 			OrchestratorVersion: optional(options.version),
 		}
+		if options.snapshot != "" {
+			pool.CreationData = &armcontainerservice.CreationData{SourceResourceID: &options.snapshot}
+		}
 		if err := options.apply(command.Flags(), pool); err != nil {
 			return err
 		}
@@ -117,6 +121,7 @@ func (s *session) nodePoolAdd() *cobra.Command {
 	flags.Int32VarP(&options.node.maxPods, "max-pods", "m", 0, "most pods of a node")
 	flags.Int32Var(&options.node.diskGB, "node-osdisk-size", 0, "disk of a node in GiB")
 	flags.StringVarP(&options.version, "kubernetes-version", "k", "", "version; the control plane's if not given")
+	flags.StringVar(&options.snapshot, "snapshot-id", "", "id of a snapshot to make the pool of")
 	options.registerShared(command)
 	dontWait = noWait(command)
 	return command

@@ -37,6 +37,7 @@ type clients struct {
 	clusters     *armcontainerservice.ManagedClustersClient
 	pools        *armcontainerservice.AgentPoolsClient
 	machines     *armcontainerservice.MachinesClient
+	snapshots    *armcontainerservice.SnapshotsClient
 }
 
 // settings are what it takes to reach ARM, all from the environment that `berth env` prints.
@@ -142,6 +143,7 @@ func (s *session) connect() (*clients, error) {
 		clusters:     containers.NewManagedClustersClient(),
 		pools:        containers.NewAgentPoolsClient(),
 		machines:     containers.NewMachinesClient(),
+		snapshots:    containers.NewSnapshotsClient(),
 	}, nil
 }
 

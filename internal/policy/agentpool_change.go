@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"berth.dev/berth/api/v1beta1"
 )
@@ -47,6 +48,12 @@ var poolConstants = []struct {
 	{"osType", func(p *v1beta1.AgentPoolProfile) string { return p.OSType }},
 	{"osSKU", func(p *v1beta1.AgentPoolProfile) string { return p.OSSKU }},
 	{"type", func(p *v1beta1.AgentPoolProfile) string { return p.Type }},
+	{"creationData.sourceResourceId", func(p *v1beta1.AgentPoolProfile) string {
+		if p.CreationData == nil {
+			return ""
+		}
+		return strings.ToLower(p.CreationData.SourceResourceID)
+	}},
 }
 
 // ValidatePool returns every reason to refuse a pool, none when it is good.

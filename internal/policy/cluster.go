@@ -66,6 +66,9 @@ func validateNames(out *violations, in ClusterInput) {
 	}
 }
 
+// ValidClusterName says whether a cluster, or a snapshot, may have this name.
+func ValidClusterName(name string) bool { return clusterName.MatchString(name) && !ReservedName(name) }
+
 // ValidGroupName says whether a resource group may have this name.
 func ValidGroupName(name string) bool { return groupName.MatchString(name) }
 

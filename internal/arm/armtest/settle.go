@@ -178,8 +178,9 @@ func (w *World) remove(ctx context.Context, op *v1beta1.Operation) error {
 	target := op.Spec.Target.Name
 	var clusters v1beta1.ManagedClusterList
 	var pools v1beta1.AgentPoolList
+	var snapshots v1beta1.SnapshotList
 	var groups v1beta1.ResourceGroupList
-	for _, list := range []client.ObjectList{&clusters, &pools, &groups} {
+	for _, list := range []client.ObjectList{&clusters, &pools, &snapshots, &groups} {
 		if err := w.Client.List(ctx, list, client.InNamespace(op.Namespace)); err != nil {
 			return err
 		}
@@ -196,6 +197,9 @@ func (w *World) remove(ctx context.Context, op *v1beta1.Operation) error {
 	}
 	for i := range clusters.Items {
 		take(&clusters.Items[i], clusters.Items[i].Name, v1beta1.ObjectName(clusters.Items[i].Spec.ResourceGroup))
+	}
+	for i := range snapshots.Items {
+		take(&snapshots.Items[i], v1beta1.ObjectName(snapshots.Items[i].Spec.ResourceGroup))
 	}
 	for i := range groups.Items {
 		take(&groups.Items[i], groups.Items[i].Name)

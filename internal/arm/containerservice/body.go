@@ -176,6 +176,7 @@ type poolProperties struct {
 	Tags                map[string]string `json:"tags,omitempty"`
 	ScaleDownMode       string            `json:"scaleDownMode,omitempty" arm:"enum=Delete|Deallocate"`
 	UpgradeSettings     *upgradeSettings  `json:"upgradeSettings,omitempty"`
+	CreationData        *creationData     `json:"creationData,omitempty"`
 
 	PowerState             *powerState `json:"powerState,omitempty"`
 	KubeletDiskType        string      `json:"kubeletDiskType,omitempty" arm:"only=OS"`

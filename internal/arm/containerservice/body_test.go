@@ -40,6 +40,7 @@ func full() *view {
 	pool := v1beta1.AgentPool{Spec: v1beta1.AgentPoolSpec{ResourceGroup: "rg1", ClusterName: "C1", AgentPoolProfile: v1beta1.AgentPoolProfile{
 		Name: "np1", Count: &two, Mode: "System", NodeLabels: map[string]string{"l": "v"}, NodeTaints: []string{"CriticalAddonsOnly=true:NoSchedule"},
 		Tags: map[string]string{"t": "u"}, UpgradeSettings: &v1beta1.UpgradeSettings{MaxSurge: "33%", DrainTimeoutInMinutes: &ten, NodeSoakDurationInMinutes: &two},
+		CreationData: &v1beta1.CreationData{SourceResourceID: "/subscriptions/s/snapshots/s1"},
 	}}}
 	policy.DefaultPool(&pool.Spec.AgentPoolProfile, cluster.Spec.NetworkProfile, true)
 	return newView(cluster, []v1beta1.AgentPool{pool}, catalogue)

@@ -66,6 +66,9 @@ func (p provider) createCluster(ctx context.Context, r *arm.Request, group *v1be
 		if err := applyPool(&sent.poolProperties, &profile, ""); err != nil {
 			return nil, err
 		}
+		if err := p.fromSnapshot(ctx, r, sent.CreationData, &profile); err != nil {
+			return nil, err
+		}
 		policy.DefaultPool(&profile, spec.NetworkProfile, i == 0)
 		spec.AgentPoolProfiles = append(spec.AgentPoolProfiles, profile)
 	}

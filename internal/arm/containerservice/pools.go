@@ -70,6 +70,14 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if err := applyPool(&body.Properties, &profile, running); err != nil {
 		return nil, err
 	}
+	if old == nil {
+		err = p.fromSnapshot(ctx, r, body.Properties.CreationData, &profile)
+	} else {
+		err = refuseOtherSource(body.Properties.CreationData, old)
+	}
+	if err != nil {
+		return nil, err
+	}
 	policy.DefaultPool(&profile, found.cluster.Spec.NetworkProfile, false)
 	violations := policy.ValidatePool(policy.PoolInput{Old: old, New: &profile, Others: found.others(name), Around: found.around(p.Catalogue)})
 	if len(violations) > 0 {

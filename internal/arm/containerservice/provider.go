@@ -13,9 +13,10 @@ const namespace = "Microsoft.ContainerService"
 
 // The types of resources, as their bodies name them.
 const (
-	clusterType = namespace + "/managedClusters"
-	poolType    = clusterType + "/agentPools"
-	machineType = poolType + "/machines"
+	clusterType  = namespace + "/managedClusters"
+	poolType     = clusterType + "/agentPools"
+	machineType  = poolType + "/machines"
+	snapshotType = namespace + "/snapshots"
 )
 
 // versions are AKS's stable api-versions from 2020-11-01 on. One body, a superset
@@ -35,6 +36,8 @@ const (
 	clustersPath     = subscriptionPath + "/resourceGroups/{group}/providers/" + namespace + "/managedClusters"
 	clusterPath      = clustersPath + "/{cluster}"
 	poolPath         = clusterPath + "/agentPools/{pool}"
+	snapshotsPath    = subscriptionPath + "/resourceGroups/{group}/providers/" + namespace + "/snapshots"
+	snapshotPath     = snapshotsPath + "/{snapshot}"
 )
 
 // AKS's limits of calls (quotas-skus-regions: resource provider throttling).
@@ -55,10 +58,11 @@ func New(s *arm.Server) arm.Provider {
 	p := provider{s}
 	routes := append(p.clusterRoutes(), p.poolRoutes()...)
 	routes = append(routes, p.locationRoutes()...)
+	routes = append(routes, p.snapshotRoutes()...)
 	return arm.Provider{
 		Namespace: namespace, Versions: versions, DefaultLimit: anyOther,
 		Types: []arm.ResourceType{
-			{Name: "managedClusters", Locations: true}, {Name: "managedClusters/agentPools", Locations: true},
+			{Name: "managedClusters", Locations: true}, {Name: "managedClusters/agentPools", Locations: true}, {Name: "snapshots", Locations: true},
 			{Name: "locations"}, {Name: "locations/kubernetesVersions", Locations: true}, {Name: "locations/operations", Locations: true},
 			{Name: "locations/operationresults", Locations: true}, {Name: "locations/orchestrators", Versions: orchestratorVersions, Locations: true},
 			{Name: "operations"},

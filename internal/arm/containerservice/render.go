@@ -108,6 +108,9 @@ func renderPoolProperties(v *view, pool *v1beta1.AgentPool) poolProperties {
 		NodeLabels: spec.NodeLabels, NodeTaints: spec.NodeTaints, Tags: spec.Tags, ScaleDownMode: spec.ScaleDownMode,
 		EnableAutoScaling: &no, EnableNodePublicIP: &no, EnableFIPS: &no,
 	}
+	if spec.CreationData != nil {
+		properties.CreationData = &creationData{SourceResourceID: spec.CreationData.SourceResourceID}
+	}
 	if settings := spec.UpgradeSettings; settings != nil {
 		properties.UpgradeSettings = &upgradeSettings{
 			MaxSurge: settings.MaxSurge, DrainTimeoutInMinutes: valueOf(settings.DrainTimeoutInMinutes), NodeSoakDurationInMinutes: valueOf(settings.NodeSoakDurationInMinutes),

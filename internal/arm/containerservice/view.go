@@ -26,8 +26,13 @@ type view struct {
 
 // find reads the cluster that the path names, nil if there is none.
 func (p provider) find(ctx context.Context, r *arm.Request) (*view, error) {
+	return p.findCluster(ctx, r, r.Parameter("group"), r.Parameter("cluster"))
+}
+
+// findCluster reads a cluster of the request's subscription, nil if there is none.
+func (p provider) findCluster(ctx context.Context, r *arm.Request, group, name string) (*view, error) {
 	var cluster v1beta1.ManagedCluster
-	key := client.ObjectKey{Namespace: r.Namespace(), Name: v1beta1.ObjectName(r.Parameter("group"), r.Parameter("cluster"))}
+	key := client.ObjectKey{Namespace: r.Namespace(), Name: v1beta1.ObjectName(group, name)}
 	err := p.APIReader.Get(ctx, key, &cluster)
 	if apierrors.IsNotFound(err) {
 		return nil, nil

@@ -12,7 +12,17 @@ import (
 	"berth.dev/berth/internal/arm"
 )
 
-const clusterType = "Microsoft.ContainerService/managedClusters"
+const (
+	clusterType  = "Microsoft.ContainerService/managedClusters"
+	snapshotType = "Microsoft.ContainerService/snapshots"
+)
+
+// resource is what all lists show of a cluster or snapshot.
+type resource struct {
+	key, kind, group, name, location string
+	tags                             map[string]string
+	state                            v1beta1.ProvisioningState
+}
 
 // listResources lists what is in the subscription, or in one of its groups.
 func (p provider) listResources(ctx context.Context, r *arm.Request) (*arm.Response, error) {
@@ -27,33 +37,51 @@ func (p provider) listResources(ctx context.Context, r *arm.Request) (*arm.Respo
 		}
 		wanted["resourceGroup"] = group.Spec.Name
 	}
-	var clusters v1beta1.ManagedClusterList
-	if err := p.APIReader.List(ctx, &clusters, client.InNamespace(r.Namespace())); err != nil {
-		return nil, fmt.Errorf("list clusters: %w", err)
+	all, err := p.allResources(ctx, r)
+	if err != nil {
+		return nil, err
 	}
 	var items []arm.Item
-	for i := range clusters.Items {
-		cluster := &clusters.Items[i]
-		fields := map[string]string{
-			"resourceGroup": cluster.Spec.ResourceGroup, "resourceType": clusterType, "name": cluster.Spec.Name, "location": cluster.Spec.Location,
-		}
-		if wanted.accepts(fields, cluster.Spec.Tags) {
-			items = append(items, arm.Item{Key: cluster.Name, Body: renderResource(r, cluster)})
+	for _, one := range all {
+		fields := map[string]string{"resourceGroup": one.group, "resourceType": one.kind, "name": one.name, "location": one.location}
+		if wanted.accepts(fields, one.tags) {
+			items = append(items, arm.Item{Key: one.key, Body: renderResource(r, one)})
 		}
 	}
 	return p.Page(r, items)
 }
 
-func renderResource(r *arm.Request, cluster *v1beta1.ManagedCluster) map[string]any {
-	body := map[string]any{
-		"id":   r.GroupPath(cluster.Spec.ResourceGroup) + "/providers/" + clusterType + "/" + cluster.Spec.Name,
-		"name": cluster.Spec.Name, "type": clusterType, "location": arm.NormalLocation(cluster.Spec.Location),
+func (p provider) allResources(ctx context.Context, r *arm.Request) ([]resource, error) {
+	var clusters v1beta1.ManagedClusterList
+	var snapshots v1beta1.SnapshotList
+	for _, list := range []client.ObjectList{&clusters, &snapshots} {
+		if err := p.APIReader.List(ctx, list, client.InNamespace(r.Namespace())); err != nil {
+			return nil, fmt.Errorf("list resources: %w", err)
+		}
 	}
-	if len(cluster.Spec.Tags) > 0 {
-		body["tags"] = cluster.Spec.Tags
+	var all []resource
+	for i := range clusters.Items {
+		spec := &clusters.Items[i].Spec
+		all = append(all, resource{clusters.Items[i].Name, clusterType, spec.ResourceGroup, spec.Name, spec.Location, spec.Tags, clusters.Items[i].Status.ProvisioningState})
+	}
+	for i := range snapshots.Items {
+		spec := &snapshots.Items[i].Spec
+		// A cluster and a snapshot may have the same name.
+		all = append(all, resource{snapshots.Items[i].Name + "/snapshot", snapshotType, spec.ResourceGroup, spec.Name, spec.Location, spec.Tags, v1beta1.StateSucceeded})
+	}
+	return all, nil
+}
+
+func renderResource(r *arm.Request, one resource) map[string]any {
+	body := map[string]any{
+		"id":   r.GroupPath(one.group) + "/providers/" + one.kind + "/" + one.name,
+		"name": one.name, "type": one.kind, "location": arm.NormalLocation(one.location),
+	}
+	if len(one.tags) > 0 {
+		body["tags"] = one.tags
 	}
 	if strings.Contains(r.Query("$expand"), "provisioningState") {
-		body["provisioningState"] = cluster.Status.ProvisioningState
+		body["provisioningState"] = one.state
 	}
 	return body
 }

@@ -73,7 +73,8 @@ func (r *reconciler) keep(ctx context.Context, group *v1beta1.ResourceGroup) err
 	return r.report(ctx, group, v1beta1.StateSucceeded)
 }
 
-// remove deletes the group's clusters and lets the group go after the last.
+// remove deletes the group's clusters, after the last its snapshots, and lets the
+// group go.
 func (r *reconciler) remove(ctx context.Context, group *v1beta1.ResourceGroup) error {
 	if err := r.report(ctx, group, v1beta1.StateDeleting); err != nil {
 		return err
@@ -99,12 +100,32 @@ func (r *reconciler) remove(ctx context.Context, group *v1beta1.ResourceGroup) e
 	if left > 0 {
 		return nil
 	}
+	if err := r.removeSnapshots(ctx, group); err != nil {
+		return err
+	}
 	before := group.DeepCopy()
 	if !controllerutil.RemoveFinalizer(group, v1beta1.Finalizer) {
 		return nil
 	}
 	if err := r.client.Patch(ctx, group, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("remove finalizer: %w", err)
+	}
+	return nil
+}
+
+func (r *reconciler) removeSnapshots(ctx context.Context, group *v1beta1.ResourceGroup) error {
+	var snapshots v1beta1.SnapshotList
+	if err := r.reader.List(ctx, &snapshots, client.InNamespace(group.Namespace)); err != nil {
+		return fmt.Errorf("list snapshots: %w", err)
+	}
+	for i := range snapshots.Items {
+		snapshot := &snapshots.Items[i]
+		if v1beta1.ObjectName(snapshot.Spec.ResourceGroup) != group.Name {
+			continue
+		}
+		if err := r.client.Delete(ctx, snapshot); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete snapshot %s: %w", snapshot.Name, err)
+		}
 	}
 	return nil
 }
