@@ -31,6 +31,8 @@ type outcome struct {
 	// again is when to look again even if no event comes; 0 is never.
 	again   time.Duration
 	message string
+	// blocker names the pod, and the disruption budget, that a drain waits for.
+	blocker string
 	// released says that the finalizer is gone and with it the object.
 	released bool
 }
@@ -47,8 +49,9 @@ var actions = map[Step]struct {
 	StepLaunch:  {[]action{(*Reconciler).ensureMachine, (*Reconciler).admit}, 10 * time.Second},
 	StepAdmit:   {[]action{(*Reconciler).ensureMachine, (*Reconciler).admit}, time.Minute},
 	StepWelcome: {[]action{(*Reconciler).admit, (*Reconciler).mark}, time.Minute},
-	StepSettle:  {[]action{(*Reconciler).mark, (*Reconciler).retireToken, (*Reconciler).settle}, 10 * time.Minute},
+	StepSettle:  {[]action{(*Reconciler).mark, (*Reconciler).retireToken, (*Reconciler).admitPods, (*Reconciler).settle}, 10 * time.Minute},
 	StepRemake:  {[]action{removeWithin(hasteGrace)}, 5 * time.Second},
+	StepRenew:   {[]action{(*Reconciler).retireToken, (*Reconciler).renew}, time.Millisecond},
 	StepEvict:   {[]action{(*Reconciler).cordon, (*Reconciler).evict}, time.Second},
 	StepStop:    {[]action{removeWithin(stopGrace)}, 5 * time.Second},
 	StepAbandon: {[]action{removeWithin(hasteGrace)}, 5 * time.Second},
@@ -76,6 +79,11 @@ func (r *Reconciler) act(ctx context.Context, s *scene, step Step) (outcome, err
 }
 
 func (r *Reconciler) ensureMachine(ctx context.Context, s *scene, _ *outcome) error {
+	if s.seen.State == machine.Absent {
+		if err := s.disownNode(ctx); err != nil {
+			return err
+		}
+	}
 	m, err := r.describe(ctx, s)
 	if err != nil {
 		return err
@@ -129,38 +137,6 @@ func (r *Reconciler) settle(ctx context.Context, s *scene, _ *outcome) error {
 		return fmt.Errorf("settle machine %s: %w", s.object.Name, err)
 	}
 	return nil
-}
-
-// report writes the status, if it changed.
-func (r *Reconciler) report(ctx context.Context, s *scene, decision Decision, out outcome) error {
-	before := s.object.Status.DeepCopy()
-	status := &s.object.Status
-	now := metav1.NewTime(r.Now())
-	if decision.Phase == v1beta1.MachineReady && status.ReadySince == nil {
-		status.ReadySince = &now
-	}
-	if decision.Phase != v1beta1.MachineReady {
-		status.ReadySince = nil
-	}
-	if decision.Phase == v1beta1.MachineDraining && status.DrainStarted == nil {
-		status.DrainStarted = &now
-	}
-	status.Phase, status.Message = decision.Phase, out.message
-	if s.seen.Address != "" {
-		status.Address = s.seen.Address
-	}
-	if equalStatus(before, status) {
-		return nil
-	}
-	if err := client.IgnoreNotFound(r.client.Status().Update(ctx, s.object)); err != nil {
-		return fmt.Errorf("report machine %s: %w", s.object.Name, err)
-	}
-	return nil
-}
-
-func equalStatus(a, b *v1beta1.MachineStatus) bool {
-	return a.Phase == b.Phase && a.Message == b.Message && a.Address == b.Address &&
-		a.ReadySince.Equal(b.ReadySince) && a.DrainStarted.Equal(b.DrainStarted)
 }
 
 func hasFinalizer(object *v1beta1.Machine) bool {

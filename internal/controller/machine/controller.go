@@ -98,7 +98,8 @@ func (r *Reconciler) reconcile(ctx context.Context, object *v1beta1.Machine) (ct
 }
 
 // prepare writes down what must be known before the first side effect: the
-// finalizer and the id of the bootstrap token. It returns false when it wrote.
+// finalizer, the id of the bootstrap token and what the machine is made of. It
+// returns false when it wrote.
 func (r *Reconciler) prepare(ctx context.Context, object *v1beta1.Machine) (bool, error) {
 	if !object.DeletionTimestamp.IsZero() {
 		return true, nil
@@ -110,14 +111,18 @@ func (r *Reconciler) prepare(ctx context.Context, object *v1beta1.Machine) (bool
 		}
 		return false, nil
 	}
-	if object.Status.BootstrapTokenID != "" {
+	status := &object.Status
+	if status.BootstrapTokenID != "" && status.KubernetesVersion != "" {
 		return true, nil
 	}
-	id, err := randomText(r.Random, tokenIDLength)
-	if err != nil {
-		return false, err
+	if status.BootstrapTokenID == "" {
+		id, err := randomText(r.Random, tokenIDLength)
+		if err != nil {
+			return false, err
+		}
+		status.BootstrapTokenID, status.Phase = id, v1beta1.MachinePending
 	}
-	object.Status.BootstrapTokenID, object.Status.Phase = id, v1beta1.MachinePending
+	status.KubernetesVersion, status.NodeImageVersion = object.Spec.KubernetesVersion, object.Spec.NodeImageVersion
 	if err := r.client.Status().Update(ctx, object); err != nil {
 		return false, fmt.Errorf("name the bootstrap token of machine %s: %w", object.Name, err)
 	}

@@ -14,6 +14,8 @@ type Intent string
 const (
 	// Keep: the machine shall carry a node.
 	Keep Intent = "Keep"
+	// Reimage: the machine shall carry its node with another version or node image.
+	Reimage Intent = "Reimage"
 	// Drain: the machine shall go, and its pods shall move to other nodes first.
 	Drain Intent = "Drain"
 	// Discard: the machine shall go together with its whole cluster.
@@ -38,7 +40,8 @@ type PodState string
 const (
 	PodsLeft   PodState = "Left"   // some must still leave
 	PodsGone   PodState = "Gone"   // all that must leave have left
-	PodsTimeUp PodState = "TimeUp" // they had the time that the service policy gives
+	PodsSoak   PodState = "Soak"   // they have left, and the node waits before it is reimaged
+	PodsTimeUp PodState = "TimeUp" // they had the time that the pool or the service policy gives
 )
 
 // Step is what is done next. Steps are idempotent.
@@ -52,6 +55,7 @@ const (
 	StepWelcome Step = "Welcome" // let it join again, and mark its Node
 	StepSettle  Step = "Settle"  // mark the Node; the token has served
 	StepRemake  Step = "Remake"  // remove the machine, to be made again
+	StepRenew   Step = "Renew"   // note what the machine is made of next, and with which token
 	StepEvict   Step = "Evict"   // cordon the Node and evict what is left
 	StepStop    Step = "Stop"    // remove the machine, in peace
 	StepAbandon Step = "Abandon" // remove the machine, at once
@@ -66,7 +70,7 @@ type Situation struct {
 	Intent  Intent
 	Machine machine.State
 	Node    NodeState
-	// Pods counts only with the Intent Drain.
+	// Pods counts only with the Intents Drain and Reimage.
 	Pods PodState
 }
 
@@ -110,12 +114,33 @@ var table = []row{
 		Decision{v1beta1.MachineDeleting, StepStop}, "no pod is bound to a Node that is not there"},
 	{Drain, standing, []NodeState{NodeUnknown}, nil, unjoined,
 		Decision{v1beta1.MachineDeleting, StepStop}, "no pod was ever bound to it"},
-	{Drain, standing, nil, []PodState{PodsGone, PodsTimeUp}, nil,
+	{Drain, standing, nil, []PodState{PodsGone, PodsSoak, PodsTimeUp}, nil,
 		Decision{v1beta1.MachineDeleting, StepStop}, "drained, or the drain timeout is over"},
 	{Drain, standing, []NodeState{NodeUnknown}, []PodState{PodsLeft}, nil,
 		Decision{v1beta1.MachineDraining, StepAwait}, "only the API server can evict"},
 	{Drain, standing, []NodeState{NodeNotReady, NodeReady}, []PodState{PodsLeft}, nil,
 		Decision{v1beta1.MachineDraining, StepEvict}, "cordon and drain before a node goes (AKS: scale)"},
+
+	{Reimage, []machine.State{machine.Absent}, nil, nil, nil,
+		Decision{v1beta1.MachineReimaged, StepRenew}, "nothing of the old node is left to be taken over (G2)"},
+	{Reimage, []machine.State{machine.Failed, machine.Stopping}, nil, nil, nil,
+		Decision{v1beta1.MachineReimaged, StepStop}, "nothing runs there that could be drained"},
+	{Reimage, standing, nil, nil, []v1beta1.MachinePhase{v1beta1.MachineReimaged},
+		Decision{v1beta1.MachineReimaged, StepStop}, "a removal that has begun goes on"},
+	{Reimage, standing, []NodeState{NodeMissing}, nil, nil,
+		Decision{v1beta1.MachineReimaged, StepStop}, "no pod is bound to a Node that is not there"},
+	{Reimage, standing, []NodeState{NodeUnknown}, nil, unjoined,
+		Decision{v1beta1.MachineReimaged, StepStop}, "no pod was ever bound to it"},
+	{Reimage, standing, nil, []PodState{PodsGone}, nil,
+		Decision{v1beta1.MachineReimaged, StepStop}, "drained and soaked (AKS: upgrade-aks-node-pools-rolling)"},
+	{Reimage, standing, nil, []PodState{PodsSoak}, nil,
+		Decision{v1beta1.MachineSoaking, StepAwait}, "the pods' new places are to be looked at before the next node"},
+	{Reimage, standing, nil, []PodState{PodsTimeUp}, nil,
+		Decision{v1beta1.MachineBlocked, StepAwait}, "the pool decides what becomes of a node that cannot be drained (AKS: upgrade-options)"},
+	{Reimage, standing, []NodeState{NodeUnknown}, []PodState{PodsLeft}, nil,
+		Decision{v1beta1.MachineDraining, StepAwait}, "only the API server can evict"},
+	{Reimage, standing, []NodeState{NodeNotReady, NodeReady}, []PodState{PodsLeft}, nil,
+		Decision{v1beta1.MachineDraining, StepEvict}, "cordon and drain before a node is replaced (AKS: upgrade-aks-node-pools-rolling)"},
 
 	{Keep, []machine.State{machine.Absent, machine.Starting}, nil, nil, nil,
 		Decision{v1beta1.MachinePending, StepLaunch}, "files and token may be made while the machine starts"},

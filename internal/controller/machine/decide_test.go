@@ -9,10 +9,10 @@ import (
 
 var (
 	allPhases = []v1beta1.MachinePhase{"", v1beta1.MachinePending, v1beta1.MachineBooting, v1beta1.MachineJoined,
-		v1beta1.MachineReady, v1beta1.MachineDraining, v1beta1.MachineDeleting}
-	allIntents = []Intent{Keep, Drain, Discard}
+		v1beta1.MachineReady, v1beta1.MachineDraining, v1beta1.MachineBlocked, v1beta1.MachineSoaking, v1beta1.MachineReimaged, v1beta1.MachineDeleting}
+	allIntents = []Intent{Keep, Reimage, Drain, Discard}
 	allNodes   = []NodeState{NodeUnknown, NodeMissing, NodeNotReady, NodeReady}
-	allPods    = []PodState{PodsLeft, PodsGone, PodsTimeUp}
+	allPods    = []PodState{PodsLeft, PodsGone, PodsSoak, PodsTimeUp}
 )
 
 func everySituation(visit func(Situation)) {
@@ -70,6 +70,13 @@ func TestDecisionsAreSafe(t *testing.T) {
 		case s.Intent == Drain && s.Machine == machine.Running && s.Node == NodeReady && s.Pods == PodsLeft &&
 			s.Phase != v1beta1.MachineDeleting && removes:
 			t.Errorf("%+v: a node is removed before its pods left", s)
+		case s.Intent == Reimage && (d.Step == StepForget || d.Step == StepRelease || d.Step == StepLaunch):
+			t.Errorf("%+v: %s a machine that is to be made anew", s, d.Step)
+		case s.Intent == Reimage && s.Machine == machine.Running && s.Node == NodeReady && s.Pods != PodsGone &&
+			s.Phase != v1beta1.MachineReimaged && removes:
+			t.Errorf("%+v: a node is reimaged before its pods left and it soaked", s)
+		case d.Step == StepRenew && s.Machine != machine.Absent:
+			t.Errorf("%+v: the next incarnation is noted while the last is there", s)
 		case s.Intent == Discard && (d.Step == StepEvict || d.Step == StepAwait || d.Step == StepForget):
 			t.Errorf("%+v: %s waits for a cluster that is being deleted", s, d.Step)
 		}
@@ -83,7 +90,7 @@ func TestEverySituationComesToItsEnd(t *testing.T) {
 		s := start
 		for range 20 {
 			d := Decide(s)
-			if d.Step == StepSettle || d.Step == StepForget || d.Step == StepRelease {
+			if d.Step == StepSettle || d.Step == StepForget || d.Step == StepRelease || d.Phase == v1beta1.MachineBlocked {
 				return
 			}
 			s = obey(s, d)
@@ -96,6 +103,8 @@ func TestEverySituationComesToItsEnd(t *testing.T) {
 func obey(s Situation, d Decision) Situation {
 	s.Phase = d.Phase
 	switch {
+	case d.Step == StepRenew:
+		s.Intent = Keep
 	case d.Step == StepRemake, d.Step == StepStop && s.Machine != machine.Stopping, d.Step == StepAbandon && s.Machine != machine.Stopping:
 		s.Machine = machine.Stopping
 	case s.Machine == machine.Stopping:
@@ -111,6 +120,8 @@ func obey(s Situation, d Decision) Situation {
 	case s.Node == NodeNotReady && s.Intent == Keep:
 		s.Node = NodeReady
 	case d.Step == StepEvict:
+		s.Pods = PodsSoak
+	case s.Pods == PodsSoak:
 		s.Pods = PodsGone
 	}
 	return s

@@ -9,6 +9,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -40,20 +41,9 @@ func leaving(pods []corev1.Pod, now time.Time) []corev1.Pod {
 	return left
 }
 
-func (r *Reconciler) cordon(ctx context.Context, s *scene, _ *outcome) error {
-	if s.node.Spec.Unschedulable {
-		return nil
-	}
-	before := s.node.DeepCopy()
-	s.node.Spec.Unschedulable = true
-	if err := s.tenant.Patch(ctx, s.node, client.MergeFrom(before)); err != nil {
-		return fmt.Errorf("cordon node %s: %w", s.ref.Name, err)
-	}
-	return nil
-}
-
 // evict asks once for each pod that is left. A pod that a disruption budget
-// protects is asked again in the next round, until the drain timeout.
+// protects is asked again in the next round, until the drain timeout; with force
+// it is deleted.
 func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 	refusal := ""
 	for i := range s.leaving {
@@ -67,12 +57,16 @@ func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 			DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}},
 		}
 		err := s.evictOne(ctx, pod, eviction)
+		if apierrors.IsTooManyRequests(err) && s.object.Spec.ForceDrain {
+			err = s.tenant.Delete(ctx, pod, client.Preconditions{UID: &uid})
+		}
 		if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 			continue
 		}
 		out.again = blockedAgain
 		if refusal == "" {
 			refusal = fmt.Sprintf("; %s/%s: %v", pod.Namespace, pod.Name, err)
+			out.blocker = s.blocker(ctx, pod)
 		}
 		// The round is over when its time is; the next one goes on.
 		if ctx.Err() != nil {
@@ -80,6 +74,9 @@ func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 		}
 	}
 	if len(s.leaving) > 0 {
+		if out.blocker == "" && s.object.Status.DrainStarted != nil {
+			out.blocker = fmt.Sprintf("pod %s/%s, which has not ended yet", s.leaving[0].Namespace, s.leaving[0].Name)
+		}
 		out.message = fmt.Sprintf("%d pods still to leave%s", len(s.leaving), refusal)
 	}
 	return nil
@@ -89,4 +86,24 @@ func (s *scene) evictOne(ctx context.Context, pod *corev1.Pod, eviction *policyv
 	ctx, cancel := context.WithTimeout(ctx, evictionTimeout)
 	defer cancel()
 	return s.tenant.SubResource("eviction").Create(ctx, pod, eviction)
+}
+
+// blocker names a pod that may not be evicted and the disruption budgets that
+// protect it.
+func (s *scene) blocker(ctx context.Context, pod *corev1.Pod) string {
+	text := fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
+	ctx, cancel := context.WithTimeout(ctx, evictionTimeout)
+	defer cancel()
+	var budgets policyv1.PodDisruptionBudgetList
+	if err := s.tenant.List(ctx, &budgets, client.InNamespace(pod.Namespace)); err != nil {
+		return text
+	}
+	for _, budget := range budgets.Items {
+		selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
+		if err == nil && selector.Matches(labels.Set(pod.Labels)) {
+			text += fmt.Sprintf(", PodDisruptionBudget %s/%s (%d healthy pods, %d needed)",
+				budget.Namespace, budget.Name, budget.Status.CurrentHealthy, budget.Status.DesiredHealthy)
+		}
+	}
+	return text
 }

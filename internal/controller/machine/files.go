@@ -35,7 +35,7 @@ const (
 // describe is the machine as the provider shall make it.
 func (r *Reconciler) describe(ctx context.Context, s *scene) (machine.Machine, error) {
 	spec := s.object.Spec
-	image, err := r.image(spec)
+	image, err := r.image(s.object.Status)
 	if err != nil {
 		return machine.Machine{}, err
 	}
@@ -61,19 +61,19 @@ func (r *Reconciler) describe(ctx context.Context, s *scene) (machine.Machine, e
 
 // image is that of the Machine's own node image version, which need not be the
 // newest: a machine that is made anew is the same as before.
-func (r *Reconciler) image(spec v1beta1.MachineSpec) (string, error) {
-	if ref, ok := r.Catalogue.MachineImage(spec.KubernetesVersion, spec.NodeImageVersion); ok {
+func (r *Reconciler) image(made v1beta1.MachineStatus) (string, error) {
+	if ref, ok := r.Catalogue.MachineImage(made.KubernetesVersion, made.NodeImageVersion); ok {
 		return ref, nil
 	}
-	found, ok := r.Catalogue.Release(spec.KubernetesVersion)
+	found, ok := r.Catalogue.Release(made.KubernetesVersion)
 	if !ok {
-		return "", fmt.Errorf("Kubernetes %s is not in the release catalogue", spec.KubernetesVersion)
+		return "", fmt.Errorf("Kubernetes %s is not in the release catalogue", made.KubernetesVersion)
 	}
 	repository, isVersion := strings.CutSuffix(found.NodeImage, ":"+r.Catalogue.NodeImageVersion)
-	if !isVersion || spec.NodeImageVersion == "" {
+	if !isVersion || made.NodeImageVersion == "" {
 		return found.NodeImage, nil
 	}
-	return repository + ":" + spec.NodeImageVersion, nil
+	return repository + ":" + made.NodeImageVersion, nil
 }
 
 func (r *Reconciler) files(ctx context.Context, s *scene, size policy.VMSize) (map[string][]byte, error) {
@@ -133,7 +133,7 @@ func (r *Reconciler) config(s *scene, size policy.VMSize) node.Config {
 	config := node.Config{
 		Role:                    node.RoleAgent,
 		NodeName:                spec.NodeName,
-		KubernetesVersion:       spec.KubernetesVersion,
+		KubernetesVersion:       s.object.Status.KubernetesVersion,
 		ClusterDomain:           clusterDomain,
 		ClusterDNS:              cluster.NetworkProfile.DNSServiceIP,
 		MaxPods:                 spec.MaxPods,

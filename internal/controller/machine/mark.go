@@ -49,6 +49,9 @@ func wantedNode(s *scene) marks {
 	want := marks{Labels: map[string]string{}, ProviderID: providerID}
 	maps.Copy(want.Labels, spec.Labels)
 	maps.Copy(want.Labels, systemLabels(s.object, cluster))
+	if spec.Quarantined {
+		want.Labels[labelUpgradeStatus] = quarantined
+	}
 	for _, text := range spec.Taints {
 		if key, value, effect, err := policy.ParseTaint(text); err == nil {
 			want.Taints = append(want.Taints, corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)})
@@ -65,7 +68,7 @@ func systemLabels(object *v1beta1.Machine, cluster v1beta1.ManagedClusterSpec) m
 		"kubernetes.azure.com/agentpool":           pool,
 		"kubernetes.azure.com/role":                "agent",
 		"kubernetes.azure.com/cluster":             labelValue(cluster.NodeResourceGroup),
-		"kubernetes.azure.com/node-image-version":  spec.NodeImageVersion,
+		"kubernetes.azure.com/node-image-version":  object.Status.NodeImageVersion,
 		"kubernetes.azure.com/nodepool-type":       "VirtualMachineScaleSets",
 		"kubernetes.azure.com/storageprofile":      "managed",
 		"kubernetes.azure.com/storagetier":         "Premium_LRS",

@@ -22,6 +22,7 @@ func someScene() *scene {
 				Labels: map[string]string{"team": "blue", "kubernetes.azure.com/mode": "system", "agentpool": "a customer's"},
 				Taints: []string{"CriticalAddonsOnly=true:NoSchedule", "soft:PreferNoSchedule"},
 			},
+			Status: v1beta1.MachineStatus{NodeImageVersion: "BerthDebian-12containerd-202512.01.0"},
 		},
 		cluster: &v1beta1.ManagedCluster{Spec: v1beta1.ManagedClusterSpec{
 			Location: "local", NodeResourceGroup: "MC_rg_c_local", NetworkProfile: v1beta1.NetworkProfile{NetworkPluginMode: "overlay"},
@@ -37,7 +38,7 @@ func TestWantedNodeLooksLikeAKS(t *testing.T) {
 		"kubernetes.azure.com/mode":               "system",
 		"kubernetes.azure.com/role":               "agent",
 		"kubernetes.azure.com/cluster":            "MC_rg_c_local",
-		"kubernetes.azure.com/node-image-version": "BerthDebian-12containerd-202601.01.0",
+		"kubernetes.azure.com/node-image-version": "BerthDebian-12containerd-202512.01.0", // what runs, not what is asked for
 		"kubernetes.azure.com/nodepool-type":      "VirtualMachineScaleSets",
 		"kubernetes.azure.com/sku-cpu":            "2",
 		"kubernetes.azure.com/sku-memory":         "8192",
@@ -133,22 +134,25 @@ func TestNodeState(t *testing.T) {
 			Addresses:  []corev1.NodeAddress{{Type: corev1.NodeHostName, Address: "n"}, {Type: corev1.NodeInternalIP, Address: address}},
 		}}
 	}
+	older := node(corev1.ConditionTrue, "100.64.0.5")
+	older.Status.NodeInfo.KubeletVersion = "v1.36.3"
 	for _, c := range []struct {
 		why  string
 		node *corev1.Node
 		want NodeState
 	}{
+		{"Ready with the kubelet of the last incarnation, at the same address", older, NodeNotReady},
 		{"Ready at the machine's address", node(corev1.ConditionTrue, "100.64.0.5"), NodeReady},
 		{"Ready at another: the machine was made anew and has not joined", node(corev1.ConditionTrue, "100.64.0.4"), NodeNotReady},
 		{"not Ready", node(corev1.ConditionFalse, "100.64.0.5"), NodeNotReady},
 		{"no word from the kubelet", node(corev1.ConditionUnknown, "100.64.0.5"), NodeNotReady},
 		{"no condition yet", &corev1.Node{}, NodeNotReady},
 	} {
-		if got := nodeState(c.node, "100.64.0.5"); got != c.want {
+		if got := nodeState(c.node, "100.64.0.5", "1.37.2"); got != c.want {
 			t.Errorf("%s: %s", c.why, got)
 		}
 	}
-	if got := nodeState(node(corev1.ConditionTrue, "100.64.0.4"), ""); got != NodeReady {
+	if got := nodeState(node(corev1.ConditionTrue, "100.64.0.4"), "", "1.37.2"); got != NodeReady {
 		t.Errorf("a machine without an address cannot contradict its node: %s", got)
 	}
 }

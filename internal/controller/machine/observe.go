@@ -53,7 +53,7 @@ func (r *Reconciler) observe(ctx context.Context, object *v1beta1.Machine) (*sce
 		return s, nil
 	}
 	r.observeNode(ctx, s)
-	if s.situation.Intent == Drain {
+	if intent := s.situation.Intent; intent == Drain || intent == Reimage {
 		return s, r.observePods(ctx, s)
 	}
 	return s, nil
@@ -79,6 +79,9 @@ func intent(object *v1beta1.Machine, cluster *v1beta1.ManagedCluster) Intent {
 		return Discard
 	case !object.DeletionTimestamp.IsZero():
 		return Drain
+	case object.Spec.KubernetesVersion != object.Status.KubernetesVersion,
+		object.Spec.NodeImageVersion != object.Status.NodeImageVersion:
+		return Reimage
 	default:
 		return Keep
 	}
@@ -102,33 +105,38 @@ func (r *Reconciler) observeNode(ctx context.Context, s *scene) {
 	case apierrors.IsNotFound(err):
 		s.tenant, s.situation.Node = tenant, NodeMissing
 	case err == nil:
-		s.tenant, s.node, s.situation.Node = tenant, node, nodeState(node, s.seen.Address)
+		s.tenant, s.node, s.situation.Node = tenant, node, nodeState(node, s.seen.Address, s.object.Status.KubernetesVersion)
 	}
 }
 
-// nodeState takes a Node that shows another address for one that an earlier
-// incarnation of the machine left behind.
-func nodeState(node *corev1.Node, address string) NodeState {
+// nodeState takes a Node that shows another address, or another kubelet, for one
+// that an earlier incarnation of the machine left behind.
+func nodeState(node *corev1.Node, address, version string) NodeState {
 	ready := slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
 		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	})
 	other := slices.ContainsFunc(node.Status.Addresses, func(a corev1.NodeAddress) bool {
 		return a.Type == corev1.NodeInternalIP && address != "" && a.Address != address
 	})
+	kubelet := node.Status.NodeInfo.KubeletVersion
+	if kubelet != "" && version != "" && kubelet != "v"+version {
+		other = true
+	}
 	if ready && !other {
 		return NodeReady
 	}
 	return NodeNotReady
 }
 
+// observePods sees how far a drain has come. Pods count as gone only once no new
+// ones can come.
 func (r *Reconciler) observePods(ctx context.Context, s *scene) error {
-	timeout, err := r.drainTimeout(ctx)
+	timeout, err := r.drainTimeout(ctx, s)
 	if err != nil {
 		return err
 	}
 	if started := s.object.Status.DrainStarted; started != nil && r.Now().Sub(started.Time) >= timeout {
 		s.situation.Pods = PodsTimeUp
-		return nil
 	}
 	if s.node == nil {
 		return nil
@@ -141,14 +149,31 @@ func (r *Reconciler) observePods(ctx context.Context, s *scene) error {
 		return nil
 	}
 	s.leaving = leaving(pods.Items, r.Now())
-	// Pods count as gone only once no new ones can come.
-	if len(s.leaving) == 0 && s.node.Spec.Unschedulable {
-		s.situation.Pods = PodsGone
+	switch {
+	case len(s.leaving) == 0 && s.node.Spec.Unschedulable:
+		s.situation.Pods = soaked(s.object, r.Now())
+	case s.situation.Pods == PodsTimeUp && s.object.Spec.ForceDrain:
+		// What is left was deleted and does not end; force does not wait for it.
+		s.situation.Pods = soaked(s.object, r.Now())
 	}
 	return nil
 }
 
-func (r *Reconciler) drainTimeout(ctx context.Context) (time.Duration, error) {
+// soaked says whether a drained machine has waited as long as its pool wants.
+func soaked(object *v1beta1.Machine, now time.Time) PodState {
+	soak, ended := object.Spec.Soak, object.Status.DrainEnded
+	if soak == nil || soak.Duration == 0 || ended != nil && now.Sub(ended.Time) >= soak.Duration {
+		return PodsGone
+	}
+	return PodsSoak
+}
+
+// drainTimeout is the pool's for what an upgrade drains, and the service policy's
+// for what goes for good.
+func (r *Reconciler) drainTimeout(ctx context.Context, s *scene) (time.Duration, error) {
+	if own := s.object.Spec.DrainTimeout; own != nil && (s.situation.Intent == Reimage || s.object.Spec.Surge) {
+		return own.Duration, nil
+	}
 	policy := &v1beta1.ServicePolicy{}
 	err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, policy)
 	if client.IgnoreNotFound(err) != nil {

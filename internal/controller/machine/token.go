@@ -46,11 +46,17 @@ func randomText(random io.Reader, length int) (string, error) {
 func (r *Reconciler) token(ctx context.Context, s *scene) (string, error) {
 	secret := tokenSecretObject(s)
 	err := r.reader.Get(ctx, client.ObjectKeyFromObject(secret), secret)
-	if err == nil {
+	if client.IgnoreNotFound(err) != nil {
+		return "", fmt.Errorf("read bootstrap token: %w", err)
+	}
+	if err == nil && string(secret.Data[tokenIDKey]) == s.object.Status.BootstrapTokenID {
 		return string(secret.Data[tokenSecretKey]), nil
 	}
-	if !apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("read bootstrap token: %w", err)
+	if err == nil {
+		// It is an earlier incarnation's.
+		if err := r.deleteTokenSecret(ctx, s); err != nil {
+			return "", err
+		}
 	}
 	text, err := randomText(r.Random, tokenSecretLength)
 	if err != nil {

@@ -98,6 +98,15 @@ func (p *Provider) boot(ref machine.Ref) string {
 	return have.seen.Address
 }
 
+// Readdress gives a machine that has not booted the address that it boots with.
+func (p *Provider) Readdress(ref machine.Ref, address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if have := p.machines[ref]; have != nil {
+		have.seen.Address = address
+	}
+}
+
 // Fail makes a machine end for good.
 func (p *Provider) Fail(ref machine.Ref) {
 	p.mu.Lock()
