@@ -6,6 +6,7 @@ package admission
 import (
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -24,10 +25,15 @@ import (
 type Rules struct {
 	Reader    client.Reader
 	Catalogue *release.Catalogue
+	// Now is the system's clock when nil.
+	Now func() time.Time
 }
 
 // Setup registers the webhooks of ManagedCluster and AgentPool with the manager.
 func Setup(mgr ctrl.Manager, rules Rules) error {
+	if rules.Now == nil {
+		rules.Now = time.Now
+	}
 	clusters := &clusterRules{rules}
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.ManagedCluster{}).WithDefaulter(clusters).WithValidator(clusters).Complete(); err != nil {
 		return fmt.Errorf("register webhook of ManagedCluster: %w", err)

@@ -82,16 +82,31 @@ func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, po
 	if err != nil {
 		return err
 	}
-	version := cluster.Status.CurrentKubernetesVersion
-	if version == "" {
-		resolved, _ := r.Catalogue.Resolve(cluster.Spec.KubernetesVersion)
-		version = resolved.Version
+	versions := r.versions(&cluster)
+	beside, err := r.controlPlane(ctx, &cluster)
+	if err != nil {
+		return err
 	}
 	found := policy.ValidatePool(policy.PoolInput{
-		Old: old, New: &pool.Spec.AgentPoolProfile, Others: others,
-		Around: policy.PoolsInput{Network: cluster.Spec.NetworkProfile, ClusterVersion: version, Catalogue: r.Catalogue},
+		Old: old, New: &pool.Spec.AgentPoolProfile, Running: pool.Status.CurrentOrchestratorVersion, Others: others,
+		Around: policy.PoolsInput{Network: cluster.Spec.NetworkProfile, ClusterVersion: beside, Versions: versions},
 	})
 	return refusal("AgentPool", pool.Name, siblings(ctx, r, &cluster, found))
+}
+
+// controlPlane is the version that a pool is checked against: what the control plane
+// runs, or, while a request for the whole cluster is being written, what it will run.
+func (r *poolRules) controlPlane(ctx context.Context, cluster *v1beta1.ManagedCluster) (string, error) {
+	running := r.running(cluster)
+	holder, err := operation.Active(ctx, r.Reader, cluster)
+	if err != nil || holder == nil {
+		return running, err
+	}
+	target, ok := r.versions(cluster).Target(cluster.Spec.KubernetesVersion, running)
+	if !ok {
+		return running, nil
+	}
+	return target, nil
 }
 
 // siblings drops the demand for a system pool while the operation that creates

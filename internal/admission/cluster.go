@@ -20,6 +20,10 @@ func (r *clusterRules) Default(_ context.Context, cluster *v1beta1.ManagedCluste
 	if cluster.Spec.ID == "" {
 		cluster.Spec.ID = operation.NewClusterID()
 	}
+	// A cluster that is there keeps what it runs when its spec says nothing.
+	if cluster.Spec.KubernetesVersion == "" && cluster.ResourceVersion == "" {
+		cluster.Spec.KubernetesVersion = r.Catalogue.DefaultAt(r.Now()).Version
+	}
 	policy.DefaultCluster(&cluster.Spec)
 	for i := range cluster.Spec.AgentPoolProfiles {
 		policy.DefaultPool(&cluster.Spec.AgentPoolProfiles[i], cluster.Spec.NetworkProfile, i == 0)
@@ -49,7 +53,7 @@ func (r *clusterRules) ValidateCreate(ctx context.Context, cluster *v1beta1.Mana
 		return nil, r.checkOperation(ctx, cluster, locations)
 	}
 	return nil, refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(policy.ClusterInput{
-		New: &cluster.Spec, Pools: pools, Catalogue: r.Catalogue, Locations: locations,
+		New: &cluster.Spec, Pools: pools, Catalogue: r.Catalogue, Locations: locations, Now: r.Now(),
 	}))
 }
 
@@ -68,7 +72,7 @@ func (r *clusterRules) checkOperation(ctx context.Context, cluster *v1beta1.Mana
 		}
 	}
 	return refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(policy.ClusterInput{
-		New: &cluster.Spec, Pools: pools, Catalogue: r.Catalogue, Locations: locations,
+		New: &cluster.Spec, Pools: pools, Catalogue: r.Catalogue, Locations: locations, Now: r.Now(),
 	}))
 }
 
@@ -80,13 +84,15 @@ func (r *clusterRules) ValidateUpdate(ctx context.Context, old, cluster *v1beta1
 	if old.Spec.ID != "" && cluster.Spec.ID != old.Spec.ID {
 		return nil, apierrors.NewBadRequest("spec.id names what was made for the cluster and cannot change")
 	}
-	pools, err := r.pools(ctx, cluster.Namespace, cluster.Name, "")
-	if err != nil {
-		return nil, err
+	input := policy.ClusterInput{Old: &old.Spec, New: &cluster.Spec, Running: r.running(cluster), Catalogue: r.Catalogue, Now: r.Now()}
+	if old.Spec.KubernetesVersion != cluster.Spec.KubernetesVersion {
+		pools, err := r.poolVersions(ctx, cluster)
+		if err != nil {
+			return nil, err
+		}
+		input.PoolVersions = pools
 	}
-	return nil, refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(policy.ClusterInput{
-		Old: &old.Spec, New: &cluster.Spec, Pools: pools, Catalogue: r.Catalogue,
-	}))
+	return nil, refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(input))
 }
 
 // ValidateDelete allows every delete.

@@ -20,6 +20,7 @@ import (
 //
 //	arm:"read"       it is read-only and dropped: it comes back in read-modify-write
 //	arm:"only=a|b"   only these values are what Berth does; any other is refused
+//	arm:"empty"      "" says something else than nothing at all; the field is a pointer
 //	arm:"enum=a|b"   honoured; what differs only in case is stored as written here
 //
 // A field that the struct does not have is refused by name, unless it says
@@ -203,7 +204,7 @@ func walkString(value any, rule, list, path string) (any, error) {
 	if !ok {
 		return nil, wrongType(path, "a string")
 	}
-	if text == "" {
+	if text == "" && rule != "empty" {
 		return nil, nil
 	}
 	if rule == "enum" {

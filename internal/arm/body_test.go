@@ -25,6 +25,7 @@ type sampleProperties struct {
 	Family  []string       `json:"family,omitempty" arm:"only=IPv4"`
 	State   map[string]any `json:"state,omitempty" arm:"read"`
 	Entries []sampleEntry  `json:"entries,omitempty"`
+	Version *string        `json:"version,omitempty" arm:"empty"`
 	sampleEmbedded
 }
 
@@ -48,6 +49,7 @@ func TestDecodeBody(t *testing.T) {
 		{"what says nothing is dropped, known or not", `{"tags":null,"extra":{"a":[{"b":false,"c":0,"d":""}]},"properties":{"name":"","size":0,"other":null,"yes":null,"price":0}}`, sample{}, ""},
 		{"honoured fields arrive", `{"tags":{"a":"b","c":""},"properties":{"name":"n","count":3.0,"size":7,"zones":["1"],"entries":[{"key":"k"}]}}`,
 			sample{Tags: map[string]string{"a": "b", "c": ""}, Properties: sampleProperties{Name: "n", Count: &three, Size: 7, Entries: []sampleEntry{{"k"}}, sampleEmbedded: sampleEmbedded{Zones: []string{"1"}}}}, ""},
+		{"nothing and the empty text are two things where that is said", `{"properties":{"version":"","name":""}}`, sample{Properties: sampleProperties{Version: new(string)}}, ""},
 		{"casing of a choice is mended", `{"properties":{"mode":"system"}}`, sample{Properties: sampleProperties{Mode: "System"}}, ""},
 		{"an unknown choice is for policy to refuse", `{"properties":{"mode":"Other"}}`, sample{Properties: sampleProperties{Mode: "Other"}}, ""},
 		{"what Berth does anyway may be asked for", `{"properties":{"yes":true,"price":-1.0,"family":["ipv4"]}}`, sample{}, ""},

@@ -6,25 +6,21 @@ import (
 	"runtime"
 	"slices"
 	"time"
-
-	"berth.dev/berth/internal/release"
 )
 
 // minor is a Kubernetes minor that a build makes.
 type minor struct {
 	// Minor names its module in kube/, Version is what that module requires.
 	Minor, Version string
-	State          release.State
-	Default        bool
-	// EndOfSupport is a date, YYYY-MM-DD.
-	EndOfSupport string
+	// Default marks the version of the management machine.
+	Default bool
 }
 
-// minors are newest first. The default is the one before the newest, as in AKS.
+// minors are newest first.
 func minors() []minor {
 	return []minor{
-		{Minor: "1.37", Version: "1.37.2", State: release.Supported, EndOfSupport: "2027-10-31"},
-		{Minor: "1.36", Version: "1.36.3", State: release.Supported, Default: true, EndOfSupport: "2027-06-30"},
+		{Minor: "1.37", Version: "1.37.2"},
+		{Minor: "1.36", Version: "1.36.3", Default: true},
 	}
 }
 

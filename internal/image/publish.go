@@ -59,9 +59,7 @@ func publish(w *Work, minors []minor, components map[string]string) (*release.Ca
 		}
 	}
 	for _, m := range minors {
-		r := release.Release{
-			Version: m.Version, State: m.State, Default: m.Default, EndOfSupport: m.EndOfSupport,
-		}
+		r := release.Release{Version: m.Version, Default: m.Default, Life: release.LifeOf(m.Minor)}
 		if r.KubeImage, err = publishOne(w, kubeImage(m.Minor)); err != nil {
 			return nil, err
 		}

@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"berth.dev/berth/api/v1beta1"
-	"berth.dev/berth/internal/release"
 )
 
 // PoolsInput is the pools that a cluster will have, and what is known around them.
@@ -18,7 +17,7 @@ type PoolsInput struct {
 	Network v1beta1.NetworkProfile
 	// ClusterVersion is what the control plane runs or will run.
 	ClusterVersion string
-	Catalogue      *release.Catalogue
+	Versions
 }
 
 // AKS's limits of pools (quotas-skus-regions, use-system-pools).
@@ -28,7 +27,6 @@ const (
 	minMaxPods      = 10
 	maxMaxPods      = 250
 	systemMaxPods   = 30
-	maxSkewMinors   = 3
 )
 
 var poolName = regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`)
@@ -43,7 +41,8 @@ func validatePools(out *violations, in PoolsInput) {
 			out.add(CodeInvalidParameter, "agentPoolProfile.name", "two pools are named %q", pool.Name)
 		}
 		seen[pool.Name] = true
-		validatePool(out, pool, in)
+		validatePool(out, pool)
+		validatePoolVersion(out, pool, in)
 	}
 	if len(in.Pools) > 0 && !hasSystemPool(in.Pools) {
 		out.add(CodeInvalidParameter, "agentPoolProfiles", "a cluster needs at least one agent pool with mode System")
@@ -57,7 +56,7 @@ func hasSystemPool(pools []v1beta1.AgentPoolProfile) bool {
 	return slices.ContainsFunc(pools, func(p v1beta1.AgentPoolProfile) bool { return p.Mode == "System" })
 }
 
-func validatePool(out *violations, pool v1beta1.AgentPoolProfile, in PoolsInput) {
+func validatePool(out *violations, pool v1beta1.AgentPoolProfile) {
 	if !poolName.MatchString(pool.Name) {
 		out.add(CodeInvalidParameter, "agentPoolProfile.name", "The value of parameter agentPoolProfile.name is invalid: %q must be 1 to 12 lower-case letters and digits and start with a letter. Please see https://aka.ms/aks-naming-rules", pool.Name)
 	}
@@ -74,7 +73,7 @@ func validatePool(out *violations, pool v1beta1.AgentPoolProfile, in PoolsInput)
 	validateLabels(out, pool.NodeLabels)
 	validateTaints(out, pool)
 	validateTags(out, pool.Tags)
-	validatePoolVersion(out, pool, in)
+	validateUpgradeSettings(out, pool)
 }
 
 func validateSize(out *violations, pool v1beta1.AgentPoolProfile) {
@@ -165,31 +164,22 @@ func ParseTaint(text string) (key, value, effect string, err error) {
 	return key, value, effect, nil
 }
 
+// validatePoolVersion decides what a new pool can have.
 func validatePoolVersion(out *violations, pool v1beta1.AgentPoolProfile, in PoolsInput) {
-	if pool.OrchestratorVersion == "" || in.Catalogue == nil {
+	if in.Catalogue == nil {
 		return
 	}
-	target := "agentPoolProfile.orchestratorVersion"
-	resolved, ok := in.Catalogue.Resolve(pool.OrchestratorVersion)
-	if !ok || resolved.State == release.Retired {
-		out.add(CodePoolVersionNotSupported, target, "Version %s is not supported in this region. Please use [az aks get-versions] command to get the supported version list in this region", pool.OrchestratorVersion)
+	const target = "agentPoolProfile.orchestratorVersion"
+	version, ok := in.PoolTarget(pool.OrchestratorVersion, "", in.ClusterVersion)
+	if ok && !SkewAllowed(in.ClusterVersion, version) {
+		incompatible(out, target, pool.Name, version, in.ClusterVersion)
 		return
 	}
-	if !SkewAllowed(in.ClusterVersion, resolved.Version) {
-		out.add(CodePoolNewerThanCluster, target, "Node pool version %s and control plane version %s are incompatible: a pool is at most %d minor versions older and never newer than its control plane", resolved.Version, in.ClusterVersion, maxSkewMinors)
+	if !ok || version != in.ClusterVersion && !includes(in.PoolVersions(in.ClusterVersion), version) {
+		poolNotSupported(out, target, pool.Name, pool.OrchestratorVersion)
 	}
 }
 
-// SkewAllowed says whether nodes of one version may join a control plane of
-// another: never newer, at most three minors older (AKS: from 1.28 on).
-func SkewAllowed(controlPlane, pool string) bool {
-	cp, err := release.Parse(controlPlane)
-	if err != nil {
-		return false
-	}
-	p, err := release.Parse(pool)
-	if err != nil {
-		return false
-	}
-	return cp[0] == p[0] && release.Compare(pool, controlPlane) <= 0 && cp[1]-p[1] <= maxSkewMinors
+func poolNotSupported(out *violations, target, pool, asked string) {
+	out.add(CodePoolVersionNotSupported, target, "Agent pool %s is on version %s which is not supported in this region. Please use [az aks get-versions] command to get the supported version list in this region", pool, asked)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/release"
 )
 
 // validateRoom refuses pools whose nodes find no /24 in the pod range.
@@ -30,6 +31,8 @@ func validateRoom(out *violations, in PoolsInput) {
 type PoolInput struct {
 	// Old is nil for a new pool.
 	Old, New *v1beta1.AgentPoolProfile
+	// Running is the version of the pool's nodes; empty for a new pool.
+	Running string
 	// Others are the cluster's other pools.
 	Others []v1beta1.AgentPoolProfile
 	// Around is what PoolsInput says besides the pools.
@@ -61,7 +64,10 @@ func ValidatePool(in PoolInput) []Violation {
 	var out violations
 	around := in.Around
 	around.Pools = append([]v1beta1.AgentPoolProfile{*in.New}, in.Others...)
-	validatePool(&out, *in.New, around)
+	validatePool(&out, *in.New)
+	if in.Old == nil {
+		validatePoolVersion(&out, *in.New, around)
+	}
 	if in.Around.Network.NetworkPlugin != "none" {
 		validateRoom(&out, around)
 	}
@@ -84,17 +90,31 @@ func validatePoolChange(out *violations, in PoolInput) {
 			out.add(CodePropertyChange, "properties."+constant.target, "Changing property 'properties.%s' is not allowed: it is %q", constant.target, was)
 		}
 	}
-	if in.New.OrchestratorVersion == "" || in.New.OrchestratorVersion == in.Old.OrchestratorVersion || in.Around.Catalogue == nil {
-		return
+	if in.Around.Catalogue != nil && in.New.OrchestratorVersion != in.Old.OrchestratorVersion {
+		validatePoolUpgrade(out, in)
 	}
-	running := in.Old.OrchestratorVersion
+}
+
+// validatePoolUpgrade decides what the nodes of a pool can be replaced by.
+func validatePoolUpgrade(out *violations, in PoolInput) {
+	const target = "properties.orchestratorVersion"
+	around := in.Around
+	running := in.Running
 	if running == "" {
-		running = in.Around.ClusterVersion
+		running, _ = around.PoolTarget(in.Old.OrchestratorVersion, "", around.ClusterVersion)
 	}
-	was, _ := in.Around.Catalogue.Resolve(running)
-	is, ok := in.Around.Catalogue.Resolve(in.New.OrchestratorVersion)
-	if ok && was.Version != is.Version {
-		out.add(CodeOperationNotAllowed, "properties.orchestratorVersion", "Upgrading Kubernetes version %s to %s is not allowed. Available upgrades: []", was.Version, is.Version)
+	version, ok := around.PoolTarget(in.New.OrchestratorVersion, running, around.ClusterVersion)
+	upgrades := around.PoolUpgrades(running, around.ClusterVersion)
+	switch {
+	case !ok:
+		poolNotSupported(out, target, in.New.Name, in.New.OrchestratorVersion)
+	case version == running || includes(upgrades, version):
+	case !SkewAllowed(around.ClusterVersion, version):
+		incompatible(out, target, in.New.Name, version, around.ClusterVersion)
+	case release.Compare(version, running) < 0:
+		out.add(CodePoolUpgradePath, target, "Upgrading Kubernetes version %s to %s is not allowed. Available upgrades: %v", running, version, Names(upgrades))
+	default:
+		poolNotSupported(out, target, in.New.Name, in.New.OrchestratorVersion)
 	}
 }
 

@@ -13,7 +13,7 @@ func goodPool(mode string) *v1beta1.AgentPoolProfile {
 }
 
 func around() PoolsInput {
-	return PoolsInput{Network: v1beta1.NetworkProfile{NetworkPlugin: "azure", PodCIDR: "10.244.0.0/16"}, ClusterVersion: "1.36.3", Catalogue: catalogue}
+	return PoolsInput{Network: v1beta1.NetworkProfile{NetworkPlugin: "azure", PodCIDR: "10.244.0.0/16"}, ClusterVersion: "1.36.3", Versions: Versions{Catalogue: catalogue, Now: today}}
 }
 
 func TestValidatePool(t *testing.T) {
@@ -50,7 +50,9 @@ func TestValidatePool(t *testing.T) {
 		{"a soft taint on a system pool", "System", func(p *v1beta1.AgentPoolProfile) { p.NodeTaints = []string{"a=b:PreferNoSchedule"} }, "", ""},
 		{"the taint that system pods tolerate", "System", func(p *v1beta1.AgentPoolProfile) { p.NodeTaints = []string{"CriticalAddonsOnly=true:NoSchedule"} }, "", ""},
 		{"newer than the control plane", "User", func(p *v1beta1.AgentPoolProfile) { p.OrchestratorVersion = "1.37.2" }, CodePoolNewerThanCluster, "agentPoolProfile.orchestratorVersion"},
-		{"three minors older", "User", func(p *v1beta1.AgentPoolProfile) { p.OrchestratorVersion = "1.33.1" }, "", ""},
+		{"an older version in support", "User", func(p *v1beta1.AgentPoolProfile) { p.OrchestratorVersion = "1.35.4" }, "", ""},
+		{"platform support takes no new pools but the control plane's own version", "User", func(p *v1beta1.AgentPoolProfile) { p.OrchestratorVersion = "1.34.9" }, CodePoolVersionNotSupported, "agentPoolProfile.orchestratorVersion"},
+		{"the alias of the control plane's minor is the control plane's version", "User", func(p *v1beta1.AgentPoolProfile) { p.OrchestratorVersion = "1.36" }, "", ""},
 		{"an unknown version", "User", func(p *v1beta1.AgentPoolProfile) { p.OrchestratorVersion = "1.12.0" }, CodePoolVersionNotSupported, "agentPoolProfile.orchestratorVersion"},
 	} {
 		pool := goodPool(c.mode)
@@ -105,6 +107,10 @@ func TestSkew(t *testing.T) {
 		{"1.37.2", "1.33.9", false},
 		{"1.37.2", "2.37.2", false},
 		{"1.37.2", "x", false},
+		{"x", "1.37.2", false},
+		{"1.28.0", "1.25.9", true},  // three minors from 1.28 on (AKS: upgrade-aks-control-plane)
+		{"1.27.9", "1.24.0", false}, // two before it
+		{"1.27.9", "1.25.0", true},
 	} {
 		if got := SkewAllowed(c.controlPlane, c.pool); got != c.want {
 			t.Errorf("SkewAllowed(%s, %s) = %v", c.controlPlane, c.pool, got)

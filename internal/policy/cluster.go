@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/release"
@@ -14,9 +15,14 @@ type ClusterInput struct {
 	// Old is nil for a new cluster.
 	Old *v1beta1.ManagedClusterSpec
 	New *v1beta1.ManagedClusterSpec
-	// Pools are all pools that the cluster will have.
-	Pools     []v1beta1.AgentPoolProfile
-	Catalogue *release.Catalogue
+	// Running is the version that the control plane runs; empty for a new cluster.
+	Running string
+	// Pools are all pools that a new cluster will have.
+	Pools []v1beta1.AgentPoolProfile
+	// PoolVersions are those of a cluster's pools; only a change reads them.
+	PoolVersions []PoolVersion
+	Catalogue    *release.Catalogue
+	Now          time.Time
 	// Locations that clusters may be created in; empty means any.
 	Locations []string
 }
@@ -40,6 +46,7 @@ func ValidateCluster(in ClusterInput) []Violation {
 	validateAuthorizedRanges(&out, in.New.APIServerAccess)
 	validateTags(&out, in.New.Tags)
 	validateSKU(&out, in.New)
+	validateOverride(&out, in)
 	if profile := in.New.LinuxProfile; profile != nil && !adminUsername.MatchString(profile.AdminUsername) {
 		out.add(CodeInvalidParameter, "linuxProfile.adminUsername", "%q is not a valid user name", profile.AdminUsername)
 	}
@@ -85,21 +92,29 @@ func validateSKU(out *violations, spec *v1beta1.ManagedClusterSpec) {
 	if spec.SKU.Tier != "Free" {
 		out.add(CodeInvalidParameter, "sku.tier", "tier %q is not supported yet: control planes have one replica; use Free", spec.SKU.Tier)
 	}
+	switch spec.SupportPlan {
+	case "", release.PlanOfficial:
+	case release.PlanLTS:
+		out.add(CodeInvalidParameter, "supportPlan", "support plan %s needs the tier Premium, which is not supported yet: control planes have one replica; use %s", release.PlanLTS, release.PlanOfficial)
+	default:
+		allow(out, "supportPlan", spec.SupportPlan, release.PlanOfficial, release.PlanLTS)
+	}
 }
 
 func validateNewCluster(out *violations, in ClusterInput) {
 	if len(in.Locations) > 0 && !slices.ContainsFunc(in.Locations, func(l string) bool { return SameLocation(l, in.New.Location) }) {
 		out.add(CodeLocation, "location", "No registered resource provider found for location %q. The supported locations are %q", in.New.Location, strings.Join(in.Locations, ", "))
 	}
-	resolved, ok := in.Catalogue.Resolve(in.New.KubernetesVersion)
-	if !ok || resolved.State == release.Retired || resolved.State == release.Platform {
-		out.add(CodeVersionNotSupported, "kubernetesVersion", "Managed cluster %s is on version %s which is not supported in this region. Please use [az aks get-versions] command to get the supported version list in this region", in.New.Name, in.New.KubernetesVersion)
+	versions := in.versions()
+	resolved, ok := in.Catalogue.ResolveAt(in.New.KubernetesVersion, in.Now)
+	if !ok || !in.Catalogue.Offered(resolved, versions.Plan, in.Now) {
+		notSupported(out, versions, in.New.Name, in.New.KubernetesVersion)
 		return
 	}
 	if len(in.Pools) == 0 {
 		out.add(CodeInvalidParameter, "agentPoolProfiles", "a cluster needs at least one agent pool with mode System")
 	}
-	validatePools(out, PoolsInput{Pools: in.Pools, Network: in.New.NetworkProfile, ClusterVersion: resolved.Version, Catalogue: in.Catalogue})
+	validatePools(out, PoolsInput{Pools: in.Pools, Network: in.New.NetworkProfile, ClusterVersion: resolved.Version, Versions: versions})
 }
 
 // clusterConstants are the fields of a cluster that never change.
@@ -126,24 +141,21 @@ func validateClusterChange(out *violations, in ClusterInput) {
 			out.add(CodePropertyChange, constant.target, "Changing property '%s' is not allowed: it is %q", constant.target, was)
 		}
 	}
-	validateVersionChange(out, in)
+	// What a request leaves alone was judged when it was asked for.
+	if in.New.KubernetesVersion == in.Old.KubernetesVersion && !slices.ContainsFunc(in.PoolVersions, PoolVersion.changed) {
+		return
+	}
+	channel := ""
+	if in.New.AutoUpgradeProfile != nil {
+		channel = in.New.AutoUpgradeProfile.UpgradeChannel
+	}
+	*out = append(*out, ValidateUpgrade(UpgradeInput{
+		Versions: in.versions(), Name: in.New.Name, Running: in.Running, Wanted: in.New.KubernetesVersion, Pools: in.PoolVersions, Channel: channel,
+	})...)
 }
 
-// validateVersionChange refuses upgrades, which come with release management;
-// asking for what already runs, by number or by alias, is no change.
-func validateVersionChange(out *violations, in ClusterInput) {
-	was, _ := in.Catalogue.Resolve(in.Old.KubernetesVersion)
-	is, ok := in.Catalogue.Resolve(in.New.KubernetesVersion)
-	if in.New.KubernetesVersion == in.Old.KubernetesVersion {
-		return
-	}
-	if !ok {
-		out.add(CodeVersionNotSupported, "kubernetesVersion", "Version %s is not supported in this region. Please use [az aks get-versions] command to get the supported version list in this region", in.New.KubernetesVersion)
-		return
-	}
-	if was.Version != is.Version {
-		out.add(CodeOperationNotAllowed, "kubernetesVersion", "Upgrading Kubernetes version %s to %s is not allowed. Available upgrades: []", was.Version, is.Version)
-	}
+func (in ClusterInput) versions() Versions {
+	return Versions{Catalogue: in.Catalogue, Plan: in.New.SupportPlan, Now: in.Now}
 }
 
 // validateTags holds ARM's limits: 50 tags, names to 512 and values to 256

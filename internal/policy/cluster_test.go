@@ -5,23 +5,36 @@ import (
 	"strings"
 	"testing"
 	"testing/quick"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/release"
 )
 
-var catalogue = &release.Catalogue{Releases: []release.Release{
-	{Version: "1.37.2", State: release.Supported},
-	{Version: "1.36.3", State: release.Supported, Default: true},
-	{Version: "1.33.1", State: release.Platform},
-}}
+// The catalogue of the tests has every state on today.
+var (
+	today     = time.Date(2026, 12, 24, 12, 0, 0, 0, time.UTC)
+	catalogue = &release.Catalogue{Releases: []release.Release{
+		{Version: "1.38.0", Life: release.Life{Released: "2027-02-28"}},
+		{Version: "1.37.2", Life: release.LifeOf("1.37")},
+		{Version: "1.36.9", Life: release.LifeOf("1.36"), Removed: "2026-11-11"},
+		{Version: "1.36.4", Life: release.LifeOf("1.36")},
+		{Version: "1.36.3", Life: release.LifeOf("1.36"), Default: true},
+		{Version: "1.35.4", Life: release.LifeOf("1.35")},
+		{Version: "1.34.9", Life: release.LifeOf("1.34")},
+		{Version: "1.33.1"},
+		{Version: "1.32.1"},
+	}}
+)
 
 func goodCluster() ClusterInput {
 	spec := &v1beta1.ManagedClusterSpec{ResourceGroup: "rg", Name: "c1", Location: "westus2"}
 	DefaultCluster(spec)
 	pool := v1beta1.AgentPoolProfile{Name: "nodepool1"}
 	DefaultPool(&pool, spec.NetworkProfile, true)
-	return ClusterInput{New: spec, Pools: []v1beta1.AgentPoolProfile{pool}, Catalogue: catalogue, Locations: []string{"westus2"}}
+	return ClusterInput{New: spec, Pools: []v1beta1.AgentPoolProfile{pool}, Catalogue: catalogue, Locations: []string{"westus2"}, Now: today}
 }
 
 func TestDefaultsAreValidAndStable(t *testing.T) {
@@ -51,7 +64,12 @@ func TestValidateNewCluster(t *testing.T) {
 		{"a word that starts a login page is reserved", func(in *ClusterInput) { in.New.Name = "loginpage" }, CodeReservedName, "name"},
 		{"an unknown location", func(in *ClusterInput) { in.New.Location = "mars" }, CodeLocation, "location"},
 		{"an unknown version", func(in *ClusterInput) { in.New.KubernetesVersion = "1.99.0" }, CodeVersionNotSupported, "kubernetesVersion"},
-		{"platform support takes no new clusters (F4)", func(in *ClusterInput) { in.New.KubernetesVersion = "1.33.1" }, CodeVersionNotSupported, "kubernetesVersion"},
+		{"platform support takes no new clusters (F4)", func(in *ClusterInput) { in.New.KubernetesVersion = "1.34.9" }, CodeVersionNotSupported, "kubernetesVersion"},
+		{"nor does a retired version", func(in *ClusterInput) { in.New.KubernetesVersion = "1.33.1" }, CodeVersionNotSupported, "kubernetesVersion"},
+		{"nor a patch that was withdrawn", func(in *ClusterInput) { in.New.KubernetesVersion = "1.36.9" }, CodeVersionNotSupported, "kubernetesVersion"},
+		{"long-term support needs Premium, which needs replicas", func(in *ClusterInput) { in.New.SupportPlan = release.PlanLTS }, CodeInvalidParameter, "supportPlan"},
+		{"a plan that there is not", func(in *ClusterInput) { in.New.SupportPlan = "Forever" }, CodeInvalidParameter, "supportPlan"},
+		{"an override that has ended", func(in *ClusterInput) { in.New.UpgradeSettings = override(today) }, CodeInvalidParameter, "upgradeSettings.overrideSettings.until"},
 		{"pods and services in one range", func(in *ClusterInput) { in.New.NetworkProfile.PodCIDR = "10.0.0.0/8" }, CodeInvalidParameter, "networkProfile.serviceCidr"},
 		{"the management network", func(in *ClusterInput) { in.New.NetworkProfile.PodCIDR = "100.70.0.0/16" }, CodeInvalidParameter, "networkProfile.podCidr"},
 		{"bits beyond the mask", func(in *ClusterInput) { in.New.NetworkProfile.PodCIDR = "10.244.0.1/16" }, CodeInvalidParameter, "networkProfile.podCidr"},
@@ -103,9 +121,12 @@ func TestValidateClusterChange(t *testing.T) {
 		{"and the node resource group", func(s *v1beta1.ManagedClusterSpec) { s.NodeResourceGroup = "other" }, CodePropertyChange, "nodeResourceGroup"},
 		{"a cluster does not move", func(s *v1beta1.ManagedClusterSpec) { s.Location = "eastus" }, CodePropertyChange, "location"},
 		{"an unknown version", func(s *v1beta1.ManagedClusterSpec) { s.KubernetesVersion = "1.99" }, CodeVersionNotSupported, "kubernetesVersion"},
-		{"no upgrade yet", func(s *v1beta1.ManagedClusterSpec) { s.KubernetesVersion = "1.37.2" }, CodeOperationNotAllowed, "kubernetesVersion"},
+		{"one minor up", func(s *v1beta1.ManagedClusterSpec) { s.KubernetesVersion = "1.37.2" }, "", ""},
+		{"never down", func(s *v1beta1.ManagedClusterSpec) { s.KubernetesVersion = "1.35.4" }, CodeOperationNotAllowed, "kubernetesVersion"},
+		{"an override until tomorrow", func(s *v1beta1.ManagedClusterSpec) { s.UpgradeSettings = override(today.AddDate(0, 0, 1)) }, "", ""},
 	} {
 		in := goodCluster()
+		in.New.KubernetesVersion, in.Running = "1.36.3", "1.36.3"
 		in.Old = in.New.DeepCopy()
 		c.change(in.New)
 		found := ValidateCluster(in)
@@ -113,6 +134,23 @@ func TestValidateClusterChange(t *testing.T) {
 			t.Errorf("%s: got %v, want %q at %q", c.why, found, c.code, c.target)
 		}
 	}
+}
+
+// A client that sends back what it read is not refused for an override that has
+// ended meanwhile, nor for a version that has left support.
+func TestWhatIsThereMayStay(t *testing.T) {
+	in := goodCluster()
+	in.New.KubernetesVersion, in.Running = "1.33.1", "1.33.1"
+	in.New.UpgradeSettings = override(today.AddDate(0, 0, -1))
+	in.Old = in.New.DeepCopy()
+	in.New.Tags = map[string]string{"a": "b"}
+	if found := ValidateCluster(in); len(found) != 0 {
+		t.Errorf("a change of tags is refused: %v", found)
+	}
+}
+
+func override(until time.Time) *v1beta1.ClusterUpgradeSettings {
+	return &v1beta1.ClusterUpgradeSettings{OverrideSettings: &v1beta1.UpgradeOverrideSettings{ForceUpgrade: true, Until: &metav1.Time{Time: until}}}
 }
 
 func TestDefaultDNSPrefixIsAlwaysValid(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/release"
 )
 
 // AKS's defaults of a cluster's network (azure-wire, 1.4).
@@ -28,6 +29,7 @@ func DefaultCluster(spec *v1beta1.ManagedClusterSpec) {
 	}
 	setIfEmpty(&spec.SKU.Name, "Base")
 	setIfEmpty(&spec.SKU.Tier, "Free")
+	setIfEmpty(&spec.SupportPlan, release.PlanOfficial)
 	defaultNetwork(&spec.NetworkProfile)
 }
 

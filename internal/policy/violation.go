@@ -19,6 +19,8 @@ const (
 	CodeVersionNotSupported     = "K8sVersionNotSupported"
 	CodePoolVersionNotSupported = "AgentPoolK8sVersionNotSupported"
 	CodePoolNewerThanCluster    = "NodePoolMcVersionIncompatible"
+	CodePoolUpgradePath         = "AgentPoolUpgradeVersionNotAllowed"
+	CodeNotAllPools             = "NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged"
 	CodePropertyChange          = "PropertyChangeNotAllowed"
 	CodeSystemPoolTaints        = "SystemPoolHasRestrictedTaint"
 	CodeReservedName            = "ReservedResourceName"

@@ -5,6 +5,7 @@ package release
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -12,26 +13,20 @@ import (
 	"strings"
 )
 
-// State is the support state of a Kubernetes version (F4; AKS: supported versions).
-type State string
-
-// The states of a version.
-const (
-	Preview   State = "preview"
-	Supported State = "supported"
-	Platform  State = "platform"
-	Retired   State = "retired"
-)
-
 // Release is one Kubernetes version.
 type Release struct {
 	// Version without a v, such as 1.37.2.
 	Version string `json:"version"`
-	State   State  `json:"state"`
-	// Default marks the version that a cluster gets that asks for none.
+	// State overrides what follows from the dates; it is empty but for that.
+	State State `json:"state,omitempty"`
+	// Default marks the version that Berth's own management machine runs. It does
+	// not move with time, unlike that of new clusters (DefaultAt).
 	Default bool `json:"default,omitempty"`
-	// EndOfSupport is a date, YYYY-MM-DD.
-	EndOfSupport string `json:"endOfSupport,omitempty"`
+	// Life is that of its minor.
+	Life
+	// Removed is the day, YYYY-MM-DD, on which the patch is withdrawn: from then on
+	// it makes no new clusters and pools (F4).
+	Removed string `json:"removed,omitempty"`
 	// KubeImage is the multi-call image and NodeImage the machine image.
 	KubeImage string `json:"kubeImage"`
 	NodeImage string `json:"nodeImage"`
@@ -74,6 +69,9 @@ func (c *Catalogue) check() error {
 		if _, err := Parse(r.Version); err != nil {
 			return err
 		}
+		if err := errors.Join(r.Life.check(), Life{Released: r.Removed}.check()); err != nil {
+			return fmt.Errorf("version %s: %w", r.Version, err)
+		}
 		if r.Default {
 			defaults++
 		}
@@ -94,7 +92,7 @@ func (c *Catalogue) Release(version string) (Release, bool) {
 	return Release{}, false
 }
 
-// DefaultRelease is the version that a cluster gets that asks for none.
+// DefaultRelease is the version of the management machine.
 func (c *Catalogue) DefaultRelease() Release {
 	for _, r := range c.Releases {
 		if r.Default {
@@ -104,8 +102,9 @@ func (c *Catalogue) DefaultRelease() Release {
 	return Release{}
 }
 
-// Resolve finds what a customer's version means: "" is the default, "1.36" the
-// latest supported patch of that minor, "1.36.3" itself.
+// Resolve finds what a version means whatever the time: "1.36" is the newest patch
+// of that minor, "1.36.3" itself, "" the management machine's. An alias leaves out
+// patches that are withdrawn or about to be.
 func (c *Catalogue) Resolve(asked string) (Release, bool) {
 	if asked == "" {
 		return c.DefaultRelease(), true
@@ -113,13 +112,17 @@ func (c *Catalogue) Resolve(asked string) (Release, bool) {
 	if r, ok := c.Release(asked); ok {
 		return r, true
 	}
-	var best Release
-	for _, r := range c.Releases {
-		if r.Minor() == asked && r.State != Retired && (best.Version == "" || Compare(r.Version, best.Version) > 0) {
-			best = r
+	return c.LatestPatch(asked)
+}
+
+// LatestPatch finds the newest patch of a minor that is not withdrawn.
+func (c *Catalogue) LatestPatch(minor string) (Release, bool) {
+	for _, r := range c.Sorted() {
+		if r.Minor() == minor && r.State != Retired && r.Removed == "" {
+			return r, true
 		}
 	}
-	return best, best.Version != ""
+	return Release{}, false
 }
 
 // Sorted returns the releases, newest first.

@@ -8,9 +8,9 @@ import (
 
 func sample() *Catalogue {
 	return &Catalogue{Releases: []Release{
-		{Version: "1.36.3", State: Supported, Default: true},
-		{Version: "1.36.10", State: Supported},
-		{Version: "1.37.2", State: Supported},
+		{Version: "1.36.3", Default: true},
+		{Version: "1.36.10"},
+		{Version: "1.37.2"},
 		{Version: "1.34.9", State: Retired},
 	}}
 }
@@ -20,7 +20,7 @@ func TestResolve(t *testing.T) {
 		{"no wish means the default", "", "1.36.3"},
 		{"an exact version is itself", "1.37.2", "1.37.2"},
 		{"an alias is the newest patch, by number and not by letter", "1.36", "1.36.10"},
-		{"a retired minor has no alias", "1.34", ""},
+		{"a minor that is called retired has no alias", "1.34", ""},
 		{"an unknown version is not there", "1.38.0", ""},
 		{"a major alone is no alias", "1", ""},
 	} {
@@ -41,6 +41,9 @@ func TestLoadChecks(t *testing.T) {
 		{"two defaults are ambiguous", `{"releases":[{"version":"1.37.2","default":true},{"version":"1.36.3","default":true}]}`, false},
 		{"a minor is no version", `{"releases":[{"version":"1.37","default":true}]}`, false},
 		{"not JSON", `releases:`, false},
+		{"a date is YYYY-MM-DD", `{"releases":[{"version":"1.37.2","default":true,"endOfSupport":"June"}]}`, false},
+		{"a version does not end before it began", `{"releases":[{"version":"1.37.2","default":true,"released":"2027-01-01","endOfSupport":"2026-01-01"}]}`, false},
+		{"so is that of a withdrawal", `{"releases":[{"version":"1.37.2","default":true,"removed":"soon"}]}`, false},
 	} {
 		path := filepath.Join(t.TempDir(), "catalogue.json")
 		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {

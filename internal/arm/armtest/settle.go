@@ -15,6 +15,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/pki"
+	"berth.dev/berth/internal/policy"
 )
 
 // FailNext makes the next Put that settles fail with this error.
@@ -116,10 +117,10 @@ func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1bet
 		if err := w.Client.Get(ctx, client.ObjectKey{Namespace: op.Namespace, Name: op.Spec.Target.Name}, &cluster); err != nil {
 			return client.IgnoreNotFound(err)
 		}
-		resolved, _ := Catalogue().Resolve(cluster.Spec.KubernetesVersion)
+		version, _ := versions(w).Target(cluster.Spec.KubernetesVersion, cluster.Status.CurrentKubernetesVersion)
 		cluster.Status = v1beta1.ManagedClusterStatus{
 			ObservedGeneration: cluster.Generation, ProvisioningState: state, PowerState: v1beta1.PowerState{Code: v1beta1.PowerRunning},
-			CurrentKubernetesVersion: resolved.Version, Error: cause, ControlPlaneAddress: "100.65.0.77",
+			CurrentKubernetesVersion: version, Error: cause, ControlPlaneAddress: "100.65.0.77",
 			FQDN: cluster.Spec.DNSPrefix + "-00000000.hcp." + cluster.Spec.Location + ".berth.internal",
 		}
 		if err := w.Client.Status().Update(ctx, &cluster); err != nil {
@@ -136,10 +137,11 @@ func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1bet
 		}
 		pool.Status.ObservedGeneration, pool.Status.ProvisioningState, pool.Status.Error = pool.Generation, state, cause
 		pool.Status.PowerState.Code, pool.Status.NodeImageVersion = v1beta1.PowerRunning, Catalogue().NodeImageVersion
-		pool.Status.CurrentOrchestratorVersion = spec.OrchestratorVersion
-		if spec.OrchestratorVersion == "" {
-			pool.Status.CurrentOrchestratorVersion = Catalogue().DefaultRelease().Version
+		var cluster v1beta1.ManagedCluster
+		if err := w.Client.Get(ctx, client.ObjectKey{Namespace: op.Namespace, Name: v1beta1.ObjectName(spec.ResourceGroup, spec.ClusterName)}, &cluster); err != nil {
+			return client.IgnoreNotFound(err)
 		}
+		pool.Status.CurrentOrchestratorVersion, _ = versions(w).PoolTarget(spec.OrchestratorVersion, pool.Status.CurrentOrchestratorVersion, cluster.Status.CurrentKubernetesVersion)
 		pool.Status.Count, pool.Status.ReadyCount = *pool.Spec.Count, *pool.Spec.Count
 		if err := w.Client.Status().Update(ctx, &pool); err != nil {
 			return err
@@ -147,6 +149,8 @@ func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1bet
 	}
 	return nil
 }
+
+func versions(w *World) policy.Versions { return policy.Versions{Catalogue: Catalogue(), Now: w.Now()} }
 
 // kubeconfigs writes what the control plane's controller would.
 func (w *World) kubeconfigs(ctx context.Context, cluster *v1beta1.ManagedCluster) error {

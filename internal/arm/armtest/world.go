@@ -99,16 +99,19 @@ func (w *World) Now() time.Time { return time.Now().Add(time.Duration(w.offset.L
 // Advance moves the server's clock.
 func (w *World) Advance(by time.Duration) { w.offset.Add(int64(by)) }
 
-// Catalogue has two supported versions, a preview and a retired one.
+// Catalogue has a version in every state: the default is 1.37.2, one before the
+// newest.
 func Catalogue() *release.Catalogue {
 	return &release.Catalogue{
 		NodeImageVersion: "BerthDebian-12containerd-202611.01.0",
 		Releases: []release.Release{
-			{Version: "1.38.0", State: release.Preview},
-			{Version: "1.37.2", State: release.Supported, Default: true},
-			{Version: "1.36.3", State: release.Supported},
-			{Version: "1.36.1", State: release.Supported},
-			{Version: "1.32.9", State: release.Retired},
+			{Version: "1.39.0", State: release.Preview},
+			{Version: "1.38.0"},
+			{Version: "1.37.2", Default: true, Life: release.Life{Released: "2020-01-31", EndOfSupport: "2099-01-31", EndOfLTS: "2099-12-31"}},
+			{Version: "1.36.3"},
+			{Version: "1.36.1"},
+			{Version: "1.35.4"},
+			{Version: "1.32.9"},
 		},
 	}
 }

@@ -61,15 +61,27 @@ type clusterProperties struct {
 	APIServerAccessProfile *accessProfile       `json:"apiServerAccessProfile,omitempty"`
 	DisableLocalAccounts   *bool                `json:"disableLocalAccounts,omitempty"`
 	IdentityProfile        map[string]assetBody `json:"identityProfile,omitempty"`
+	UpgradeSettings        *clusterUpgrade      `json:"upgradeSettings,omitempty"`
 
 	EnableRBAC               *bool                   `json:"enableRBAC,omitempty" arm:"only=true"`
-	SupportPlan              string                  `json:"supportPlan,omitempty" arm:"only=KubernetesOfficial"`
+	SupportPlan              string                  `json:"supportPlan,omitempty" arm:"enum=KubernetesOfficial|AKSLongTermSupport"`
 	ServicePrincipalProfile  servicePrincipalProfile `json:"servicePrincipalProfile"`
 	PublicNetworkAccess      string                  `json:"publicNetworkAccess,omitempty" arm:"only=Enabled"`
 	AutoUpgradeProfile       *autoUpgradeProfile     `json:"autoUpgradeProfile,omitempty"`
 	NodeResourceGroupProfile *groupProfile           `json:"nodeResourceGroupProfile,omitempty"`
 	NodeProvisioningProfile  *provisioningProfile    `json:"nodeProvisioningProfile,omitempty"`
 	BootstrapProfile         *bootstrapProfile       `json:"bootstrapProfile,omitempty"`
+}
+
+// clusterUpgrade is a cluster's upgradeSettings.
+type clusterUpgrade struct {
+	OverrideSettings *overrideSettings `json:"overrideSettings,omitempty"`
+}
+
+type overrideSettings struct {
+	ForceUpgrade bool `json:"forceUpgrade"`
+	// Until is a time in RFC 3339.
+	Until string `json:"until,omitempty"`
 }
 
 type powerState struct {
@@ -170,7 +182,7 @@ type poolProperties struct {
 	OSSKU               string            `json:"osSKU,omitempty" arm:"enum=Debian"`
 	Type                string            `json:"type,omitempty" arm:"enum=VirtualMachineScaleSets|AvailabilitySet|VirtualMachines"`
 	Mode                string            `json:"mode,omitempty" arm:"enum=System|User|Gateway"`
-	OrchestratorVersion string            `json:"orchestratorVersion,omitempty"`
+	OrchestratorVersion *string           `json:"orchestratorVersion,omitempty" arm:"empty"`
 	NodeLabels          map[string]string `json:"nodeLabels,omitempty"`
 	NodeTaints          []string          `json:"nodeTaints,omitempty"`
 	Tags                map[string]string `json:"tags,omitempty"`
@@ -193,6 +205,6 @@ type upgradeSettings struct {
 	MaxSurge                  string `json:"maxSurge,omitempty"`
 	DrainTimeoutInMinutes     int32  `json:"drainTimeoutInMinutes,omitempty"`
 	NodeSoakDurationInMinutes int32  `json:"nodeSoakDurationInMinutes,omitempty"`
-	MaxUnavailable            string `json:"maxUnavailable,omitempty" arm:"only=0"`
-	UndrainableNodeBehavior   string `json:"undrainableNodeBehavior,omitempty" arm:"only=Schedule"`
+	MaxUnavailable            string `json:"maxUnavailable,omitempty"`
+	UndrainableNodeBehavior   string `json:"undrainableNodeBehavior,omitempty" arm:"enum=Schedule|Cordon"`
 }

@@ -13,7 +13,6 @@ import (
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
-	"berth.dev/berth/internal/release"
 )
 
 func (p provider) putCluster(ctx context.Context, r *arm.Request) (*arm.Response, error) {
@@ -53,8 +52,8 @@ func (p provider) createCluster(ctx context.Context, r *arm.Request, group *v1be
 	if spec.Identity == nil {
 		spec.Identity = &v1beta1.Identity{Type: "SystemAssigned"}
 	}
-	if resolved, ok := p.Catalogue.Resolve(spec.KubernetesVersion); ok && spec.KubernetesVersion == "" {
-		spec.KubernetesVersion = resolved.Version
+	if spec.KubernetesVersion == "" {
+		spec.KubernetesVersion = p.Catalogue.DefaultAt(p.Now()).Version
 	}
 	policy.DefaultCluster(spec)
 	if len(body.Properties.IdentityProfile) > 0 {
@@ -72,7 +71,7 @@ func (p provider) createCluster(ctx context.Context, r *arm.Request, group *v1be
 		policy.DefaultPool(&profile, spec.NetworkProfile, i == 0)
 		spec.AgentPoolProfiles = append(spec.AgentPoolProfiles, profile)
 	}
-	if violations := policy.ValidateCluster(policy.ClusterInput{New: spec, Pools: spec.AgentPoolProfiles, Catalogue: p.Catalogue}); len(violations) > 0 {
+	if violations := policy.ValidateCluster(policy.ClusterInput{New: spec, Pools: spec.AgentPoolProfiles, Catalogue: p.Catalogue, Now: p.Now()}); len(violations) > 0 {
 		return nil, arm.Refusal(violations)
 	}
 	if err := p.refuseTakenGroup(ctx, r, spec); err != nil {
@@ -118,38 +117,23 @@ func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *vi
 		return nil, err
 	}
 	policy.DefaultCluster(spec)
-	if err := current.checkClusterChange(spec, body.Properties.KubernetesVersion, p.Catalogue); err != nil {
-		return nil, err
-	}
-	if err := refusePoolVersions(body, current); err != nil {
-		return nil, err
-	}
-	profiles, err := current.changedPools(spec, body.Properties.AgentPoolProfiles, p.Catalogue)
+	profiles, err := current.changedPools(spec, body.Properties.AgentPoolProfiles)
 	if err != nil {
 		return nil, err
 	}
-	return p.writeCluster(ctx, r, spec, poolSpecs(spec, profiles), v1beta1.StateUpdating)
-}
-
-// checkClusterChange compares versions with what runs: asking for the alias or
-// the patch that runs already is no upgrade.
-func (v *view) checkClusterChange(spec *v1beta1.ManagedClusterSpec, asked string, catalogue *release.Catalogue) error {
-	old := v.cluster.Spec
-	if running := v.running(); asked != "" && asked != old.KubernetesVersion {
-		old.KubernetesVersion = running
-		if asked == release.Minor(running) {
-			old.KubernetesVersion = asked
-		}
-	}
-	violations := policy.ValidateCluster(policy.ClusterInput{Old: &old, New: spec, Catalogue: catalogue})
+	change := p.versionChange(current, spec, profiles)
+	violations := policy.ValidateCluster(policy.ClusterInput{
+		Old: &old, New: spec, Running: change.running, PoolVersions: change.pools, Catalogue: p.Catalogue, Now: p.Now(),
+	})
+	violations = append(violations, current.validatePools(profiles, change)...)
 	if len(violations) > 0 {
-		return arm.Refusal(violations)
+		return nil, arm.Refusal(violations)
 	}
-	return nil
+	return p.writeCluster(ctx, r, spec, poolSpecs(spec, profiles), change.state())
 }
 
 // changedPools merges the pools of a body into those that exist.
-func (v *view) changedPools(spec *v1beta1.ManagedClusterSpec, sent []poolProfile, catalogue *release.Catalogue) ([]v1beta1.AgentPoolProfile, error) {
+func (v *view) changedPools(spec *v1beta1.ManagedClusterSpec, sent []poolProfile) ([]v1beta1.AgentPoolProfile, error) {
 	profiles := make([]v1beta1.AgentPoolProfile, 0, len(sent))
 	for i := range sent {
 		if slices.ContainsFunc(profiles, func(earlier v1beta1.AgentPoolProfile) bool { return earlier.Name == sent[i].Name }) {
@@ -167,16 +151,20 @@ func (v *view) changedPools(spec *v1beta1.ManagedClusterSpec, sent []poolProfile
 		policy.DefaultPool(&profile, spec.NetworkProfile, false)
 		profiles = append(profiles, profile)
 	}
-	for i := range profiles {
-		others := slices.Concat(profiles[:i], profiles[i+1:], v.unnamed(profiles))
-		violations := policy.ValidatePool(policy.PoolInput{
-			Old: &v.pool(profiles[i].Name).Spec.AgentPoolProfile, New: &profiles[i], Others: others, Around: v.around(catalogue),
-		})
-		if len(violations) > 0 {
-			return nil, arm.Refusal(violations)
-		}
-	}
 	return profiles, nil
+}
+
+// validatePools checks each pool of a list beside the others.
+func (v *view) validatePools(profiles []v1beta1.AgentPoolProfile, change versionChange) []policy.Violation {
+	var found []policy.Violation
+	for i := range profiles {
+		pool := v.pool(profiles[i].Name)
+		found = append(found, policy.ValidatePool(policy.PoolInput{
+			Old: &pool.Spec.AgentPoolProfile, New: &profiles[i], Running: v.poolRunning(pool),
+			Others: slices.Concat(profiles[:i], profiles[i+1:], v.unnamed(profiles)), Around: change.around(v),
+		})...)
+	}
+	return found
 }
 
 // unnamed are the pools that a list leaves out.
@@ -184,11 +172,6 @@ func (v *view) unnamed(named []v1beta1.AgentPoolProfile) []v1beta1.AgentPoolProf
 	return slices.DeleteFunc(v.others(""), func(profile v1beta1.AgentPoolProfile) bool {
 		return slices.ContainsFunc(named, func(one v1beta1.AgentPoolProfile) bool { return one.Name == profile.Name })
 	})
-}
-
-// around is what policy must know of a pool's cluster.
-func (v *view) around(catalogue *release.Catalogue) policy.PoolsInput {
-	return policy.PoolsInput{Network: v.cluster.Spec.NetworkProfile, ClusterVersion: v.running(), Catalogue: catalogue}
 }
 
 func (v *view) refuseDeleting() error {

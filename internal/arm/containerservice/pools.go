@@ -62,35 +62,51 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if pool != nil && !pool.DeletionTimestamp.IsZero() {
 		return nil, arm.PendingOperation(name, string(v1beta1.StateDeleting))
 	}
-	profile, old, running := v1beta1.AgentPoolProfile{Name: name}, (*v1beta1.AgentPoolProfile)(nil), ""
-	if pool != nil {
-		old, running = &pool.Spec.AgentPoolProfile, found.poolVersion(pool)
-		profile = *old.DeepCopy()
-	}
-	if err := applyPool(&body.Properties, &profile, running); err != nil {
-		return nil, err
-	}
-	if old == nil {
-		err = p.fromSnapshot(ctx, r, body.Properties.CreationData, &profile)
-	} else {
-		err = refuseOtherSource(body.Properties.CreationData, old)
-	}
+	profile, err := p.changedPool(ctx, r, found, pool, &body.Properties)
 	if err != nil {
 		return nil, err
 	}
-	policy.DefaultPool(&profile, found.cluster.Spec.NetworkProfile, false)
-	violations := policy.ValidatePool(policy.PoolInput{Old: old, New: &profile, Others: found.others(name), Around: found.around(p.Catalogue)})
-	if len(violations) > 0 {
+	change := p.versionChange(found, &found.cluster.Spec, []v1beta1.AgentPoolProfile{profile})
+	change.target = change.running
+	input := policy.PoolInput{New: &profile, Others: found.others(name), Around: change.around(found)}
+	if pool != nil {
+		input.Old, input.Running = &pool.Spec.AgentPoolProfile, found.poolRunning(pool)
+	}
+	if violations := policy.ValidatePool(input); len(violations) > 0 {
 		return nil, arm.Refusal(violations)
 	}
-	return p.writePool(ctx, r, found, old, profile)
+	return p.writePool(ctx, r, found, profile, putState(input, change))
+}
+
+// changedPool merges a body into the pool that exists, or makes a new one of it. An
+// empty version, other than none, asks an existing pool to match its control plane:
+// so does `az aks nodepool upgrade` without a version.
+func (p provider) changedPool(ctx context.Context, r *arm.Request, found *view, pool *v1beta1.AgentPool, body *poolProperties) (v1beta1.AgentPoolProfile, error) {
+	profile, shown := v1beta1.AgentPoolProfile{Name: r.Parameter("pool")}, ""
+	if pool != nil {
+		profile, shown = *pool.Spec.AgentPoolProfile.DeepCopy(), found.poolVersion(pool)
+	}
+	err := applyPool(body, &profile, shown)
+	switch {
+	case err != nil:
+		return profile, err
+	case pool == nil:
+		err = p.fromSnapshot(ctx, r, body.CreationData, &profile)
+	default:
+		err = refuseOtherSource(body.CreationData, &pool.Spec.AgentPoolProfile)
+	}
+	if asked := body.OrchestratorVersion; pool != nil && asked != nil && *asked == "" && found.poolRunning(pool) != found.running() {
+		profile.OrchestratorVersion = found.running()
+	}
+	policy.DefaultPool(&profile, found.cluster.Spec.NetworkProfile, false)
+	return profile, err
 }
 
 // writePool begins the operation and answers with the pool as it is then.
-func (p provider) writePool(ctx context.Context, r *arm.Request, found *view, old *v1beta1.AgentPoolProfile, profile v1beta1.AgentPoolProfile) (*arm.Response, error) {
+func (p provider) writePool(ctx context.Context, r *arm.Request, found *view, profile v1beta1.AgentPoolProfile, state v1beta1.ProvisioningState) (*arm.Response, error) {
 	cluster := &found.cluster.Spec
 	op, err := p.Begin(ctx, r, v1beta1.OperationSpec{
-		Type: v1beta1.OperationPut, State: putState(old, &profile), Target: poolTarget(r, cluster, profile.Name),
+		Type: v1beta1.OperationPut, State: state, Target: poolTarget(r, cluster, profile.Name),
 		Desired: &v1beta1.DesiredState{AgentPools: poolSpecs(cluster, []v1beta1.AgentPoolProfile{profile})},
 	})
 	if err != nil {
@@ -101,18 +117,20 @@ func (p provider) writePool(ctx context.Context, r *arm.Request, found *view, ol
 		return nil, err
 	}
 	status := http.StatusOK
-	if old == nil {
+	if state == v1beta1.StateCreating {
 		status = http.StatusCreated
 	}
 	return p.Accepted(operationsBase(r, cluster.Location), op, status, renderPool(r, written, pool)), nil
 }
 
 // putState is what a PUT of a pool is called while it runs.
-func putState(old, profile *v1beta1.AgentPoolProfile) v1beta1.ProvisioningState {
+func putState(in policy.PoolInput, change versionChange) v1beta1.ProvisioningState {
 	switch {
-	case old == nil:
+	case in.Old == nil:
 		return v1beta1.StateCreating
-	case valueOf(old.Count) != valueOf(profile.Count):
+	case wanted(change, in.New.OrchestratorVersion, in.Running) != in.Running:
+		return v1beta1.StateUpgrading
+	case valueOf(in.Old.Count) != valueOf(in.New.Count):
 		return v1beta1.StateScaling
 	default:
 		return v1beta1.StateUpdating

@@ -7,6 +7,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/release"
 )
 
 // maxAgentPools is AKS's limit. az takes a cluster that shows less than 8 for an
@@ -47,7 +48,8 @@ func renderProperties(r *arm.Request, v *view) clusterProperties {
 		ResourceUID:              strings.ReplaceAll(string(v.cluster.UID), "-", ""),
 		NodeResourceGroup:        spec.NodeResourceGroup,
 		EnableRBAC:               &yes,
-		SupportPlan:              "KubernetesOfficial",
+		SupportPlan:              supportPlan(spec),
+		UpgradeSettings:          renderOverride(spec.UpgradeSettings),
 		ServicePrincipalProfile:  servicePrincipalProfile{ClientID: "msi"},
 		DisableLocalAccounts:     &noLocal,
 		IdentityProfile:          kubeletIdentity(r, spec),
@@ -100,7 +102,7 @@ func renderPoolProperties(v *view, pool *v1beta1.AgentPool) poolProperties {
 		ETag:                       v.poolETag(pool),
 		ProvisioningState:          v.state(pool, status.ProvisioningState),
 		PowerState:                 renderPower(status.PowerState),
-		OrchestratorVersion:        v.poolVersion(pool),
+		OrchestratorVersion:        pointer(v.poolVersion(pool)),
 		CurrentOrchestratorVersion: status.CurrentOrchestratorVersion,
 		NodeImageVersion:           status.NodeImageVersion,
 		Count:                      spec.Count, VMSize: spec.VMSize, OSDiskSizeGB: spec.OSDiskSizeGB, OSDiskType: spec.OSDiskType,
@@ -114,16 +116,28 @@ func renderPoolProperties(v *view, pool *v1beta1.AgentPool) poolProperties {
 	if settings := spec.UpgradeSettings; settings != nil {
 		properties.UpgradeSettings = &upgradeSettings{
 			MaxSurge: settings.MaxSurge, DrainTimeoutInMinutes: valueOf(settings.DrainTimeoutInMinutes), NodeSoakDurationInMinutes: valueOf(settings.NodeSoakDurationInMinutes),
+			MaxUnavailable: settings.MaxUnavailable, UndrainableNodeBehavior: settings.UndrainableNodeBehavior,
 		}
 	}
 	return properties
 }
 
-func valueOf(number *int32) int32 {
-	if number == nil {
-		return 0
+// valueOf is what a pointer points to, or the zero value.
+func valueOf[T any](pointer *T) T {
+	var zero T
+	if pointer == nil {
+		return zero
 	}
-	return *number
+	return *pointer
+}
+
+func pointer[T any](value T) *T { return &value }
+
+func supportPlan(spec *v1beta1.ManagedClusterSpec) string {
+	if spec.SupportPlan != "" {
+		return spec.SupportPlan
+	}
+	return release.PlanOfficial
 }
 
 func renderPower(state v1beta1.PowerState) *powerState {

@@ -2,7 +2,6 @@ package containerservice
 
 import (
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -41,6 +40,14 @@ func applyCluster(body *clusterBody, spec *v1beta1.ManagedClusterSpec) error {
 	}
 	if access := properties.APIServerAccessProfile; access != nil {
 		spec.APIServerAccess = &v1beta1.APIServerAccessProfile{AuthorizedIPRanges: access.AuthorizedIPRanges, DisableRunCommand: access.DisableRunCommand}
+	}
+	replace(&spec.SupportPlan, properties.SupportPlan)
+	if settings := properties.UpgradeSettings; settings != nil {
+		override, err := overrideSpec(settings.OverrideSettings)
+		if err != nil {
+			return err
+		}
+		spec.UpgradeSettings = override
 	}
 	if properties.DisableLocalAccounts != nil {
 		spec.DisableLocalAccounts = *properties.DisableLocalAccounts
@@ -118,8 +125,8 @@ func sshKey(line string) bool {
 
 // applyPool writes what a body says onto a profile: that of the existing pool, or
 // an empty one. Labels, taints and tags are replaced (AKS: use-labels); what else
-// the body leaves out stays.
-func applyPool(body *poolProperties, profile *v1beta1.AgentPoolProfile, running string) error {
+// the body leaves out stays, and so does the version that the pool is shown with.
+func applyPool(body *poolProperties, profile *v1beta1.AgentPoolProfile, shown string) error {
 	if body.Count != nil {
 		profile.Count = body.Count
 	}
@@ -132,16 +139,12 @@ func applyPool(body *poolProperties, profile *v1beta1.AgentPoolProfile, running 
 	replace(&profile.Type, body.Type)
 	replace(&profile.Mode, body.Mode)
 	replace(&profile.ScaleDownMode, body.ScaleDownMode)
-	if body.OrchestratorVersion != running {
-		replace(&profile.OrchestratorVersion, body.OrchestratorVersion)
+	if asked := valueOf(body.OrchestratorVersion); asked != shown {
+		replace(&profile.OrchestratorVersion, asked)
 	}
 	profile.NodeLabels, profile.NodeTaints, profile.Tags = body.NodeLabels, body.NodeTaints, body.Tags
 	if body.UpgradeSettings != nil {
-		settings, err := upgradeSpec(body.UpgradeSettings)
-		if err != nil {
-			return err
-		}
-		profile.UpgradeSettings = settings
+		profile.UpgradeSettings = upgradeSpec(body.UpgradeSettings)
 	}
 	return nil
 }
@@ -160,21 +163,4 @@ func renamed(name string) string {
 		return modern
 	}
 	return name
-}
-
-// refusePoolVersions refuses to change pools' versions together with the cluster,
-// except all of them to the cluster's own new version.
-func refusePoolVersions(body *clusterBody, current *view) error {
-	for i := range body.Properties.AgentPoolProfiles {
-		sent := &body.Properties.AgentPoolProfiles[i]
-		pool := current.pool(sent.Name)
-		asked := sent.OrchestratorVersion
-		if pool == nil || asked == "" || asked == current.poolVersion(pool) || asked == pool.Spec.OrchestratorVersion || asked == body.Properties.KubernetesVersion {
-			continue
-		}
-		return arm.Errorf(http.StatusBadRequest, "NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged",
-			"Through the managed cluster, the orchestratorVersion of its agent pools can only stay as it is or become the control plane's; pool '%s' has '%s' and not '%s'. Use the agent pool itself to change one pool.",
-			sent.Name, current.poolVersion(pool), asked)
-	}
-	return nil
 }

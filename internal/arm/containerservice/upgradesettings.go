@@ -1,56 +1,56 @@
 package containerservice
 
 import (
-	"strconv"
-	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
 )
 
-// AKS's bounds of upgradeSettings (upgrade-aks-node-pools-rolling).
-const (
-	maxSurgeNodes   = 1000
-	maxDrainMinutes = 1440
-	maxSoakMinutes  = 30
-)
-
-func upgradeSpec(body *upgradeSettings) (*v1beta1.UpgradeSettings, error) {
+// upgradeSpec reads a pool's upgradeSettings; 0 minutes mean the default.
+func upgradeSpec(body *upgradeSettings) *v1beta1.UpgradeSettings {
 	if *body == (upgradeSettings{}) {
-		return nil, nil
+		return nil
 	}
-	spec := &v1beta1.UpgradeSettings{MaxSurge: body.MaxSurge}
-	if body.MaxSurge != "" && !surge(body.MaxSurge) {
-		return nil, arm.InvalidParameter("agentPoolProfile.upgradeSettings.maxSurge",
-			"The value '%s' of parameter agentPoolProfile.upgradeSettings.maxSurge is invalid: use a number of nodes such as 1, or a percentage such as 33%%.", body.MaxSurge)
+	return &v1beta1.UpgradeSettings{
+		MaxSurge: body.MaxSurge, MaxUnavailable: body.MaxUnavailable, UndrainableNodeBehavior: body.UndrainableNodeBehavior,
+		DrainTimeoutInMinutes: unlessZero(body.DrainTimeoutInMinutes), NodeSoakDurationInMinutes: unlessZero(body.NodeSoakDurationInMinutes),
 	}
-	for _, bound := range []struct {
-		name  string
-		value int32
-		most  int32
-		into  **int32
-	}{
-		{"drainTimeoutInMinutes", body.DrainTimeoutInMinutes, maxDrainMinutes, &spec.DrainTimeoutInMinutes},
-		{"nodeSoakDurationInMinutes", body.NodeSoakDurationInMinutes, maxSoakMinutes, &spec.NodeSoakDurationInMinutes},
-	} {
-		if bound.value < 0 || bound.value > bound.most {
-			return nil, arm.InvalidParameter("agentPoolProfile.upgradeSettings."+bound.name,
-				"The value of parameter agentPoolProfile.upgradeSettings.%s is invalid: it must be 0 for the default, or at most %d.", bound.name, bound.most)
-		}
-		if bound.value > 0 {
-			*bound.into = &bound.value
-		}
-	}
-	return spec, nil
 }
 
-// surge says whether a text is a count of 1 to 1000 or a percentage of 1 to 100.
-func surge(text string) bool {
-	digits, percent := strings.CutSuffix(text, "%")
-	number, err := strconv.Atoi(digits)
-	most := maxSurgeNodes
-	if percent {
-		most = 100
+func unlessZero(number int32) *int32 {
+	if number == 0 {
+		return nil
 	}
-	return err == nil && number >= 1 && number <= most
+	return &number
+}
+
+// overrideSpec reads a cluster's upgradeSettings.
+func overrideSpec(body *overrideSettings) (*v1beta1.ClusterUpgradeSettings, error) {
+	if body == nil || *body == (overrideSettings{}) {
+		return nil, nil
+	}
+	override := &v1beta1.UpgradeOverrideSettings{ForceUpgrade: body.ForceUpgrade}
+	if body.Until != "" {
+		until, err := time.Parse(time.RFC3339, body.Until)
+		if err != nil {
+			return nil, arm.InvalidParameter("upgradeSettings.overrideSettings.until",
+				"The value of parameter upgradeSettings.overrideSettings.until is invalid: give a time such as 2026-12-24T18:00:00Z.")
+		}
+		override.Until = &metav1.Time{Time: until.UTC()}
+	}
+	return &v1beta1.ClusterUpgradeSettings{OverrideSettings: override}, nil
+}
+
+func renderOverride(settings *v1beta1.ClusterUpgradeSettings) *clusterUpgrade {
+	if settings == nil || settings.OverrideSettings == nil {
+		return nil
+	}
+	body := &overrideSettings{ForceUpgrade: settings.OverrideSettings.ForceUpgrade}
+	if until := settings.OverrideSettings.Until; until != nil {
+		body.Until = until.UTC().Format(time.RFC3339)
+	}
+	return &clusterUpgrade{OverrideSettings: body}
 }

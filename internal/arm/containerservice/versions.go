@@ -3,6 +3,7 @@ package containerservice
 import (
 	"context"
 
+	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
@@ -11,45 +12,51 @@ import (
 // orchestratorVersions is all that `az aks get-versions` ever sent.
 var orchestratorVersions = []string{"2019-04-01"}
 
+// versions decides for clusters without a plan of their own.
+func (p provider) versions() policy.Versions {
+	return policy.Versions{Catalogue: p.Catalogue, Now: p.Now()}
+}
+
+// minorBody is a minor version in kubernetesVersions. The dates and the state are
+// Berth's own; clients that do not know them leave them alone.
+type minorBody struct {
+	Version       string               `json:"version"`
+	IsDefault     bool                 `json:"isDefault,omitempty"`
+	IsPreview     bool                 `json:"isPreview"`
+	Capabilities  capabilities         `json:"capabilities"`
+	PatchVersions map[string]patchBody `json:"patchVersions"`
+	State         release.State        `json:"state"`
+	release.Life
+}
+
+type capabilities struct {
+	SupportPlan []string `json:"supportPlan"`
+}
+
+type patchBody struct {
+	Upgrades []string `json:"upgrades"`
+}
+
 // kubernetesVersions lists what new clusters can have, by minor version.
 func (p provider) kubernetesVersions(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 	if _, err := p.CheckLocation(ctx, r.Parameter("location"), clusterType); err != nil {
 		return nil, err
 	}
-	values := []map[string]any{}
-	byMinor := map[string]map[string]any{}
-	for _, one := range p.offered() {
-		minor, known := byMinor[one.Minor()]
-		if !known {
-			minor = map[string]any{
-				"version": one.Minor(), "isPreview": one.State == release.Preview, "patchVersions": map[string]any{},
-				"capabilities": map[string]any{"supportPlan": []string{"KubernetesOfficial"}},
-			}
-			byMinor[one.Minor()] = minor
-			values = append(values, minor)
+	versions := p.versions()
+	standard := p.Catalogue.DefaultAt(versions.Now)
+	values := []*minorBody{}
+	for _, one := range versions.Offered() {
+		if len(values) == 0 || values[len(values)-1].Version != one.Minor() {
+			state := p.Catalogue.StateAt(one, release.PlanOfficial, versions.Now)
+			values = append(values, &minorBody{
+				Version: one.Minor(), IsDefault: one.Minor() == standard.Minor(), IsPreview: state == release.Preview, State: state, Life: one.Life,
+				Capabilities: capabilities{SupportPlan: []string{release.PlanOfficial}}, PatchVersions: map[string]patchBody{},
+			})
 		}
-		if one.Default {
-			minor["isDefault"] = true
-		}
-		minor["patchVersions"].(map[string]any)[one.Version] = map[string]any{"upgrades": upgradesFrom(one.Version)}
+		values[len(values)-1].PatchVersions[one.Version] = patchBody{Upgrades: policy.Names(versions.Upgrades(one.Version))}
 	}
 	return arm.OK(map[string]any{"values": values})
 }
-
-// offered are the releases that a new cluster can have, newest first.
-func (p provider) offered() []release.Release {
-	var offered []release.Release
-	for _, one := range p.Catalogue.Sorted() {
-		if one.State == release.Supported || one.State == release.Preview {
-			offered = append(offered, one)
-		}
-	}
-	return offered
-}
-
-// upgradesFrom lists the versions that a control plane can move to: none until
-// Berth upgrades clusters.
-func upgradesFrom(string) []string { return []string{} }
 
 // orchestrators is the list that `az aks get-versions` reads.
 func (p provider) orchestrators(ctx context.Context, r *arm.Request) (*arm.Response, error) {
@@ -57,18 +64,17 @@ func (p provider) orchestrators(ctx context.Context, r *arm.Request) (*arm.Respo
 	if err != nil {
 		return nil, err
 	}
+	versions := p.versions()
+	standard := p.Catalogue.DefaultAt(versions.Now)
 	listed := []any{}
-	for _, one := range p.offered() {
-		entry := map[string]any{"orchestratorType": "Kubernetes", "orchestratorVersion": one.Version}
-		if one.Default {
+	for _, one := range versions.Offered() {
+		entry := p.orchestrator(one)
+		if one.Version == standard.Version {
 			entry["default"] = true
 		}
-		if one.State == release.Preview {
-			entry["isPreview"] = true
-		}
 		upgrades := []any{}
-		for _, version := range upgradesFrom(one.Version) {
-			upgrades = append(upgrades, map[string]any{"orchestratorType": "Kubernetes", "orchestratorVersion": version})
+		for _, to := range versions.Upgrades(one.Version) {
+			upgrades = append(upgrades, p.orchestrator(to))
 		}
 		entry["upgrades"] = upgrades
 		listed = append(listed, entry)
@@ -79,30 +85,55 @@ func (p provider) orchestrators(ctx context.Context, r *arm.Request) (*arm.Respo
 	})
 }
 
+func (p provider) orchestrator(one release.Release) map[string]any {
+	entry := map[string]any{"orchestratorType": "Kubernetes", "orchestratorVersion": one.Version}
+	if p.isPreview(one) {
+		entry["isPreview"] = true
+	}
+	return entry
+}
+
+func (p provider) isPreview(one release.Release) bool {
+	return p.Catalogue.StateAt(one, release.PlanOfficial, p.Now()) == release.Preview
+}
+
+// upgrades are the versions that something can move to, as upgrade profiles list them.
+func (p provider) upgrades(releases []release.Release) []any {
+	listed := []any{}
+	for _, to := range releases {
+		entry := map[string]any{"kubernetesVersion": to.Version}
+		if p.isPreview(to) {
+			entry["isPreview"] = true
+		}
+		listed = append(listed, entry)
+	}
+	return listed
+}
+
 func (p provider) clusterUpgrades(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 	found, err := p.require(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	profile := func(name, osType, version string) map[string]any {
-		upgrades := []any{}
-		for _, to := range upgradesFrom(version) {
-			upgrades = append(upgrades, map[string]any{"kubernetesVersion": to})
-		}
-		out := map[string]any{"kubernetesVersion": version, "osType": osType, "upgrades": upgrades}
-		if name != "" {
-			out["name"] = name
-		}
-		return out
-	}
+	spec := &found.cluster.Spec
+	versions := policy.Versions{Catalogue: p.Catalogue, Plan: spec.SupportPlan, Now: p.Now()}
 	pools := []any{}
 	for i := range found.pools {
-		spec := &found.pools[i].Spec
-		pools = append(pools, profile(spec.Name, spec.OSType, found.poolVersion(&found.pools[i])))
+		pool := &found.pools[i]
+		running := found.poolRunning(pool)
+		pools = append(pools, map[string]any{
+			"name": pool.Spec.Name, "osType": pool.Spec.OSType, "kubernetesVersion": running,
+			"upgrades": p.upgrades(versions.PoolUpgrades(running, found.running())),
+		})
 	}
 	return arm.OK(map[string]any{
-		"id": clusterID(r, &found.cluster.Spec) + "/upgradeprofiles/default", "name": "default", "type": clusterType + "/upgradeprofiles",
-		"properties": map[string]any{"controlPlaneProfile": profile("", "Linux", found.running()), "agentPoolProfiles": pools},
+		"id": clusterID(r, spec) + "/upgradeprofiles/default", "name": "default", "type": clusterType + "/upgradeprofiles",
+		"properties": map[string]any{
+			"controlPlaneProfile": map[string]any{
+				"osType": "Linux", "kubernetesVersion": found.running(), "upgrades": p.upgrades(versions.Upgrades(found.running())),
+			},
+			"agentPoolProfiles": pools,
+		},
 	})
 }
 
@@ -111,16 +142,31 @@ func (p provider) poolUpgrades(ctx context.Context, r *arm.Request) (*arm.Respon
 	if err != nil {
 		return nil, err
 	}
-	upgrades := []any{}
-	for _, to := range upgradesFrom(found.poolVersion(pool)) {
-		upgrades = append(upgrades, map[string]any{"kubernetesVersion": to})
+	versions := policy.Versions{Catalogue: p.Catalogue, Plan: found.cluster.Spec.SupportPlan, Now: p.Now()}
+	running := found.poolRunning(pool)
+	properties := map[string]any{
+		"kubernetesVersion": running, "osType": pool.Spec.OSType, "latestNodeImageVersion": p.Catalogue.NodeImageVersion,
+		"upgrades": p.upgrades(versions.PoolUpgrades(running, found.running())),
+	}
+	if used := recentlyUsed(pool); len(used) > 0 {
+		properties["recentlyUsedVersions"] = used
 	}
 	return arm.OK(map[string]any{
 		"id": renderPool(r, found, pool).ID + "/upgradeProfiles/default", "name": "default", "type": poolType + "/upgradeProfiles",
-		"properties": map[string]any{
-			"kubernetesVersion": found.poolVersion(pool), "osType": pool.Spec.OSType, "upgrades": upgrades, "latestNodeImageVersion": p.Catalogue.NodeImageVersion,
-		},
+		"properties": properties,
 	})
+}
+
+// recentlyUsed are the versions that a pool can be rolled back to (AKS:
+// roll-back-node-pool-version).
+func recentlyUsed(pool *v1beta1.AgentPool) []any {
+	var listed []any
+	for _, used := range pool.Status.RecentlyUsedVersions {
+		listed = append(listed, map[string]any{
+			"orchestratorVersion": used.OrchestratorVersion, "nodeImageVersion": used.NodeImageVersion, "timestamp": used.Timestamp,
+		})
+	}
+	return listed
 }
 
 // availablePoolVersions lists what a new pool of the cluster can have.
@@ -129,16 +175,14 @@ func (p provider) availablePoolVersions(ctx context.Context, r *arm.Request) (*a
 	if err != nil {
 		return nil, err
 	}
+	versions := policy.Versions{Catalogue: p.Catalogue, Plan: found.cluster.Spec.SupportPlan, Now: p.Now()}
 	listed := []any{}
-	for _, one := range p.offered() {
-		if !policy.SkewAllowed(found.running(), one.Version) {
-			continue
-		}
+	for _, one := range versions.PoolVersions(found.running()) {
 		entry := map[string]any{"kubernetesVersion": one.Version}
 		if one.Version == found.running() {
 			entry["default"] = true
 		}
-		if one.State == release.Preview {
+		if p.isPreview(one) {
 			entry["isPreview"] = true
 		}
 		listed = append(listed, entry)

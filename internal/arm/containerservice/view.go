@@ -12,6 +12,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 )
 
@@ -132,12 +133,21 @@ func (v *view) running() string {
 	return resolved.Version
 }
 
-// poolVersion is the version that a pool is shown with: asked for, or its cluster's.
+// poolVersion is the version that a pool is shown with: asked for, or what it has.
 func (v *view) poolVersion(pool *v1beta1.AgentPool) string {
 	if pool.Spec.OrchestratorVersion != "" {
 		return pool.Spec.OrchestratorVersion
 	}
-	return v.running()
+	return v.poolRunning(pool)
+}
+
+// poolRunning is the version of a pool's nodes: what runs, or what it will run.
+func (v *view) poolRunning(pool *v1beta1.AgentPool) string {
+	if pool.Status.CurrentOrchestratorVersion != "" {
+		return pool.Status.CurrentOrchestratorVersion
+	}
+	version, _ := policy.Versions{Catalogue: v.catalogue}.PoolTarget(pool.Spec.OrchestratorVersion, "", v.running())
+	return version
 }
 
 // state is what is going on with an object: its unfinished operation's state, or

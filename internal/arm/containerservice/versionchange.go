@@ -1,0 +1,61 @@
+package containerservice
+
+import (
+	"slices"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy"
+)
+
+// versionChange is what a request makes of the versions of a cluster and its pools.
+type versionChange struct {
+	policy.Versions
+	// running is the control plane's version, target the one that it is to have.
+	running, target string
+	pools           []policy.PoolVersion
+}
+
+// versionChange compares what runs with what is asked for. profiles are the pools
+// that the request names; the others stay.
+func (p provider) versionChange(v *view, spec *v1beta1.ManagedClusterSpec, profiles []v1beta1.AgentPoolProfile) versionChange {
+	change := versionChange{
+		Versions: policy.Versions{Catalogue: p.Catalogue, Plan: spec.SupportPlan, Now: p.Now()},
+		running:  v.running(),
+	}
+	change.target, _ = change.Target(spec.KubernetesVersion, change.running)
+	for i := range v.pools {
+		pool := &v.pools[i]
+		one := policy.PoolVersion{Name: pool.Spec.Name, Running: v.poolRunning(pool)}
+		one.Asked, _ = change.PoolTarget(pool.Spec.OrchestratorVersion, one.Running, change.running)
+		one.Wanted = one.Asked
+		named := slices.IndexFunc(profiles, func(profile v1beta1.AgentPoolProfile) bool { return profile.Name == pool.Spec.Name })
+		if named >= 0 {
+			one.Wanted = wanted(change, profiles[named].OrchestratorVersion, one.Running)
+		}
+		change.pools = append(change.pools, one)
+	}
+	return change
+}
+
+// wanted is the version that a pool asks for beside the new control plane. What is
+// not in the catalogue stays as it was asked for, for policy to refuse.
+func wanted(change versionChange, asked, running string) string {
+	if version, ok := change.PoolTarget(asked, running, change.target); ok {
+		return version
+	}
+	return asked
+}
+
+// state is what the operation is called while it runs.
+func (c versionChange) state() v1beta1.ProvisioningState {
+	moves := func(pool policy.PoolVersion) bool { return pool.Wanted != pool.Running }
+	if c.target != c.running || slices.ContainsFunc(c.pools, moves) {
+		return v1beta1.StateUpgrading
+	}
+	return v1beta1.StateUpdating
+}
+
+// around is what policy must know of a pool's cluster.
+func (c versionChange) around(v *view) policy.PoolsInput {
+	return policy.PoolsInput{Network: v.cluster.Spec.NetworkProfile, ClusterVersion: c.target, Versions: c.Versions}
+}
