@@ -114,6 +114,9 @@ type PoolUpgrade struct {
 	Force     bool         `json:"force,omitempty"`
 	StartTime metav1.Time  `json:"startTime"`
 	EndTime   *metav1.Time `json:"endTime,omitempty"`
+	// ProgressTime is when a node was last replaced or a step last taken, so that an
+	// upgrade that stands still is seen.
+	ProgressTime *metav1.Time `json:"progressTime,omitempty"`
 	// Surge is how many nodes are added while it runs.
 	Surge int32 `json:"surge,omitempty"`
 	// Nodes counts all nodes to replace and Done those that were.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -33,6 +34,8 @@ type Reconciler struct {
 	client client.Client
 	reader client.Reader
 	Config
+	// starting keeps two pools of a cluster from both finding that it is their turn.
+	starting sync.Mutex
 }
 
 // New returns a Reconciler that writes with c and reads what must be current with
@@ -84,20 +87,26 @@ func (r *Reconciler) reconcile(ctx context.Context, pool *v1beta1.AgentPool) (ct
 
 // converge takes the steps of the plan and leaves in v what it saw.
 func (r *Reconciler) converge(ctx context.Context, v *view, cluster *v1beta1.ManagedCluster) error {
-	if v.template, v.failure = r.template(v.pool, cluster); v.failure != nil {
-		var err error
-		v.machines, err = r.machines(ctx, r.client, v.pool)
+	var err error
+	if v.machines, err = r.machines(ctx, r.client, v.pool); err != nil {
 		return err
 	}
-	plan, err := r.plan(ctx, v, r.client)
-	if err != nil || plan.Empty() {
+	if v.goal, v.failure = target(r.Catalogue, v.pool, cluster); v.failure != nil {
+		return nil
+	}
+	if err := r.advance(ctx, v, cluster); err != nil || v.failure != nil {
 		return err
+	}
+	plan := v.plan()
+	if plan.Empty() {
+		return nil
 	}
 	// The cache may not show what the last pass made or removed.
-	if plan, err = r.plan(ctx, v, r.reader); err != nil {
+	if v.machines, err = r.machines(ctx, r.reader, v.pool); err != nil {
 		return err
 	}
-	if err := r.create(ctx, v, cluster, plan); err != nil {
+	plan = v.plan()
+	if err := r.create(ctx, v, cluster, newMachines{plan.First, plan.Create, false}); err != nil {
 		return err
 	}
 	for _, m := range plan.Update {
@@ -109,27 +118,32 @@ func (r *Reconciler) converge(ctx context.Context, v *view, cluster *v1beta1.Man
 	return r.deleteAll(ctx, plan.Delete)
 }
 
-func (r *Reconciler) plan(ctx context.Context, v *view, reader client.Reader) (Plan, error) {
-	var err error
-	if v.machines, err = r.machines(ctx, reader, v.pool); err != nil {
-		return Plan{}, err
-	}
-	return MakePlan(wantedCount(v.pool), v.pool.Status.NextOrdinal, v.template, v.machines), nil
+func (v *view) plan() Plan {
+	return MakePlan(wantedCount(v.pool), v.pool.Status.NextOrdinal, v.template, v.machines)
+}
+
+// newMachines are count machines from ordinal first on.
+type newMachines struct {
+	first, count int32
+	surge        bool
 }
 
 // create writes down which ordinals are taken before it takes one, so that no
 // name is ever used twice: not even if this process dies and the machine is gone
 // before the next one looks.
-func (r *Reconciler) create(ctx context.Context, v *view, cluster *v1beta1.ManagedCluster, plan Plan) error {
-	if plan.Create == 0 {
+func (r *Reconciler) create(ctx context.Context, v *view, cluster *v1beta1.ManagedCluster, wanted newMachines) error {
+	if wanted.count == 0 {
 		return nil
 	}
-	v.pool.Status.NextOrdinal = plan.First + plan.Create
+	v.pool.Status.NextOrdinal = wanted.first + wanted.count
 	if err := r.client.Status().Update(ctx, v.pool); err != nil {
 		return fmt.Errorf("reserve machine names of %s: %w", v.pool.Name, err)
 	}
-	for ordinal := plan.First; ordinal < plan.First+plan.Create; ordinal++ {
+	for ordinal := wanted.first; ordinal < wanted.first+wanted.count; ordinal++ {
 		m := r.newMachine(v, cluster, ordinal)
+		if m.Spec.Surge = wanted.surge; wanted.surge {
+			applyUpgradeSettings(&m.Spec, v.pool)
+		}
 		if err := r.client.Create(ctx, m); err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("create machine %s: %w", m.Name, err)
 		}
@@ -161,12 +175,8 @@ func (r *Reconciler) newMachine(v *view, cluster *v1beta1.ManagedCluster, ordina
 	return m
 }
 
-// template is the spec of the pool's machines, without a name.
-func (r *Reconciler) template(pool *v1beta1.AgentPool, cluster *v1beta1.ManagedCluster) (v1beta1.MachineSpec, *v1beta1.OperationError) {
-	wanted, failure := version(r.Catalogue, pool, cluster)
-	if failure != nil {
-		return v1beta1.MachineSpec{}, failure
-	}
+// template is the spec of the pool's new machines, without a name.
+func template(pool *v1beta1.AgentPool, cluster *v1beta1.ManagedCluster, of versions) v1beta1.MachineSpec {
 	labels := maps.Clone(pool.Spec.NodeLabels)
 	if labels == nil {
 		labels = map[string]string{}
@@ -178,13 +188,13 @@ func (r *Reconciler) template(pool *v1beta1.AgentPool, cluster *v1beta1.ManagedC
 		Cluster:           cluster.Name,
 		AgentPool:         pool.Name,
 		VMSize:            pool.Spec.VMSize,
-		KubernetesVersion: wanted,
-		NodeImageVersion:  r.Catalogue.NodeImageVersion,
+		KubernetesVersion: of.kubernetes,
+		NodeImageVersion:  of.image,
 		MaxPods:           pool.Spec.MaxPods,
 		OSDiskSizeGB:      pool.Spec.OSDiskSizeGB,
 		Labels:            labels,
 		Taints:            slices.Clone(pool.Spec.NodeTaints),
-	}, nil
+	}
 }
 
 // remove deletes the machines and lets the pool go when none is left.

@@ -22,7 +22,9 @@ func machineAt(ordinal int32, phase v1beta1.MachinePhase) v1beta1.Machine {
 			ClusterID: "id", NodeName: machine.NodeName("pool", "id", ordinal),
 			KubernetesVersion: "1.37.2", NodeImageVersion: "BerthDebian-12containerd-202601.01.0",
 		},
-		Status: v1beta1.MachineStatus{Phase: phase},
+		Status: v1beta1.MachineStatus{
+			Phase: phase, KubernetesVersion: "1.37.2", NodeImageVersion: "BerthDebian-12containerd-202601.01.0",
+		},
 	}
 }
 

@@ -55,25 +55,33 @@ func (r *Reconciler) ofCluster(ctx context.Context, object client.Object) []reco
 	return requests
 }
 
-// timeout is how long the pool may take to become what is asked for. Nodes that
-// drain may take the drain timeout on top.
-func (r *Reconciler) timeout(ctx context.Context, v view) (time.Duration, error) {
+// periods are the service policy's.
+type periods struct{ create, drain time.Duration }
+
+func (r *Reconciler) periods(ctx context.Context) (periods, error) {
 	policy := &v1beta1.ServicePolicy{}
 	err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, policy)
 	if client.IgnoreNotFound(err) != nil {
-		return 0, fmt.Errorf("read service policy: %w", err)
+		return periods{}, fmt.Errorf("read service policy: %w", err)
 	}
-	create, drain := defaultCreateTimeout, defaultDrainTimeout
+	out := periods{defaultCreateTimeout, defaultDrainTimeout}
 	if policy.Spec.CreateTimeout != nil {
-		create = policy.Spec.CreateTimeout.Duration
+		out.create = policy.Spec.CreateTimeout.Duration
 	}
 	if policy.Spec.DrainTimeout != nil {
-		drain = policy.Spec.DrainTimeout.Duration
+		out.drain = policy.Spec.DrainTimeout.Duration
 	}
+	return out, nil
+}
+
+// timeout is how long the pool may take to become what is asked for, upgrades
+// aside. Nodes that drain may take the drain timeout on top.
+func (r *Reconciler) timeout(ctx context.Context, v view) (time.Duration, error) {
+	limits, err := r.periods(ctx)
 	for _, m := range v.machines {
 		if !m.DeletionTimestamp.IsZero() {
-			return create + drain, nil
+			return limits.create + limits.drain, err
 		}
 	}
-	return create, nil
+	return limits.create, err
 }

@@ -28,6 +28,13 @@ type view struct {
 	pool     *v1beta1.AgentPool
 	machines []v1beta1.Machine
 	template v1beta1.MachineSpec
+	// goal is what all nodes shall be made of and stage how far that is.
+	goal  versions
+	stage stage
+	// rollout are the steps of a running upgrade, and waiting what one that has not
+	// begun waits for.
+	rollout rolloutPlan
+	waiting string
 	// failure is why the pool can never become what is asked for.
 	failure *v1beta1.OperationError
 	timeout time.Duration
@@ -38,19 +45,29 @@ type view struct {
 func nextStatus(v view) v1beta1.AgentPoolStatus {
 	status := *v.pool.Status.DeepCopy()
 	status.Count, status.ReadyCount = int32(len(v.machines)), readyCount(v.machines)
-	converged := v.failure == nil && len(lagging(v)) == 0
+	noteUpgrade(&status, v)
+	replacing := v.stage == stageWaiting || v.stage == stageRolling && status.Upgrade.EndTime == nil
+	converged := v.failure == nil && !replacing && v.stage != stageHalted && v.rollout.failure == nil && len(lagging(v)) == 0
 	since := setConverged(&status, v, converged)
 	if status.CurrentOrchestratorVersion == "" {
 		status.CurrentOrchestratorVersion, status.NodeImageVersion = v.template.KubernetesVersion, v.template.NodeImageVersion
 	}
 	settled := !newAttempt(v.pool) && status.ProvisioningState == v1beta1.StateSucceeded
 	status.ObservedGeneration, status.ObservedOperation = v.pool.Generation, v.pool.Annotations[v1beta1.AnnotationOperation]
-	status.Error = nil
+	if v.stage != stageHalted {
+		status.Error = nil
+	}
 	switch {
 	case !v.pool.DeletionTimestamp.IsZero():
 		status.ProvisioningState = v1beta1.StateDeleting
 	case v.failure != nil:
 		status.ProvisioningState, status.Error = v1beta1.StateFailed, v.failure
+	case v.rollout.failure != nil:
+		status.ProvisioningState, status.Error = v1beta1.StateFailed, v.rollout.failure
+	case v.stage == stageHalted:
+		// It stays as it was given up, until something is asked for.
+	case replacing:
+		status.ProvisioningState = upgrading(v)
 	case converged:
 		status.ProvisioningState, status.PowerState.Code = v1beta1.StateSucceeded, v1beta1.PowerRunning
 		status.CurrentOrchestratorVersion = v.template.KubernetesVersion
@@ -65,6 +82,14 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 	return status
 }
 
+// waitsFor is what an upgrade waits for that has not begun, as a sentence.
+func (v view) waitsFor() string {
+	if v.waiting == "" {
+		return ""
+	}
+	return "the upgrade waits for " + v.waiting
+}
+
 // newAttempt says whether the pool is asked for something else than its status
 // describes, or for the same once more.
 func newAttempt(pool *v1beta1.AgentPool) bool {
@@ -75,7 +100,8 @@ func newAttempt(pool *v1beta1.AgentPool) bool {
 // setConverged returns since when the pool has been on its way to what is asked for.
 func setConverged(status *v1beta1.AgentPoolStatus, v view, converged bool) time.Time {
 	condition := metav1.Condition{
-		Type: ConditionConverged, Status: metav1.ConditionTrue, Reason: "AsSpecified",
+		Message: v.waitsFor(),
+		Type:    ConditionConverged, Status: metav1.ConditionTrue, Reason: "AsSpecified",
 		ObservedGeneration: v.pool.Generation, LastTransitionTime: metav1.NewTime(v.now),
 	}
 	if !converged {
@@ -126,8 +152,8 @@ func lagging(v view) []string {
 			all = append(all, describe(m, string(m.Status.Phase)))
 		case m.Annotations[machine.AnnotationSettled] != strconv.FormatInt(m.Generation, 10):
 			all = append(all, describe(m, "not labelled"))
-		case m.Spec.KubernetesVersion != v.template.KubernetesVersion:
-			all = append(all, describe(m, "version "+m.Spec.KubernetesVersion))
+		case specVersions(m) != madeVersions(m) && m.Status.KubernetesVersion != "":
+			all = append(all, describe(m, "version "+m.Status.KubernetesVersion))
 		}
 	}
 	if want := int(wantedCount(v.pool)); alive != want {
@@ -190,6 +216,9 @@ func version(catalogue *release.Catalogue, pool *v1beta1.AgentPool, cluster *v1b
 	asked, has := pool.Spec.OrchestratorVersion, pool.Status.CurrentOrchestratorVersion
 	if has != "" && slices.Contains([]string{"", has, release.Minor(has)}, asked) {
 		return has, nil
+	}
+	if upgrade := runningUpgrade(pool); upgrade != nil && asked == release.Minor(upgrade.OrchestratorVersion) {
+		return upgrade.OrchestratorVersion, nil
 	}
 	if asked == "" {
 		asked = cluster.Status.CurrentKubernetesVersion

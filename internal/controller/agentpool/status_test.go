@@ -20,6 +20,7 @@ func newView(count int32, machines ...v1beta1.Machine) view {
 			Spec:       v1beta1.AgentPoolSpec{AgentPoolProfile: v1beta1.AgentPoolProfile{Name: "pool", Count: &count}},
 		},
 		machines: machines,
+		stage:    stageSettled,
 		template: v1beta1.MachineSpec{ClusterID: "id", KubernetesVersion: "1.37.2", NodeImageVersion: "BerthDebian-12containerd-202602.01.0"},
 		timeout:  30 * time.Minute,
 		now:      epoch,
@@ -37,7 +38,7 @@ func TestNextStatus(t *testing.T) {
 	unsettled := machineAt(0, v1beta1.MachineReady)
 	unsettled.Generation = 2
 	old := machineAt(0, v1beta1.MachineReady)
-	old.Spec.KubernetesVersion = "1.36.3"
+	old.Status.KubernetesVersion, old.Status.NodeImageVersion = "1.36.3", old.Spec.NodeImageVersion
 	mislabelled := machineAt(0, v1beta1.MachineReady)
 	mislabelled.Spec.Labels = map[string]string{"gone": "x"}
 	gone := newView(1, ready)
@@ -56,7 +57,7 @@ func TestNextStatus(t *testing.T) {
 		{"a node that boots holds it", newView(1, machineAt(0, v1beta1.MachineBooting)), v1beta1.StateCreating},
 		{"labels that are not on the node yet hold it", newView(1, unsettled).last(1, v1beta1.StateSucceeded, v1beta1.PowerRunning), v1beta1.StateUpdating},
 		{"labels that the machine was not told of hold it", newView(1, mislabelled).last(1, v1beta1.StateSucceeded, v1beta1.PowerRunning), v1beta1.StateUpdating},
-		{"a version that is not the pool's holds it", newView(1, old).last(1, v1beta1.StateSucceeded, v1beta1.PowerRunning), v1beta1.StateUpdating},
+		{"a node that is not made of what its machine says holds it", newView(1, old).last(1, v1beta1.StateSucceeded, v1beta1.PowerRunning), v1beta1.StateUpdating},
 		{"a running pool that grows is scaling", newView(2, ready).last(1, v1beta1.StateSucceeded, v1beta1.PowerRunning), v1beta1.StateScaling},
 		{"machines that leave are waited for", newView(1, ready, leavingAt(1)).last(1, v1beta1.StateSucceeded, v1beta1.PowerRunning), v1beta1.StateScaling},
 		{"a node that fails later does not undo a success", newView(1, machineAt(0, v1beta1.MachineJoined)).last(2, v1beta1.StateSucceeded, v1beta1.PowerRunning), v1beta1.StateSucceeded},
@@ -106,7 +107,7 @@ func TestStatusTimesOutOnceAndNotForANewerGeneration(t *testing.T) {
 
 func TestStatusReportsVersionsThatRun(t *testing.T) {
 	v := newView(2, machineAt(0, v1beta1.MachineReady), machineAt(1, v1beta1.MachineReady))
-	v.machines[1].Spec.NodeImageVersion = v.template.NodeImageVersion
+	v.machines[1].Spec.NodeImageVersion, v.machines[1].Status.NodeImageVersion = v.template.NodeImageVersion, v.template.NodeImageVersion
 	s := nextStatus(v)
 	if s.CurrentOrchestratorVersion != "1.37.2" || s.NodeImageVersion != "BerthDebian-12containerd-202601.01.0" {
 		t.Errorf("versions %s and %s, want that of the kubelets and the oldest image", s.CurrentOrchestratorVersion, s.NodeImageVersion)

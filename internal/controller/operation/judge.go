@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -65,12 +66,21 @@ func judge(op *v1beta1.Operation, targets []target, late bool) verdict {
 		}
 	}
 	// A delete is never given up: it goes on until nothing is left.
-	if result.code == v1beta1.OperationInProgress && late && op.Spec.Type == v1beta1.OperationPut {
+	if result.code == v1beta1.OperationInProgress && late && op.Spec.Type == v1beta1.OperationPut && !upgrading(targets) {
 		return verdict{v1beta1.OperationFailed, &v1beta1.OperationError{
 			Code: "OperationTimeout", Message: "the operation did not come to an end in time; it is still being worked on",
 		}}
 	}
 	return result
+}
+
+// upgrading says whether a target replaces its nodes or its control plane one
+// after the other, which takes what it takes: its controller sees whether it
+// stands still.
+func upgrading(targets []target) bool {
+	return slices.ContainsFunc(targets, func(t target) bool {
+		return t.settled && (t.state == v1beta1.StateUpgrading || t.state == v1beta1.StateUpgradingNodeImage)
+	})
 }
 
 func judgeOne(kind v1beta1.OperationType, t target) verdict {

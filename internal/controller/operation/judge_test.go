@@ -12,6 +12,7 @@ func TestJudge(t *testing.T) {
 	stale := done
 	stale.settled = false
 	failed := target{exists: true, held: true, settled: true, state: v1beta1.StateFailed, cause: &v1beta1.OperationError{Code: "NodesNotReady"}}
+	rolling := target{exists: true, held: true, settled: true, state: v1beta1.StateUpgrading}
 	leaving := target{exists: true, deleting: true}
 	for _, c := range []struct {
 		why     string
@@ -29,6 +30,7 @@ func TestJudge(t *testing.T) {
 		{why: "gone", kind: v1beta1.OperationPut, targets: []target{{}}, want: v1beta1.OperationCanceled, code: "OperationPreempted"},
 		{why: "another operation took it", kind: v1beta1.OperationPut, targets: []target{{exists: true, settled: true, state: v1beta1.StateSucceeded}}, want: v1beta1.OperationCanceled, code: "OperationPreempted"},
 		{why: "a put is given up", kind: v1beta1.OperationPut, targets: []target{running}, late: true, want: v1beta1.OperationFailed, code: "OperationTimeout"},
+		{why: "an upgrade takes what it takes", kind: v1beta1.OperationPut, targets: []target{done, rolling}, late: true, want: v1beta1.OperationInProgress},
 		{why: "success is success however late", kind: v1beta1.OperationPut, targets: []target{done}, late: true, want: v1beta1.OperationSucceeded},
 		{why: "delete under way", kind: v1beta1.OperationDelete, targets: []target{leaving}, want: v1beta1.OperationInProgress},
 		{why: "a delete is not given up", kind: v1beta1.OperationDelete, targets: []target{leaving}, late: true, want: v1beta1.OperationInProgress},

@@ -142,6 +142,9 @@ func (r *reconciler) advance(ctx context.Context, op *v1beta1.Operation, timeout
 	if v.code != v1beta1.OperationInProgress {
 		return ctrl.Result{}, r.end(ctx, op, v)
 	}
+	if left <= 0 {
+		left = lookAgain
+	}
 	return ctrl.Result{RequeueAfter: min(left, lookAgain)}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,6 +92,9 @@ type world struct {
 
 	// nextGuard is what a life that follows a killed one gets.
 	nextGuard func() *guard
+
+	// ahead is what the test adds to the real time, in nanoseconds.
+	ahead atomic.Int64
 
 	mu      sync.Mutex
 	process *process
@@ -183,10 +187,10 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	for _, err := range []error{
 		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
-		agentpool.Setup(mgr, agentpool.Config{Catalogue: versions}),
+		agentpool.Setup(mgr, agentpool.Config{Catalogue: versions, Now: w.now}),
 		machinecontroller.Setup(mgr, machinecontroller.Config{
 			Provider: provider{w.machines, g}, Tenants: tenants, Catalogue: versions,
-			RegistryAddress: "https://100.65.0.5:5000", RegistryCA: []byte("ca"),
+			RegistryAddress: "https://100.65.0.5:5000", RegistryCA: []byte("ca"), Now: w.now,
 		}),
 		operationcontroller.Setup(mgr, operationcontroller.Config{ServerGrace: 300 * time.Millisecond}),
 		resourcegroup.Setup(mgr, resourcegroup.Config{}),
@@ -223,7 +227,8 @@ func (w *world) kubelets(ctx context.Context) {
 				continue
 			}
 		}
-		if len(node.Status.Addresses) > 0 {
+		w.endPods(ctx, ref.Name)
+		if len(node.Status.Addresses) > 0 && node.Status.Addresses[0].Address == seen.Address && node.Status.Conditions[0].Status == corev1.ConditionTrue {
 			continue
 		}
 		node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: seen.Address}}
@@ -234,6 +239,22 @@ func (w *world) kubelets(ctx context.Context) {
 		_ = w.client.Status().Update(ctx, node) // again in a moment if it failed
 	}
 }
+
+// endPods lets evicted pods of a node end, as its kubelet would.
+func (w *world) endPods(ctx context.Context, node string) {
+	var pods corev1.PodList
+	if err := w.client.List(ctx, &pods, client.MatchingFields{"spec.nodeName": node}); err != nil {
+		return
+	}
+	for i := range pods.Items {
+		if pods.Items[i].DeletionTimestamp != nil {
+			_ = w.client.Delete(ctx, &pods.Items[i], client.GracePeriodSeconds(0)) // again in a moment if it failed
+		}
+	}
+}
+
+// now is the time of the controllers under test.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 // tenants stands in for every cluster's API server.
 type tenants struct{ client client.WithWatch }

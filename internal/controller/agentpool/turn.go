@@ -1,0 +1,128 @@
+package agentpool
+
+import (
+	"fmt"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/release"
+)
+
+// stage is how far a pool is from what its nodes shall be made of.
+type stage string
+
+const (
+	// stageSettled: no node is to be replaced.
+	stageSettled stage = "Settled"
+	// stageWaiting: nodes are to be replaced, and something comes first.
+	stageWaiting stage = "Waiting"
+	// stageDue: nodes are to be replaced, from now on.
+	stageDue stage = "Due"
+	// stageRolling: nodes are being replaced.
+	stageRolling stage = "Rolling"
+	// stageHalted: the replacement stopped; what is asked for next resumes it.
+	stageHalted stage = "Halted"
+)
+
+// contender is a pool as far as it matters for whose turn it is.
+type contender struct {
+	name string
+	// operation is what asked for the pool's spec; empty for kubectl.
+	operation string
+	// due: the pool waits to be upgraded. running: its upgrade has begun.
+	due, running bool
+	// failed: what was asked for last came to nothing.
+	failed bool
+}
+
+// order is where a pool stands in line: what it waits for, or why it will never
+// be its turn.
+type order struct {
+	wait    string
+	failure *v1beta1.OperationError
+}
+
+// lineUp decides whether it is a pool's turn: pools of a cluster are upgraded one
+// at a time, by name, after the control plane and never ahead of it (AKS:
+// upgrade-aks-cluster). When one of them fails, those that the same operation asked
+// for are left alone.
+func lineUp(mine contender, goal versions, cluster *v1beta1.ManagedCluster, others []contender) order {
+	runs := cluster.Status.CurrentKubernetesVersion
+	if release.Compare(goal.kubernetes, runs) > 0 {
+		if mine.operation != "" && cluster.Status.ProvisioningState == v1beta1.StateFailed && cluster.Status.ObservedOperation == mine.operation {
+			return order{failure: leftAlone(mine.name, fmt.Sprintf("the control plane is still on %s", runs))}
+		}
+		return order{wait: fmt.Sprintf("the control plane, which runs %s", runs)}
+	}
+	for _, other := range others {
+		if other.failed && other.operation != "" && other.operation == mine.operation {
+			return order{failure: leftAlone(mine.name, fmt.Sprintf("the upgrade of agent pool %s failed", other.name))}
+		}
+	}
+	for _, other := range others {
+		if other.running || other.due && other.name < mine.name {
+			return order{wait: "agent pool " + other.name}
+		}
+	}
+	return order{}
+}
+
+func leftAlone(pool, why string) *v1beta1.OperationError {
+	return &v1beta1.OperationError{
+		Code:    CodeUpgradeFailed,
+		Message: fmt.Sprintf("Agent pool %s was not upgraded: %s. Upgrade it again when that is mended.", pool, why),
+		Target:  pool,
+	}
+}
+
+// contend sums up another pool.
+func contend(catalogue *release.Catalogue, pool *v1beta1.AgentPool, cluster *v1beta1.ManagedCluster) contender {
+	c := contender{
+		name: pool.Spec.Name, operation: pool.Annotations[v1beta1.AnnotationOperation],
+		running: runningUpgrade(pool) != nil,
+	}
+	c.failed = pool.Status.ProvisioningState == v1beta1.StateFailed && !newAttempt(pool)
+	goal, failure := target(catalogue, pool, cluster)
+	c.due = failure == nil && !gaveUp(pool) && pool.DeletionTimestamp.IsZero() &&
+		pool.Status.CurrentOrchestratorVersion != "" && goal != poolVersions(pool)
+	return c
+}
+
+// gaveUp says whether what was asked for last was given up.
+func gaveUp(pool *v1beta1.AgentPool) bool {
+	state := pool.Status.ProvisioningState
+	return !newAttempt(pool) && (state == v1beta1.StateFailed || state == v1beta1.StateCanceled)
+}
+
+// stageOf is a pool's stage as far as the pool alone tells.
+func stageOf(pool *v1beta1.AgentPool, goal versions, machines []v1beta1.Machine) stage {
+	upgrade := runningUpgrade(pool)
+	switch {
+	case upgrade != nil && versions{upgrade.OrchestratorVersion, upgrade.NodeImageVersion} == goal:
+		return stageRolling
+	case !due(pool, goal, machines):
+		return stageSettled
+	case gaveUp(pool):
+		return stageHalted
+	default:
+		return stageDue
+	}
+}
+
+// due says whether any node is to be replaced, or is left of a replacement that
+// was given up.
+func due(pool *v1beta1.AgentPool, goal versions, machines []v1beta1.Machine) bool {
+	if pool.Status.CurrentOrchestratorVersion == "" {
+		return false
+	}
+	if goal != poolVersions(pool) {
+		return true
+	}
+	for i := range machines {
+		m := &machines[i]
+		behind := m.Spec.KubernetesVersion != goal.kubernetes || release.CompareNodeImages(m.Spec.NodeImageVersion, goal.image) < 0
+		if m.DeletionTimestamp.IsZero() && (behind || m.Spec.Surge || m.Spec.Quarantined) {
+			return true
+		}
+	}
+	return false
+}

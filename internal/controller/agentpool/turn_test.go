@@ -1,0 +1,130 @@
+package agentpool
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/release"
+)
+
+func TestLineUp(t *testing.T) {
+	mine := contender{name: "b", operation: "op", due: true}
+	for _, c := range []struct {
+		why           string
+		runs, state   string
+		others        []contender
+		wait, failure string
+	}{
+		{"alone, and the control plane has it", "1.37.2", "Succeeded", nil, "", ""},
+		{"never ahead of the control plane, by a patch even", "1.37.1", "Succeeded", nil, "the control plane, which runs 1.37.1", ""},
+		{"not while the control plane's upgrade goes on", "1.36.3", "Upgrading", nil, "the control plane, which runs 1.36.3", ""},
+		{"not when that failed", "1.36.3", "Failed", nil, "", "the control plane is still on 1.36.3"},
+		{"one at a time", "1.37.2", "Succeeded", []contender{{name: "z", running: true}}, "agent pool z", ""},
+		{"by name", "1.37.2", "Succeeded", []contender{{name: "a", due: true}, {name: "c", due: true}}, "agent pool a", ""},
+		{"those behind wait", "1.37.2", "Succeeded", []contender{{name: "c", due: true}}, "", ""},
+		{"those that are done do not matter", "1.37.2", "Succeeded", []contender{{name: "a"}}, "", ""},
+		{"a failure stops the pools of the same operation", "1.37.2", "Succeeded", []contender{{name: "a", operation: "op", failed: true}}, "", "the upgrade of agent pool a failed"},
+		{"and no others", "1.37.2", "Succeeded", []contender{{name: "a", operation: "other", failed: true}}, "", ""},
+	} {
+		cluster := &v1beta1.ManagedCluster{}
+		cluster.Status.CurrentKubernetesVersion, cluster.Status.ProvisioningState = c.runs, v1beta1.ProvisioningState(c.state)
+		cluster.Status.ObservedOperation = "op"
+		got := lineUp(mine, newVersions, cluster, c.others)
+		failure := ""
+		if got.failure != nil {
+			failure = got.failure.Message
+		}
+		if got.wait != c.wait || (failure == "") != (c.failure == "") || !strings.Contains(failure, c.failure) {
+			t.Errorf("%s: waits for %q, fails with %q; want %q, %q", c.why, got.wait, failure, c.wait, c.failure)
+		}
+	}
+}
+
+func TestTarget(t *testing.T) {
+	const first, second, third = "BerthDebian-12containerd-202601.01.0", "BerthDebian-12containerd-202602.01.0", "BerthDebian-12containerd-202603.01.0"
+	both := map[string]string{"1.36.3": "r", "1.37.2": "r"}
+	catalogue := &release.Catalogue{
+		Releases:         []release.Release{{Version: "1.37.2", Default: true}, {Version: "1.36.3"}},
+		NodeImageVersion: third,
+		NodeImages:       []release.NodeImage{{Version: third, Images: both}, {Version: second, Images: both}, {Version: first, Images: map[string]string{"1.36.3": "r"}}},
+	}
+	rolling := &v1beta1.PoolUpgrade{OrchestratorVersion: "1.37.2", NodeImageVersion: second}
+	ended := rolling.DeepCopy()
+	ended.EndTime = &metav1.Time{Time: epoch}
+	for _, c := range []struct {
+		why                    string
+		asked, askedImage      string
+		has                    versions
+		upgrade                *v1beta1.PoolUpgrade
+		wantVersion, wantImage string
+		used                   []v1beta1.UsedVersion
+		missing                bool
+	}{
+		{why: "a new pool gets the newest image", wantVersion: "1.37.2", wantImage: third},
+		{why: "a pool stays on its image", has: versions{"1.36.3", first}, wantVersion: "1.36.3", wantImage: first},
+		{why: "a newer image by name", askedImage: second, has: versions{"1.36.3", first}, wantVersion: "1.36.3", wantImage: second},
+		{why: "no downgrade of an image", askedImage: first, has: versions{"1.36.3", second}, wantVersion: "1.36.3", wantImage: second},
+		{why: "another version brings the newest image", asked: "1.37.2", has: versions{"1.36.3", first}, wantVersion: "1.37.2", wantImage: third},
+		{why: "also where the old image was once asked for by name", asked: "1.37.2", askedImage: first, has: versions{"1.36.3", first}, wantVersion: "1.37.2", wantImage: third},
+		{why: "an image that is built meanwhile does not move what has begun", asked: "1.37", has: versions{"1.36.3", first}, upgrade: rolling, wantVersion: "1.37.2", wantImage: second},
+		{why: "but the next attempt takes it", asked: "1.37", has: versions{"1.36.3", first}, upgrade: ended, wantVersion: "1.37.2", wantImage: third},
+		{why: "back to what the pool had", asked: "1.36.3", askedImage: first, has: versions{"1.37.2", third},
+			used: []v1beta1.UsedVersion{{OrchestratorVersion: "1.36.3", NodeImageVersion: first}}, wantVersion: "1.36.3", wantImage: first},
+		{why: "back to an image that it had", askedImage: second, has: versions{"1.37.2", third},
+			used: []v1beta1.UsedVersion{{OrchestratorVersion: "1.37.2", NodeImageVersion: second}}, wantVersion: "1.37.2", wantImage: second},
+		{why: "an image that was not built for the version", asked: "1.37.2", askedImage: first, has: versions{"1.36.3", third}, missing: true,
+			used: []v1beta1.UsedVersion{{OrchestratorVersion: "1.37.2", NodeImageVersion: first}}},
+	} {
+		pool, cluster := &v1beta1.AgentPool{}, &v1beta1.ManagedCluster{}
+		cluster.Status.CurrentKubernetesVersion = "1.37.2"
+		pool.Spec.OrchestratorVersion, pool.Spec.NodeImageVersion = c.asked, c.askedImage
+		pool.Status = v1beta1.AgentPoolStatus{CurrentOrchestratorVersion: c.has.kubernetes, NodeImageVersion: c.has.image, Upgrade: c.upgrade, RecentlyUsedVersions: c.used}
+		got, failure := target(catalogue, pool, cluster)
+		if c.missing != (failure != nil) || !c.missing && got != (versions{c.wantVersion, c.wantImage}) {
+			t.Errorf("%s: %v, %+v", c.why, got, failure)
+		}
+	}
+}
+
+func TestStageOf(t *testing.T) {
+	at := func(spec versions) v1beta1.Machine { return machineOf(0, v1beta1.MachineReady, spec, spec) }
+	set := func(change func(*v1beta1.Machine)) v1beta1.Machine {
+		m := at(newVersions)
+		change(&m)
+		return m
+	}
+	running := &v1beta1.PoolUpgrade{OrchestratorVersion: newVersions.kubernetes, NodeImageVersion: newVersions.image}
+	for _, c := range []struct {
+		why     string
+		has     versions
+		state   v1beta1.ProvisioningState
+		again   bool
+		upgrade *v1beta1.PoolUpgrade
+		machine v1beta1.Machine
+		want    stage
+	}{
+		{"a pool that is being created has nothing to upgrade", versions{}, v1beta1.StateCreating, false, nil, at(newVersions), stageSettled},
+		{"all is as it shall be", newVersions, v1beta1.StateSucceeded, false, nil, at(newVersions), stageSettled},
+		{"a version is asked for", oldVersions, v1beta1.StateSucceeded, true, nil, at(oldVersions), stageDue},
+		{"what has begun goes on", oldVersions, v1beta1.StateUpgrading, false, running, at(oldVersions), stageRolling},
+		{"what failed stays so", oldVersions, v1beta1.StateFailed, false, nil, at(oldVersions), stageHalted},
+		{"what was aborted too", oldVersions, v1beta1.StateCanceled, false, nil, at(oldVersions), stageHalted},
+		{"until it is asked for again", oldVersions, v1beta1.StateFailed, true, nil, at(oldVersions), stageDue},
+		{"a surge node that is left has to go", newVersions, v1beta1.StateSucceeded, false, nil, set(func(m *v1beta1.Machine) { m.Spec.Surge = true }), stageDue},
+		{"a quarantined node too, when asked again", newVersions, v1beta1.StateFailed, true, nil, set(func(m *v1beta1.Machine) { m.Spec.Quarantined = true }), stageDue},
+		{"a node that an upgrade left behind", newVersions, v1beta1.StateSucceeded, true, nil, at(oldVersions), stageDue},
+	} {
+		pool := &v1beta1.AgentPool{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
+		pool.Status = v1beta1.AgentPoolStatus{ObservedGeneration: 2, ProvisioningState: c.state, Upgrade: c.upgrade,
+			CurrentOrchestratorVersion: c.has.kubernetes, NodeImageVersion: c.has.image}
+		if c.again {
+			pool.Status.ObservedGeneration = 1
+		}
+		if got := stageOf(pool, newVersions, []v1beta1.Machine{c.machine}); got != c.want {
+			t.Errorf("%s: %s, want %s", c.why, got, c.want)
+		}
+	}
+}
