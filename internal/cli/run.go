@@ -15,7 +15,7 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 	program := Program{
 		Version: image.Version,
 		Commands: []*cobra.Command{
-			image.NewBuildCommand(), image.NewNodeImageCommand(), host.NewUpCommand(), host.NewDownCommand(), host.NewStatusCommand(),
+			image.NewBuildCommand(), image.NewNodeImageCommand(), host.NewReleaseCommand(), host.NewUpCommand(), host.NewDownCommand(), host.NewStatusCommand(),
 			host.NewEnvCommand(), host.NewHostRunCommand(), serve.NewCommand(),
 		},
 		HostEnvironment: hostEnvironment,

@@ -3,6 +3,7 @@ package host
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -77,15 +78,20 @@ func DefaultBuildDir() string {
 	return "build"
 }
 
-// Fingerprint changes whenever the machine would be made of something else.
+// Fingerprint changes whenever the machine would be made of something else. A
+// release that is added changes nothing about it.
 func (a Artifacts) Fingerprint() (string, error) {
 	sum := sha256.New()
-	for _, path := range []string{filepath.Join(a.Dir, "catalogue.json"), filepath.Join(a.baked(), "id")} {
-		raw, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("read build: %w", err)
-		}
-		sum.Write(raw)
+	own, err := json.Marshal([]any{a.Catalogue.DefaultRelease(), a.Catalogue.Images})
+	if err != nil {
+		return "", fmt.Errorf("read build: %w", err)
+	}
+	baked, err := os.ReadFile(filepath.Join(a.baked(), "id"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read build: %w", err)
+	}
+	for _, part := range [][]byte{own, baked} {
+		sum.Write(part)
 		sum.Write([]byte{0})
 	}
 	// A root file system is built beside its place and renamed: a new one is another directory.

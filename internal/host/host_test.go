@@ -261,7 +261,7 @@ func TestMachineFiles(t *testing.T) {
 		Releases: []release.Release{{Version: "1.37.2", Default: true, KubeImage: "kube:v1.37.2"}},
 		Images:   map[string]string{"etcd": "etcd:v3"},
 	}
-	if err := writeMachine(paths, catalogue); err != nil {
+	if err := writeMachine(paths, catalogue, []byte("ca")); err != nil {
 		t.Fatal(err)
 	}
 	raw, err := os.ReadFile(filepath.Join(paths.machine("config"), "machine.json"))
@@ -306,7 +306,7 @@ func TestControlPlaneFlagsNameFilesThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	catalogue := &release.Catalogue{Releases: []release.Release{{Version: "1.37.2", Default: true}}}
-	if err := writeMachine(paths, catalogue); err != nil {
+	if err := writeMachine(paths, catalogue, []byte("ca")); err != nil {
 		t.Fatal(err)
 	}
 	flags := append(append(apiServerFlags(), controllerManagerFlags()...), schedulerFlags()...)

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 
+	"berth.dev/berth/internal/install"
 	"berth.dev/berth/internal/node"
 	"berth.dev/berth/internal/release"
 )
@@ -23,9 +24,13 @@ const (
 	apiServerPort   = 6443
 )
 
-// writeMachine writes what the machine reads at its start: its configuration and
-// its static pods.
-func writeMachine(paths Paths, catalogue *release.Catalogue) error {
+// registryCAFile is, beside the machine's configuration, the authority of Berth's
+// registry.
+const registryCAFile = "registry-ca.crt"
+
+// writeMachine writes what the machine reads at its start: its configuration, the
+// authority of the registry, and its static pods.
+func writeMachine(paths Paths, catalogue *release.Catalogue, registryCA []byte) error {
 	config := node.Config{
 		Role:              node.RoleManagement,
 		NodeName:          MachineName,
@@ -34,6 +39,14 @@ func writeMachine(paths Paths, catalogue *release.Catalogue) error {
 		KubeconfigFile:    machinePKI + "/kubelet.kubeconfig",
 		ClientCAFile:      machinePKI + "/ca.crt",
 		StaticPodDir:      manifestDir,
+		// What is not baked in, such as a release that was added, comes from Berth itself.
+		Registry: node.Registry{
+			Address: fmt.Sprintf("https://%s:%d", registrySvcIP, install.RegistryPort),
+			CAFile:  filepath.Join(filepath.Dir(node.DefaultConfigPath), registryCAFile),
+		},
+	}
+	if err := writeFile(filepath.Join(paths.machine("config"), registryCAFile), registryCA, 0o644); err != nil {
+		return err
 	}
 	if err := writeJSON(filepath.Join(paths.machine("config"), filepath.Base(node.DefaultConfigPath)), config); err != nil {
 		return err

@@ -152,7 +152,7 @@ func (u *upper) prepare(ctx context.Context) error {
 	if err := writeBundle(u.paths, u.keys.CA); err != nil {
 		return err
 	}
-	return writeMachine(u.paths, u.artifacts.Catalogue)
+	return writeMachine(u.paths, u.artifacts.Catalogue, u.keys.CA)
 }
 
 // start starts the supervisor unless it runs, and waits until it has begun its

@@ -35,7 +35,11 @@ const freeBytes = 12 << 30
 // the programs it needs for that, and skips what is finished. Its error names
 // the step and has the failed command with the end of its output.
 func Build(ctx context.Context, o Options) error {
-	steps, err := Select(Plan(time.Now), o.Only)
+	added, err := addedVersions(filepath.Join(o.Root, "build"))
+	if err != nil {
+		return err
+	}
+	steps, err := Select(Plan(time.Now, added...), o.Only)
 	if err != nil {
 		return err
 	}
@@ -127,12 +131,16 @@ What is unchanged since the last build is skipped.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			o.Out = command.OutOrStdout()
-			if list {
-				return listSteps(o.Out)
-			}
 			var err error
 			if o.Root, err = repository(); err != nil {
 				return err
+			}
+			if list {
+				added, err := addedVersions(filepath.Join(o.Root, "build"))
+				if err != nil {
+					return err
+				}
+				return listSteps(o.Out, added)
 			}
 			err = Build(command.Context(), o)
 			if errors.Is(err, context.Canceled) {
@@ -147,8 +155,8 @@ What is unchanged since the last build is skipped.`,
 	return command
 }
 
-func listSteps(out io.Writer) error {
-	for _, step := range Plan(time.Now) {
+func listSteps(out io.Writer, added []string) error {
+	for _, step := range Plan(time.Now, added...) {
 		if _, err := fmt.Fprintf(out, "%-28s %s\n", step.Name, step.Title); err != nil {
 			return err
 		}

@@ -14,14 +14,22 @@ type minor struct {
 	Minor, Version string
 	// Default marks the version of the management machine.
 	Default bool
+	// OnDemand is made only after it was added.
+	OnDemand bool
 }
 
-// minors are newest first.
-func minors() []minor {
-	return []minor{
-		{Minor: "1.37", Version: "1.37.2"},
-		{Minor: "1.36", Version: "1.36.3", Default: true},
-	}
+// knownMinors is every version that can be built, newest first.
+var knownMinors = []minor{
+	{Minor: "1.37", Version: "1.37.2"},
+	{Minor: "1.36", Version: "1.36.3", Default: true},
+	{Minor: "1.35", Version: "1.35.4", OnDemand: true},
+}
+
+// minors are what a build makes: those of every build, and those that were added.
+func minors(added ...string) []minor {
+	return slices.DeleteFunc(slices.Clone(knownMinors), func(m minor) bool {
+		return m.OnDemand && !slices.Contains(added, m.Version)
+	})
 }
 
 func (m minor) node() nodeSpec { return nodeSpec{Minor: m.Minor, Version: m.Version} }
@@ -37,9 +45,11 @@ const (
 const containerdTags = "no_btrfs,no_devmapper,no_zfs"
 
 // Plan is every step of a complete build, in an order in which each stands after
-// what it needs. now is asked for the day that names a new node image.
-func Plan(now func() time.Time) []Step {
-	steps := slices.Concat(kubeSteps(), componentSteps(), ownSteps(), []Step{rootfsStep()}, imageSteps(), nodeSteps(now))
+// what it needs. now is asked for the day that names a new node image; added are the
+// versions of Kubernetes beside those of every build.
+func Plan(now func() time.Time, added ...string) []Step {
+	made := minors(added...)
+	steps := slices.Concat(kubeSteps(made), componentSteps(), ownSteps(), []Step{rootfsStep()}, imageSteps(made), nodeSteps(now, made))
 	toolchain := runtime.Version() + " " + runtime.GOARCH
 	for i := range steps {
 		steps[i].Recipe = append(steps[i].Recipe, toolchain)
@@ -47,9 +57,9 @@ func Plan(now func() time.Time) []Step {
 	return steps
 }
 
-func kubeSteps() []Step {
+func kubeSteps(made []minor) []Step {
 	var steps []Step
-	for _, m := range minors() {
+	for _, m := range made {
 		dir := "kube/" + m.Minor
 		steps = append(steps, goStep("kube-"+m.Minor, "Kubernetes "+m.Version, []goProgram{{
 			Module: dir, Package: ".", Output: "out/kube-" + m.Minor,
@@ -174,9 +184,9 @@ func kubeSpec(m minor) imageSpec {
 	return spec
 }
 
-func imageSteps() []Step {
+func imageSteps(made []minor) []Step {
 	var steps []Step
-	for _, m := range minors() {
+	for _, m := range made {
 		steps = append(steps, imageStep(kubeSpec(m)))
 	}
 	for _, spec := range imageSpecs() {
@@ -185,8 +195,11 @@ func imageSteps() []Step {
 	return steps
 }
 
-// nodeSteps make what machines start from.
-func nodeSteps(now func() time.Time) []Step {
+// nodeSteps make what machines start from. Versions that were added neither give the
+// node image a new name, which would make every pool's nodes out of date, nor are
+// baked into the management machine, which would have to be started again: it pulls
+// them from Berth's registry.
+func nodeSteps(now func() time.Time, made []minor) []Step {
 	var runtimeNeeds, all, images []string
 	for _, name := range runtimeImages {
 		runtimeNeeds = append(runtimeNeeds, "image-"+name)
@@ -197,6 +210,7 @@ func nodeSteps(now func() time.Time) []Step {
 		versionNeeds = append(versionNeeds, "kube-"+m.Minor, "image-"+kubeImage(m.Minor))
 		images = append(images, "image-"+kubeImage(m.Minor))
 	}
+	var addedNeeds []string
 	for _, spec := range imageSpecs() {
 		images = append(images, spec.step())
 	}
@@ -205,15 +219,19 @@ func nodeSteps(now func() time.Time) []Step {
 		layerStep("node-debian", "node image: Debian", debianTree, debianLayer, "rootfs"),
 		runtimeStep(runtimeNeeds),
 	}
-	for _, m := range minors() {
+	for _, m := range made {
 		spec := m.node()
 		kube := "image-" + kubeImage(m.Minor)
 		steps = append(steps, kubeLayerStep(spec, "kube-"+m.Minor, kube),
 			bakeStep(m.Minor, append([]string{kube, "image-berth-node"}, runtimeNeeds...)))
 		spec.Needs = []string{"node-version", "node-debian", "node-runtime", spec.kubeStep(), "bake-" + m.Minor, "berth-node", "image-berth-node"}
 		steps = append(steps, nodeStep(spec))
+		if m.OnDemand {
+			addedNeeds = append(addedNeeds, spec.step(), kube)
+			continue
+		}
 		all = append(all, spec.step())
 	}
 	management := managementStep(minors(), append(append(slices.Clone(all), images...), "containerd"))
-	return append(steps, management, publishStep(minors(), componentImages(), append(append(all, images...), management.Name, "berth")))
+	return append(steps, management, publishStep(made, componentImages(), slices.Concat(all, images, addedNeeds, []string{management.Name, "berth"})))
 }

@@ -15,7 +15,7 @@ import (
 
 func TestPlanIsOrderedAndComplete(t *testing.T) {
 	made, outputs := map[string]bool{}, map[string]string{}
-	for _, step := range Plan(time.Now) {
+	for _, step := range Plan(time.Now, "1.35.4") {
 		if made[step.Name] {
 			t.Errorf("two steps are called %s", step.Name)
 		}
@@ -36,7 +36,7 @@ func TestPlanIsOrderedAndComplete(t *testing.T) {
 		}
 	}
 	// The catalogue stands for all of the build.
-	all, err := Select(Plan(time.Now), []string{"catalogue"})
+	all, err := Select(Plan(time.Now, "1.35.4"), []string{"catalogue"})
 	if err != nil || len(all) != len(made) {
 		t.Errorf("the catalogue needs %d of %d steps: %v", len(all), len(made), err)
 	}
@@ -69,9 +69,41 @@ func TestImagesNeedWhatTheyHold(t *testing.T) {
 	}
 }
 
+// A release that is added must not make the nodes of all clusters out of date, nor
+// make the management machine start again.
+func TestAddedReleasesDisturbNothing(t *testing.T) {
+	needs := func(name string, added ...string) []string {
+		for _, step := range Plan(time.Now, added...) {
+			if step.Name == name {
+				return step.Needs
+			}
+		}
+		return nil
+	}
+	for _, step := range []string{"node-version", "management"} {
+		if before, after := needs(step), needs(step, "1.35.4"); len(before) == 0 || !slices.Equal(before, after) {
+			t.Errorf("%s needs %v without and %v with an added release", step, before, after)
+		}
+	}
+	if !slices.Contains(needs("catalogue", "1.35.4"), "node-1.35") || slices.Contains(needs("catalogue"), "node-1.35") {
+		t.Error("an added release is to be built when it was added, and only then")
+	}
+}
+
+func TestAddRelease(t *testing.T) {
+	root := t.TempDir()
+	err := AddRelease(context.Background(), "1.12.0", Options{Root: root})
+	if err == nil || !strings.Contains(err.Error(), "1.35.4") {
+		t.Errorf("an unknown version: %v", err)
+	}
+	if added, err := addedVersions(filepath.Join(root, "build")); err != nil || len(added) > 0 {
+		t.Errorf("it was remembered: %v, %v", added, err)
+	}
+}
+
 func TestExactlyOneMinorIsTheDefault(t *testing.T) {
 	defaults := 0
-	for _, m := range minors() {
+	for _, m := range knownMinors {
 		if m.Default {
 			defaults++
 		}
@@ -86,7 +118,7 @@ func TestExactlyOneMinorIsTheDefault(t *testing.T) {
 
 // TestMinorsMatchTheirModules: the version in the plan is said, the one in go.mod is built.
 func TestMinorsMatchTheirModules(t *testing.T) {
-	for _, m := range minors() {
+	for _, m := range knownMinors {
 		raw, err := os.ReadFile(filepath.Join("../../kube", m.Minor, "go.mod"))
 		if err != nil {
 			t.Fatal(err)
