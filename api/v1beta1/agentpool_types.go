@@ -92,7 +92,8 @@ type AgentPoolStatus struct {
 	// Count of machines that exist and ReadyCount of those whose node is Ready.
 	Count      int32 `json:"count,omitempty"`
 	ReadyCount int32 `json:"readyCount,omitempty"`
-	// NextOrdinal is the number of the next machine, so that names are not reused.
+	// NextOrdinal is the number of the next machine, so that names are not reused;
+	// a pool that was stopped begins anew.
 	NextOrdinal int32           `json:"nextOrdinal,omitempty"`
 	Error       *OperationError `json:"error,omitempty"`
 	// Upgrade is the last replacement of the pool's nodes, running or ended.

@@ -43,6 +43,14 @@ type PowerState struct {
 	Code PowerCode `json:"code,omitempty"`
 }
 
+// Wanted is the code that a desired state asks for: Running where it says nothing.
+func (p *PowerState) Wanted() PowerCode {
+	if p == nil || p.Code == "" {
+		return PowerRunning
+	}
+	return p.Code
+}
+
 // ManagedCluster is a customer's Kubernetes cluster. Its object name is
 // ObjectName(spec.resourceGroup, spec.name), its namespace that of the
 // subscription.
@@ -197,7 +205,8 @@ type ManagedClusterStatus struct {
 	// ControlPlaneAddress is the address of the API server inside the management
 	// cluster (a ClusterIP), which the machines use.
 	ControlPlaneAddress string `json:"controlPlaneAddress,omitempty"`
-	// APIServerReady is when the API server first answered /readyz.
+	// APIServerReady is when the API server first answered /readyz since the cluster
+	// was created or started; nil while it is stopped.
 	APIServerReady *metav1.Time `json:"apiServerReady,omitempty"`
 	// Upgrade is the control plane's last change of version, running or ended.
 	Upgrade *ControlPlaneUpgrade `json:"upgrade,omitempty"`
@@ -265,6 +274,9 @@ const (
 	ConditionControlPlaneReady = "ControlPlaneReady"
 	ConditionAddonsApplied     = "AddonsApplied"
 	ConditionAgentPoolsReady   = "AgentPoolsReady"
+	// ConditionStopped is true while the cluster is stopped; its last transition is
+	// since when, which the twelve months of J1 count from.
+	ConditionStopped = "Stopped"
 	// ConditionCgroupV1 is true when machines run on the deprecated cgroup v1.
 	ConditionCgroupV1 = "CgroupV1Deprecated"
 )

@@ -52,6 +52,12 @@ func podMeta(app string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Labels: map[string]string{labelApp: app, labelManagedBy: managedByAKS}}
 }
 
+// Managed says whether a pod belongs to a managed component (A6). Only the system
+// namespace counts: elsewhere the label is the customer's to set.
+func Managed(pod *corev1.Pod) bool {
+	return pod.Namespace == systemNamespace && pod.Labels[labelManagedBy] == managedByAKS
+}
+
 // onNodes places a component on Berth's own nodes, best on a system pool (A6).
 func onNodes() *corev1.NodeAffinity {
 	return &corev1.NodeAffinity{

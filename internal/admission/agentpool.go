@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -62,6 +63,9 @@ func (r *poolRules) ValidateDelete(ctx context.Context, pool *v1beta1.AgentPool)
 	if !cluster.DeletionTimestamp.IsZero() {
 		return nil, nil
 	}
+	if found := policy.ValidatePower(policy.ActionChange, policy.PowerOf(&cluster, r.Now())); len(found) > 0 {
+		return nil, refusal("AgentPool", pool.Name, found)
+	}
 	others, err := r.pools(ctx, pool.Namespace, name, pool.Name)
 	if err != nil {
 		return nil, err
@@ -77,6 +81,12 @@ func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, po
 			return apierrors.NewBadRequest(fmt.Sprintf("cluster %q does not exist in namespace %s; create it first", name, pool.Namespace))
 		}
 		return fmt.Errorf("read cluster %s: %w", name, err)
+	}
+	// An operation that starts or stops the cluster claims its pools as they are.
+	if old == nil || !equality.Semantic.DeepEqual(*old, pool.Spec.AgentPoolProfile) {
+		if found := policy.ValidatePower(policy.ActionChange, policy.PowerOf(&cluster, r.Now())); len(found) > 0 {
+			return refusal("AgentPool", pool.Name, found)
+		}
 	}
 	others, err := r.pools(ctx, pool.Namespace, name, pool.Name)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -92,7 +93,28 @@ func (r *clusterRules) ValidateUpdate(ctx context.Context, old, cluster *v1beta1
 		}
 		input.PoolVersions = pools
 	}
-	return nil, refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(input))
+	found := append(r.power(old, cluster), policy.ValidateCluster(input)...)
+	return nil, refusal("ManagedCluster", cluster.Name, found)
+}
+
+// power holds a change of a cluster's spec to what its power phase allows. The
+// phase is that from before the change.
+func (r *clusterRules) power(old, cluster *v1beta1.ManagedCluster) []policy.Violation {
+	in := policy.PowerOf(old, r.Now())
+	var found []policy.Violation
+	if was, is := old.Spec.PowerState.Wanted(), cluster.Spec.PowerState.Wanted(); was != is {
+		action := policy.ActionStart
+		if is == v1beta1.PowerStopped {
+			action = policy.ActionStop
+		}
+		found = policy.ValidatePower(action, in)
+	}
+	rest := cluster.Spec.DeepCopy()
+	rest.PowerState = old.Spec.PowerState
+	if !equality.Semantic.DeepEqual(old.Spec, *rest) {
+		found = append(found, policy.ValidatePower(policy.ActionChange, in)...)
+	}
+	return found
 }
 
 // ValidateDelete allows every delete.

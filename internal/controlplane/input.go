@@ -91,6 +91,8 @@ type Input struct {
 	// PrivateRanges are the addresses of the management side, which machines may
 	// not reach (CIDRs).
 	PrivateRanges []string
+	// Stopped leaves nothing running: everything that a start needs is kept (J1).
+	Stopped bool
 	// SecretRevision changes when a Secret that the pods mount does, and so rolls them.
 	SecretRevision string
 }
@@ -112,6 +114,14 @@ func FQDN(spec *v1beta1.ManagedClusterSpec) string {
 
 func (in Input) namespace() string        { return v1beta1.ControlPlaneNamespace(in.ID) }
 func (in Input) machineNamespace() string { return v1beta1.MachineNamespace(in.ID) }
+
+// replicas of everything that runs.
+func (in Input) replicas() *int32 {
+	if in.Stopped {
+		return ptr(int32(0))
+	}
+	return ptr(int32(1))
+}
 
 func (in Input) labels() map[string]string {
 	return map[string]string{v1beta1.LabelClusterID: in.ID}

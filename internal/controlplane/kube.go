@@ -29,7 +29,7 @@ func kubeDeployment(in Input) client.Object {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: in.meta(KubeDeployment),
 		Spec: appsv1.DeploymentSpec{
-			Replicas:             ptr(int32(1)),
+			Replicas:             in.replicas(),
 			RevisionHistoryLimit: ptr(int32(1)),
 			Strategy:             appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType},
 			Selector:             podsOf(componentKube),

@@ -87,13 +87,14 @@ func (r *ClusterRoutes) Reconcile(ctx context.Context, request ctrl.Request) (ct
 	return ctrl.Result{}, nil
 }
 
-// RouteOf is the name and route of a cluster; the name is empty while the cluster cannot be reached. An unreadable range
-// matches nobody rather than everybody.
+// RouteOf is the name and route of a cluster; the name is empty while the cluster has no address. A cluster that starts
+// can be reached before its nodes are Ready. An unreadable range matches nobody rather than everybody.
 func RouteOf(cluster *v1beta1.ManagedCluster) (fqdn string, route Route) {
 	status := cluster.Status
-	if status.FQDN == "" || status.ControlPlaneAddress == "" || status.PowerState.Code == v1beta1.PowerStopped {
+	if status.FQDN == "" || status.ControlPlaneAddress == "" {
 		return "", Route{}
 	}
+	route.Stopped = status.PowerState.Code == v1beta1.PowerStopped && cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped
 	route.Backend = net.JoinHostPort(status.ControlPlaneAddress, apiServerPort)
 	if access := cluster.Spec.APIServerAccess; access != nil {
 		for _, text := range access.AuthorizedIPRanges {
@@ -145,5 +146,5 @@ func (r *ClusterRoutes) replace(owner types.NamespacedName, fqdn string, route R
 }
 
 func equal(a, b Route) bool {
-	return a.Backend == b.Backend && slices.Equal(a.AuthorizedIPRanges, b.AuthorizedIPRanges)
+	return a.Backend == b.Backend && a.Stopped == b.Stopped && slices.Equal(a.AuthorizedIPRanges, b.AuthorizedIPRanges)
 }

@@ -26,20 +26,29 @@ func cluster(name, fqdn, address string, ranges ...string) *v1beta1.ManagedClust
 func TestRouteOf(t *testing.T) {
 	stopped := cluster("c", "c.example", "100.65.0.9")
 	stopped.Status.PowerState.Code = v1beta1.PowerStopped
+	stopped.Spec.PowerState = &v1beta1.PowerState{Code: v1beta1.PowerStopped}
+	starting := cluster("c", "c.example", "100.65.0.9")
+	starting.Status.PowerState.Code = v1beta1.PowerStopped
+	stopping := cluster("c", "c.example", "100.65.0.9")
+	stopping.Status.PowerState.Code = v1beta1.PowerRunning
+	stopping.Spec.PowerState = &v1beta1.PowerState{Code: v1beta1.PowerStopped}
 	for _, c := range []struct {
 		why     string
 		cluster *v1beta1.ManagedCluster
 		fqdn    string
 		backend string
+		stopped bool
 	}{
-		{"complete", cluster("c", "C.Example.", "100.65.0.9"), "c.example", "100.65.0.9:6443"},
-		{"IPv6", cluster("c", "c.example", "fd00::9"), "c.example", "[fd00::9]:6443"},
-		{"no name yet", cluster("c", "", "100.65.0.9"), "", ""},
-		{"no address yet", cluster("c", "c.example", ""), "", ""},
-		{"stopped", stopped, "", ""},
+		{"complete", cluster("c", "C.Example.", "100.65.0.9"), "c.example", "100.65.0.9:6443", false},
+		{"IPv6", cluster("c", "c.example", "fd00::9"), "c.example", "[fd00::9]:6443", false},
+		{"no name yet", cluster("c", "", "100.65.0.9"), "", "", false},
+		{"no address yet", cluster("c", "c.example", ""), "", "", false},
+		{"stopped", stopped, "c.example", "100.65.0.9:6443", true},
+		{"a cluster that stops answers to the end", stopping, "c.example", "100.65.0.9:6443", false},
+		{"one that starts answers before its nodes are Ready", starting, "c.example", "100.65.0.9:6443", false},
 	} {
-		if fqdn, route := RouteOf(c.cluster); fqdn != c.fqdn || route.Backend != c.backend {
-			t.Errorf("%s: got %q to %q", c.why, fqdn, route.Backend)
+		if fqdn, route := RouteOf(c.cluster); fqdn != c.fqdn || route.Backend != c.backend || route.Stopped != c.stopped {
+			t.Errorf("%s: got %q to %q, stopped %v", c.why, fqdn, route.Backend, route.Stopped)
 		}
 	}
 }

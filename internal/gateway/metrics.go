@@ -10,6 +10,7 @@ const (
 	outcomeGone        = "gone"
 	outcomeNoName      = "no_name"
 	outcomeUnknown     = "unknown_name"
+	outcomeStopped     = "stopped"
 	outcomeDenied      = "denied"
 	outcomeUnreachable = "unreachable"
 )

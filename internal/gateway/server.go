@@ -20,6 +20,8 @@ type Route struct {
 	// AuthorizedIPRanges are the clients that may connect; empty means all. The range 0.0.0.0/32 holds no client and so
 	// closes the cluster to everybody outside (aks-behaviours section 14).
 	AuthorizedIPRanges []netip.Prefix
+	// Stopped says that nobody answers there until the cluster is started (J1).
+	Stopped bool
 }
 
 // Allows says whether a client at ip may use the route.
@@ -234,6 +236,9 @@ func (s *Server) admit(ctx context.Context, conn net.Conn) (admission, *refusal)
 	if !ok {
 		return a, &refusal{outcomeUnknown, alertUnrecognizedName, errors.New("no cluster has this name")}
 	}
+	if route.Stopped {
+		return a, &refusal{outcomeStopped, alertUnrecognizedName, errors.New("the cluster is stopped")}
+	}
 	if !route.Allows(client) {
 		return a, &refusal{outcomeDenied, alertAccessDenied, errors.New("not in the authorised IP ranges")}
 	}
@@ -267,7 +272,7 @@ func refusalOf(err error) *refusal {
 	}
 }
 
-// Recheck cuts the streams whose route is gone, leads elsewhere or no longer allows their client. Call it when routes
+// Recheck cuts the streams whose route is gone or stopped, leads elsewhere or no longer allows their client. Call it when routes
 // have changed.
 func (s *Server) Recheck() {
 	s.mu.Lock()
@@ -281,7 +286,7 @@ func (s *Server) Recheck() {
 
 func (s *Server) current(st *stream) bool {
 	route, ok := s.config.Routes(st.name)
-	return ok && route.Backend == st.backend && route.Allows(st.client)
+	return ok && !route.Stopped && route.Backend == st.backend && route.Allows(st.client)
 }
 
 // Connections counts the open streams by name.

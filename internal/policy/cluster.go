@@ -102,6 +102,9 @@ func validateSKU(out *violations, spec *v1beta1.ManagedClusterSpec) {
 }
 
 func validateNewCluster(out *violations, in ClusterInput) {
+	if in.New.PowerState.Wanted() != v1beta1.PowerRunning {
+		out.add(CodeBadRequest, "powerState", "a new cluster runs: stop it once it is there")
+	}
 	if len(in.Locations) > 0 && !slices.ContainsFunc(in.Locations, func(l string) bool { return SameLocation(l, in.New.Location) }) {
 		out.add(CodeLocation, "location", "No registered resource provider found for location %q. The supported locations are %q", in.New.Location, strings.Join(in.Locations, ", "))
 	}

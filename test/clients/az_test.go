@@ -131,7 +131,7 @@ func azChanges(t *testing.T, a az) {
 	a.fails(t, "aks create -g rg1 -n c2 --no-ssh-key --kubernetes-version 1.99.0", "K8sVersionNotSupported", 1)
 	a.fails(t, "aks create -g rg1 -n c2 --no-ssh-key --network-plugin kubenet --pod-cidr 10.0.0.0/16 --service-cidr 10.0.0.0/16", "overlap", 1)
 	a.fails(t, "aks create -g rg1 -n c2 --no-ssh-key --enable-addons http_application_routing", "addonProfiles", 1)
-	a.fails(t, "aks stop -g rg1 -n c1", "stopping a cluster", 1)
+	azStops(t, a)
 }
 
 // azMetadata reads the list of clouds, the way that needs no registering.
@@ -158,5 +158,26 @@ func azReads(t *testing.T, a az) {
 		"rest --method get --url /subscriptions/" + armtest.Subscription + "/resourceGroups/rg1/providers/Microsoft.ContainerService/managedClusters/c1/agentPools/nodepool1/machines?api-version=2025-02-01",
 	} {
 		a.run(t, line, nil)
+	}
+}
+
+// azStops stops and starts a cluster, and meets the refusals in between.
+func azStops(t *testing.T, a az) {
+	t.Helper()
+	var shown struct{ PowerState struct{ Code string } }
+	a.fails(t, "aks start -g rg1 -n c1", "running already", 1)
+	a.run(t, "aks stop -g rg1 -n c1", nil)
+	a.run(t, "aks show -g rg1 -n c1", &shown)
+	if shown.PowerState.Code != "Stopped" {
+		t.Errorf("after stop: %+v", shown)
+	}
+	a.fails(t, "aks stop -g rg1 -n c1", "OperationNotAllowed", 1)
+	a.fails(t, "aks scale -g rg1 -n c1 --node-count 2", "is stopped", 1)
+	a.fails(t, "aks update -g rg1 -n c1 --tags a=b --yes", "is stopped", 1)
+	a.run(t, "aks get-credentials -g rg1 -n c1 --overwrite-existing", nil)
+	a.run(t, "aks start -g rg1 -n c1", nil)
+	a.run(t, "aks show -g rg1 -n c1", &shown)
+	if shown.PowerState.Code != "Running" {
+		t.Errorf("after start: %+v", shown)
 	}
 }

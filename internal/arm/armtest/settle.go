@@ -118,8 +118,13 @@ func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1bet
 			return client.IgnoreNotFound(err)
 		}
 		version, _ := versions(w).Target(cluster.Spec.KubernetesVersion, cluster.Status.CurrentKubernetesVersion)
+		power := cluster.Status.PowerState
+		if cause == nil || power.Code == "" {
+			power.Code = cluster.Spec.PowerState.Wanted()
+		}
 		cluster.Status = v1beta1.ManagedClusterStatus{
-			ObservedGeneration: cluster.Generation, ProvisioningState: state, PowerState: v1beta1.PowerState{Code: v1beta1.PowerRunning},
+			ObservedGeneration: cluster.Generation, ProvisioningState: state, PowerState: power,
+			Conditions:               []metav1.Condition{w.stopped(power)},
 			CurrentKubernetesVersion: version, Error: cause, ControlPlaneAddress: "100.65.0.77",
 			FQDN: cluster.Spec.DNSPrefix + "-00000000.hcp." + cluster.Spec.Location + ".berth.internal",
 		}
@@ -136,7 +141,10 @@ func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1bet
 			return client.IgnoreNotFound(err)
 		}
 		pool.Status.ObservedGeneration, pool.Status.ProvisioningState, pool.Status.Error = pool.Generation, state, cause
-		pool.Status.PowerState.Code, pool.Status.NodeImageVersion = v1beta1.PowerRunning, Catalogue().NodeImageVersion
+		pool.Status.PowerState.Code, pool.Status.NodeImageVersion = pool.Spec.PowerState.Wanted(), Catalogue().NodeImageVersion
+		if wanted := op.Spec.Desired.Cluster; wanted != nil && wanted.PowerState.Wanted() == v1beta1.PowerStopped {
+			pool.Status.PowerState.Code = v1beta1.PowerStopped
+		}
 		var cluster v1beta1.ManagedCluster
 		if err := w.Client.Get(ctx, client.ObjectKey{Namespace: op.Namespace, Name: v1beta1.ObjectName(spec.ResourceGroup, spec.ClusterName)}, &cluster); err != nil {
 			return client.IgnoreNotFound(err)
@@ -151,6 +159,18 @@ func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1bet
 }
 
 func versions(w *World) policy.Versions { return policy.Versions{Catalogue: Catalogue(), Now: w.Now()} }
+
+// stopped is the condition that tells since when a cluster is stopped.
+func (w *World) stopped(power v1beta1.PowerState) metav1.Condition {
+	condition := metav1.Condition{
+		Type: v1beta1.ConditionStopped, Status: metav1.ConditionFalse,
+		Reason: string(power.Code), LastTransitionTime: metav1.NewTime(w.Now()),
+	}
+	if power.Code == v1beta1.PowerStopped {
+		condition.Status = metav1.ConditionTrue
+	}
+	return condition
+}
 
 // kubeconfigs writes what the control plane's controller would.
 func (w *World) kubeconfigs(ctx context.Context, cluster *v1beta1.ManagedCluster) error {

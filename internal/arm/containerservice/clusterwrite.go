@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -102,7 +103,7 @@ func (p provider) refuseTakenGroup(ctx context.Context, r *arm.Request, spec *v1
 
 func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *view, body *clusterBody) (*arm.Response, error) {
 	old := current.cluster.Spec
-	if err := current.refuseDeleting(); err != nil {
+	if err := current.refuseChange(p.Now()); err != nil {
 		return nil, err
 	}
 	if body.Location != "" && !policy.SameLocation(body.Location, old.Location) {
@@ -181,15 +182,17 @@ func (v *view) refuseDeleting() error {
 	return arm.PendingOperation(v.cluster.Spec.Name, string(v1beta1.StateDeleting))
 }
 
+// refuseChange refuses to change a cluster that is being deleted or does not run.
+func (v *view) refuseChange(now time.Time) error {
+	if err := v.refuseDeleting(); err != nil {
+		return err
+	}
+	return v.refusePower(policy.ActionChange, now)
+}
+
 // writeCluster begins the operation and answers with the cluster as it is then.
 func (p provider) writeCluster(ctx context.Context, r *arm.Request, spec *v1beta1.ManagedClusterSpec, pools []v1beta1.AgentPoolSpec, state v1beta1.ProvisioningState) (*arm.Response, error) {
-	op, err := p.Begin(ctx, r, v1beta1.OperationSpec{
-		Type: v1beta1.OperationPut, State: state,
-		Target: v1beta1.OperationTarget{
-			Kind: v1beta1.TargetManagedCluster, Name: v1beta1.ObjectName(spec.ResourceGroup, spec.Name), ResourceID: clusterID(r, spec),
-		},
-		Desired: &v1beta1.DesiredState{Cluster: spec, AgentPools: pools},
-	})
+	op, err := p.Begin(ctx, r, clusterPut(r, spec, pools, state))
 	if err != nil {
 		return nil, err
 	}
@@ -202,6 +205,17 @@ func (p provider) writeCluster(ctx context.Context, r *arm.Request, spec *v1beta
 		status = http.StatusCreated
 	}
 	return p.Accepted(operationsBase(r, spec.Location), op, status, renderCluster(r, written)), nil
+}
+
+// clusterPut is the operation that makes a cluster and the named pools of it so.
+func clusterPut(r *arm.Request, spec *v1beta1.ManagedClusterSpec, pools []v1beta1.AgentPoolSpec, state v1beta1.ProvisioningState) v1beta1.OperationSpec {
+	return v1beta1.OperationSpec{
+		Type: v1beta1.OperationPut, State: state,
+		Target: v1beta1.OperationTarget{
+			Kind: v1beta1.TargetManagedCluster, Name: v1beta1.ObjectName(spec.ResourceGroup, spec.Name), ResourceID: clusterID(r, spec),
+		},
+		Desired: &v1beta1.DesiredState{Cluster: spec, AgentPools: pools},
+	}
 }
 
 // patchCluster changes tags and nothing else.
@@ -219,7 +233,7 @@ func (p provider) patchCluster(ctx context.Context, r *arm.Request) (*arm.Respon
 	if err := r.CheckPreconditions(current.etag()); err != nil {
 		return nil, err
 	}
-	if err := current.refuseDeleting(); err != nil {
+	if err := current.refuseChange(p.Now()); err != nil {
 		return nil, err
 	}
 	if err := arm.CheckTags(body.Tags); err != nil {

@@ -11,6 +11,8 @@ var operations = []struct{ name, resource, operation string }{
 	{"managedClusters/read", "Managed cluster", "Get a managed cluster"},
 	{"managedClusters/write", "Managed cluster", "Create or update a managed cluster"},
 	{"managedClusters/delete", "Managed cluster", "Delete a managed cluster"},
+	{"managedClusters/start/action", "Managed cluster", "Start a managed cluster"},
+	{"managedClusters/stop/action", "Managed cluster", "Stop a managed cluster"},
 	{"managedClusters/listClusterAdminCredential/action", "Managed cluster", "List the administrator's credential"},
 	{"managedClusters/listClusterUserCredential/action", "Managed cluster", "List the user's credential"},
 	{"managedClusters/accessProfiles/read", "Access profile", "Get an access profile"},

@@ -56,7 +56,7 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if err := r.CheckPreconditions(found.poolETag(pool)); err != nil {
 		return nil, err
 	}
-	if err := found.refuseDeleting(); err != nil {
+	if err := found.refuseChange(p.Now()); err != nil {
 		return nil, err
 	}
 	if pool != nil && !pool.DeletionTimestamp.IsZero() {
@@ -151,6 +151,11 @@ func (p provider) deletePool(ctx context.Context, r *arm.Request) (*arm.Response
 	}
 	if err := r.CheckPreconditions(found.poolETag(pool)); err != nil {
 		return nil, err
+	}
+	if found.cluster.DeletionTimestamp.IsZero() {
+		if err := found.refusePower(policy.ActionChange, p.Now()); err != nil {
+			return nil, err
+		}
 	}
 	if violations := policy.ValidatePoolDelete(pool.Spec.AgentPoolProfile, found.others(pool.Spec.Name)); len(violations) > 0 && found.cluster.DeletionTimestamp.IsZero() {
 		return nil, arm.Refusal(violations)

@@ -83,6 +83,8 @@ func (p provider) clusterRoutes() []arm.Route {
 		{Method: http.MethodDelete, Path: clusterPath, Type: kind, Handle: p.deleteCluster},
 		{Method: post, Path: clusterPath + "/listClusterAdminCredential", Type: kind, Reads: true, Handle: p.adminCredential},
 		{Method: post, Path: clusterPath + "/listClusterUserCredential", Type: kind, Reads: true, Handle: p.userCredential},
+		{Method: post, Path: clusterPath + "/start", Type: kind, Handle: p.startCluster},
+		{Method: post, Path: clusterPath + "/stop", Type: kind, Handle: p.stopCluster},
 		{Method: get, Path: clusterPath + "/accessProfiles/{role}", Type: kind, Handle: p.accessProfile},
 		{Method: post, Path: clusterPath + "/accessProfiles/{role}/listCredential", Type: kind, Reads: true, Handle: p.accessProfile},
 		{Method: get, Path: clusterPath + "/upgradeProfiles/default", Type: kind, Handle: p.clusterUpgrades},
@@ -118,8 +120,6 @@ func (p provider) locationRoutes() []arm.Route {
 
 // later lists what AKS has and this Berth answers only by saying that it does not.
 var later = []struct{ method, path, what string }{
-	{http.MethodPost, clusterPath + "/start", "starting a cluster"},
-	{http.MethodPost, clusterPath + "/stop", "stopping a cluster"},
 	{http.MethodPost, clusterPath + "/abort", "aborting an operation"},
 	{http.MethodPost, clusterPath + "/rotateClusterCertificates", "rotating a cluster's certificates"},
 	{http.MethodPost, clusterPath + "/rotateServiceAccountSigningKeys", "rotating service account keys"},

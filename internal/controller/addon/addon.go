@@ -89,7 +89,8 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		r.applier.Forget(cluster.Spec.ID)
 		return ctrl.Result{}, nil
 	}
-	if cluster.Status.APIServerReady == nil {
+	// There is nothing to keep up in a cluster that is stopped or about to be.
+	if cluster.Status.APIServerReady == nil || cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped {
 		return ctrl.Result{}, nil
 	}
 	applyErr := r.applyAll(ctx, &cluster)

@@ -72,7 +72,7 @@ func (r *Reconciler) reconcile(ctx context.Context, pool *v1beta1.AgentPool) (ct
 			return ctrl.Result{}, fmt.Errorf("hold agent pool %s: %w", pool.Name, err)
 		}
 	}
-	cluster, err := r.cluster(ctx, pool)
+	cluster, err := r.cluster(ctx, r.client, pool)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -90,6 +90,9 @@ func (r *Reconciler) converge(ctx context.Context, v *view, cluster *v1beta1.Man
 	var err error
 	if v.machines, err = r.machines(ctx, r.client, v.pool); err != nil {
 		return err
+	}
+	if v.off = poweredOff(v.pool, cluster); v.off {
+		return r.powerDown(ctx, v, cluster)
 	}
 	if v.goal, v.failure = target(r.Catalogue, v.pool, cluster); v.failure != nil {
 		return nil
@@ -119,7 +122,7 @@ func (r *Reconciler) converge(ctx context.Context, v *view, cluster *v1beta1.Man
 }
 
 func (v *view) plan() Plan {
-	return MakePlan(wantedCount(v.pool), v.pool.Status.NextOrdinal, v.template, v.machines)
+	return MakePlan(v.wantedCount(), v.pool.Status.NextOrdinal, v.template, v.machines)
 }
 
 // newMachines are count machines from ordinal first on.
@@ -134,6 +137,11 @@ type newMachines struct {
 func (r *Reconciler) create(ctx context.Context, v *view, cluster *v1beta1.ManagedCluster, wanted newMachines) error {
 	if wanted.count == 0 {
 		return nil
+	}
+	// The cache may not show yet that the cluster is stopped: then nobody would take
+	// the machines' Nodes away.
+	if current, err := r.cluster(ctx, r.reader, v.pool); err != nil || current == nil || poweredOff(v.pool, current) {
+		return err
 	}
 	v.pool.Status.NextOrdinal = wanted.first + wanted.count
 	if err := r.client.Status().Update(ctx, v.pool); err != nil {
@@ -246,10 +254,10 @@ func (r *Reconciler) machines(ctx context.Context, reader client.Reader, pool *v
 	return slices.DeleteFunc(list.Items, func(m v1beta1.Machine) bool { return m.Spec.AgentPool != pool.Name }), nil
 }
 
-func (r *Reconciler) cluster(ctx context.Context, pool *v1beta1.AgentPool) (*v1beta1.ManagedCluster, error) {
+func (r *Reconciler) cluster(ctx context.Context, reader client.Reader, pool *v1beta1.AgentPool) (*v1beta1.ManagedCluster, error) {
 	cluster := &v1beta1.ManagedCluster{}
 	key := client.ObjectKey{Namespace: pool.Namespace, Name: v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName)}
-	err := r.client.Get(ctx, key, cluster)
+	err := reader.Get(ctx, key, cluster)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}

@@ -25,7 +25,9 @@ const maxNamed = 3
 
 // view is all that a pool's status depends on.
 type view struct {
-	pool     *v1beta1.AgentPool
+	pool *v1beta1.AgentPool
+	// off: the pool or its whole cluster is to be stopped.
+	off      bool
 	machines []v1beta1.Machine
 	template v1beta1.MachineSpec
 	// goal is what all nodes shall be made of and stage how far that is.
@@ -52,7 +54,7 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 	if status.CurrentOrchestratorVersion == "" {
 		status.CurrentOrchestratorVersion, status.NodeImageVersion = v.template.KubernetesVersion, v.template.NodeImageVersion
 	}
-	settled := !newAttempt(v.pool) && status.ProvisioningState == v1beta1.StateSucceeded
+	settled := !newAttempt(v.pool) && status.ProvisioningState == v1beta1.StateSucceeded && status.PowerState.Code == v.power()
 	status.ObservedGeneration, status.ObservedOperation = v.pool.Generation, v.pool.Annotations[v1beta1.AnnotationOperation]
 	if v.stage != stageHalted {
 		status.Error = nil
@@ -69,9 +71,13 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 	case replacing:
 		status.ProvisioningState = upgrading(v)
 	case converged:
-		status.ProvisioningState, status.PowerState.Code = v1beta1.StateSucceeded, v1beta1.PowerRunning
+		status.ProvisioningState, status.PowerState.Code = v1beta1.StateSucceeded, v.power()
 		status.CurrentOrchestratorVersion = v.template.KubernetesVersion
 		status.NodeImageVersion = oldestImage(v)
+		if v.off {
+			// Nothing has a name any more, so names begin anew with the start.
+			status.NextOrdinal = 0
+		}
 	case settled:
 		// A node that fails later is not the failure of the operation that made it.
 	case v.now.Sub(since) >= v.timeout:
@@ -126,7 +132,11 @@ func progress(v view) v1beta1.ProvisioningState {
 	switch {
 	case v.pool.Status.PowerState.Code == "":
 		return v1beta1.StateCreating
-	case int32(len(v.machines)) != wantedCount(v.pool), readyCount(v.machines) != wantedCount(v.pool):
+	case v.off:
+		return v1beta1.StateStopping
+	case v.pool.Status.PowerState.Code == v1beta1.PowerStopped:
+		return v1beta1.StateStarting
+	case int32(len(v.machines)) != v.wantedCount(), readyCount(v.machines) != v.wantedCount():
 		return v1beta1.StateScaling
 	default:
 		return v1beta1.StateUpdating
@@ -156,10 +166,10 @@ func lagging(v view) []string {
 			all = append(all, describe(m, "version "+m.Status.KubernetesVersion))
 		}
 	}
-	if want := int(wantedCount(v.pool)); alive != want {
+	if want := int(v.wantedCount()); alive != want {
 		all = append(all, fmt.Sprintf("%d machines of %d", alive, want))
 	}
-	if !MakePlan(wantedCount(v.pool), 0, v.template, v.machines).Empty() && len(all) == 0 {
+	if !MakePlan(v.wantedCount(), 0, v.template, v.machines).Empty() && len(all) == 0 {
 		all = append(all, "labels or taints are not those of the pool")
 	}
 	return all
@@ -200,13 +210,6 @@ func oldestImage(v view) string {
 		}
 	}
 	return oldest
-}
-
-func wantedCount(pool *v1beta1.AgentPool) int32 {
-	if pool.Spec.Count == nil {
-		return 1
-	}
-	return *pool.Spec.Count
 }
 
 // version is what new machines of a pool run. A pool stays on the version that it

@@ -33,6 +33,54 @@ func (v view) last(generation int64, state v1beta1.ProvisioningState, power v1be
 	return v
 }
 
+func (v view) stopped() view {
+	v.off = true
+	return v
+}
+
+// The power code changes when a stop or start has ended, and not before.
+func TestPowerCode(t *testing.T) {
+	v := newView(1, leavingAt(3))
+	v.pool.Status.NextOrdinal = 4
+	for _, c := range []struct {
+		why      string
+		off      bool
+		machines []v1beta1.Machine
+		want     v1beta1.PowerCode
+	}{
+		{"nodes still leave", true, v.machines, v1beta1.PowerRunning},
+		{"all have left", true, nil, v1beta1.PowerStopped},
+		{"nodes boot", false, []v1beta1.Machine{machineAt(0, v1beta1.MachineBooting)}, v1beta1.PowerStopped},
+		{"all are Ready", false, []v1beta1.Machine{machineAt(0, v1beta1.MachineReady)}, v1beta1.PowerRunning},
+	} {
+		last := v.pool.Status
+		if last.PowerState.Code == "" {
+			v.last(2, v1beta1.StateSucceeded, v1beta1.PowerRunning)
+		}
+		v.off, v.machines = c.off, c.machines
+		v.pool.Status = nextStatus(v)
+		if got := v.pool.Status.PowerState.Code; got != c.want {
+			t.Errorf("%s: %s, want %s", c.why, got, c.want)
+		}
+		if c.want == v1beta1.PowerStopped && c.off && v.pool.Status.NextOrdinal != 0 {
+			t.Errorf("the nodes of the next start begin with ordinal %d, want the same names again", v.pool.Status.NextOrdinal)
+		}
+	}
+}
+
+func TestStartTimesOut(t *testing.T) {
+	v := newView(1).stopped().last(2, v1beta1.StateSucceeded, v1beta1.PowerStopped)
+	v.pool.Status = nextStatus(v)
+	v.off, v.machines, v.now = false, []v1beta1.Machine{machineAt(0, v1beta1.MachineBooting)}, epoch.Add(24*time.Hour)
+	if v.pool.Status = nextStatus(v); v.pool.Status.ProvisioningState != v1beta1.StateStarting {
+		t.Fatalf("a day after the stop a start begins as %s", v.pool.Status.ProvisioningState)
+	}
+	v.now = v.now.Add(v.timeout)
+	if s := nextStatus(v); s.ProvisioningState != v1beta1.StateFailed || s.PowerState.Code != v1beta1.PowerStopped {
+		t.Errorf("nodes that never come: %s, %s; want Failed and still Stopped", s.ProvisioningState, s.PowerState.Code)
+	}
+}
+
 func TestNextStatus(t *testing.T) {
 	ready := machineAt(0, v1beta1.MachineReady)
 	unsettled := machineAt(0, v1beta1.MachineReady)
@@ -65,6 +113,10 @@ func TestNextStatus(t *testing.T) {
 		{"an empty pool waits for its control plane all the same", early, v1beta1.StateCreating},
 		{"what cannot be fails at once", refused, v1beta1.StateFailed},
 		{"a pool that failed goes on trying", newView(1, ready).last(2, v1beta1.StateFailed, ""), v1beta1.StateSucceeded},
+		{"a pool that stops waits for its nodes", newView(1, leavingAt(0)).stopped().last(2, v1beta1.StateSucceeded, v1beta1.PowerRunning), v1beta1.StateStopping},
+		{"a stopped pool has no machines and has succeeded", newView(1).stopped().last(2, v1beta1.StateStopping, v1beta1.PowerRunning), v1beta1.StateSucceeded},
+		{"a pool that starts waits for its nodes", newView(1, machineAt(0, v1beta1.MachineBooting)).last(2, v1beta1.StateSucceeded, v1beta1.PowerStopped), v1beta1.StateStarting},
+		{"and runs when they are Ready", newView(1, ready).last(2, v1beta1.StateStarting, v1beta1.PowerStopped), v1beta1.StateSucceeded},
 		{"deletion goes before everything", gone, v1beta1.StateDeleting},
 	} {
 		got := nextStatus(c.view)

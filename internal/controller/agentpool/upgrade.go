@@ -107,8 +107,8 @@ func (r *Reconciler) begin(ctx context.Context, v *view, cluster *v1beta1.Manage
 	v.pool.Status.Upgrade = &v1beta1.PoolUpgrade{
 		OrchestratorVersion: v.goal.kubernetes, NodeImageVersion: v.goal.image,
 		Force: forced(cluster, v.now), StartTime: now, ProgressTime: &now,
-		Surge: surgeCount(v.pool.Spec.UpgradeSettings, wantedCount(v.pool)),
-		Nodes: wantedCount(v.pool),
+		Surge: surgeCount(v.pool.Spec.UpgradeSettings, v.wantedCount()),
+		Nodes: v.wantedCount(),
 	}
 	if err := r.client.Status().Update(ctx, v.pool); err != nil {
 		return fmt.Errorf("begin the upgrade of agent pool %s: %w", v.pool.Name, err)
@@ -190,7 +190,7 @@ func (r *Reconciler) roll(ctx context.Context, v *view, cluster *v1beta1.Managed
 	if err != nil {
 		return err
 	}
-	count, settings := wantedCount(v.pool), v.pool.Spec.UpgradeSettings
+	count, settings := v.wantedCount(), v.pool.Spec.UpgradeSettings
 	v.rollout = planRollout(rollout{
 		goal: v.goal, count: count, surge: v.pool.Status.Upgrade.Surge, unavailable: unavailableCount(settings, count),
 		cordon:   settings != nil && settings.UndrainableNodeBehavior == "Cordon",

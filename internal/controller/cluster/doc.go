@@ -11,6 +11,7 @@
 //	version      which release the cluster runs
 //	foundation   namespaces, policies, Services; publishes the control plane's address
 //	secrets      roots of trust, once; certificates below them, when they do not fit
+//	power        whether the control plane runs: not when all nodes of a stopped cluster are gone
 //	workloads    etcd and the kube process
 //	pools        the pools that stand in the cluster's own body, once
 //	nodegroup    the resource group that shows the machines (G1)

@@ -14,6 +14,8 @@ type findings struct {
 	// broken is why the cluster cannot be made true as it is asked for.
 	broken  *v1beta1.OperationError
 	address string
+	// stop: the cluster is asked to stop, and off: nothing of it runs any more.
+	stop, off bool
 	// rolledOut: the pods of the control plane are the ones asked for.
 	rolledOut bool
 	// notReady is why the API server does not answer; nil when it does.
@@ -29,7 +31,8 @@ type findings struct {
 func (f *findings) addPool(pool *v1beta1.AgentPool) {
 	current := pool.Status.ObservedGeneration == pool.Generation
 	switch {
-	case current && pool.Status.ProvisioningState == v1beta1.StateSucceeded:
+	case current && pool.Status.ProvisioningState == v1beta1.StateSucceeded &&
+		pool.Status.PowerState.Code == pool.Spec.PowerState.Wanted():
 	case current && pool.Status.ProvisioningState == v1beta1.StateFailed:
 		f.poolsReady = false
 		f.poolFailure = pool.Status.Error
@@ -46,8 +49,11 @@ func (f *findings) addPool(pool *v1beta1.AgentPool) {
 func (f *findings) controlPlaneReady() bool { return f.rolledOut && f.notReady == nil }
 
 // settled: all that the cluster itself asks for is true. Its pools have a state
-// of their own and count only while the cluster is being created.
+// of their own and count only while the cluster is being created or started.
 func (f *findings) settled() bool {
+	if f.stop {
+		return f.broken == nil && f.off
+	}
 	return f.broken == nil && f.controlPlaneReady() && f.addonsApplied
 }
 

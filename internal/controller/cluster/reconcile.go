@@ -59,7 +59,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	p := &pass{cluster: cluster.DeepCopy(), now: r.Now()}
-	steps := []step{r.claim, r.version, r.foundation, r.secrets, r.workloads, r.pools, r.nodeGroup, r.readiness, r.patience}
+	steps := []step{r.claim, r.version, r.foundation, r.secrets, r.power, r.workloads, r.pools, r.nodeGroup, r.readiness, r.patience}
 	if !cluster.DeletionTimestamp.IsZero() {
 		steps = []step{r.deletePools, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.letGo}
 	}

@@ -19,50 +19,77 @@ const (
 	sawChange observation = "Change"
 	// sawProgress: the same is asked for as the last time, and not true (any more).
 	sawProgress observation = "Progress"
+	// sawStopping: it is asked to stop, and something of it still runs.
+	sawStopping observation = "Stopping"
+	// sawStarting: it is asked to run, and has not since it was stopped.
+	sawStarting observation = "Starting"
 )
 
 const none v1beta1.ProvisioningState = ""
 
 // states is the life of a cluster: what was reported, what is seen, what to
 // report. A control plane that is away for a moment does not change the state of a
-// cluster that had succeeded: provisioning is done, health is a condition.
+// cluster that had succeeded: provisioning is done, health is a condition. A stop
+// that is turned round before its end becomes a start: its nodes have gone.
 var states = map[v1beta1.ProvisioningState]map[observation]v1beta1.ProvisioningState{
 	none: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateCreating, sawChange: v1beta1.StateCreating, sawProgress: v1beta1.StateCreating,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
 	},
 	v1beta1.StateCreating: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateCreating, sawChange: v1beta1.StateCreating, sawProgress: v1beta1.StateCreating,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
 	},
 	v1beta1.StateUpdating: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateUpdating,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
 	},
 	v1beta1.StateSucceeded: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateSucceeded,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
 	},
 	v1beta1.StateFailed: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateFailed,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+	},
+	v1beta1.StateStopping: {
+		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
+		sawPools: v1beta1.StateStarting, sawChange: v1beta1.StateStarting, sawProgress: v1beta1.StateStarting,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+	},
+	v1beta1.StateStarting: {
+		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
+		sawPools: v1beta1.StateStarting, sawChange: v1beta1.StateStarting, sawProgress: v1beta1.StateStarting,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
 	},
 	v1beta1.StateDeleting: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateDeleting, sawSettled: v1beta1.StateDeleting,
 		sawPools: v1beta1.StateDeleting, sawChange: v1beta1.StateDeleting, sawProgress: v1beta1.StateDeleting,
+		sawStopping: v1beta1.StateDeleting, sawStarting: v1beta1.StateDeleting,
 	},
 }
 
 // observe reads the findings of a pass.
 func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
-	failedWhileCreated := f.poolFailure != nil && creating(cluster.Status.ProvisioningState)
+	last := cluster.Status.ProvisioningState
+	starting := !f.stop && cluster.Status.PowerState.Code == v1beta1.PowerStopped
+	failedWhileMade := f.poolFailure != nil && !f.stop && (starting || creating(last) || last == v1beta1.StateStarting)
 	switch {
 	case !cluster.DeletionTimestamp.IsZero():
 		return sawDeletion
-	case f.broken != nil, failedWhileCreated:
+	case f.broken != nil, failedWhileMade:
 		return sawBreakage
-	case f.settled() && f.poolsReady:
+	case f.settled() && (f.poolsReady || f.stop):
 		return sawSettled
+	case f.stop:
+		return sawStopping
+	case starting:
+		return sawStarting
 	case f.settled():
 		return sawPools
 	case cluster.Status.ObservedGeneration != cluster.Generation,

@@ -18,7 +18,9 @@ import (
 
 // ownConditions are the conditions that this controller writes; AddonsApplied is
 // the add-on controller's.
-var ownConditions = []string{v1beta1.ConditionControlPlaneReady, v1beta1.ConditionAgentPoolsReady, conditionPoolsCreated}
+var ownConditions = []string{
+	v1beta1.ConditionControlPlaneReady, v1beta1.ConditionAgentPoolsReady, v1beta1.ConditionStopped, conditionPoolsCreated,
+}
 
 // writeStatus says what the pass saw, in one write, and only if it is news.
 func (r *reconciler) writeStatus(ctx context.Context, p *pass) error {
@@ -67,7 +69,10 @@ func nextStatus(p *pass, now v1beta1.ManagedClusterStatus) v1beta1.ManagedCluste
 	if !cluster.DeletionTimestamp.IsZero() {
 		return next
 	}
-	next.PowerState.Code = v1beta1.PowerRunning
+	// The code changes when a stop or start has ended (azure-wire, section 3).
+	if next.ProvisioningState == v1beta1.StateSucceeded || next.PowerState.Code == "" {
+		next.PowerState.Code = cluster.Spec.PowerState.Wanted()
+	}
 	if cluster.Spec.ID != "" {
 		next.FQDN = controlplane.FQDN(&cluster.Spec)
 	}
@@ -78,6 +83,9 @@ func nextStatus(p *pass, now v1beta1.ManagedClusterStatus) v1beta1.ManagedCluste
 	// upgrade is reported when it has happened.
 	if next.CurrentKubernetesVersion == "" || f.controlPlaneReady() {
 		next.CurrentKubernetesVersion = p.release.Version
+	}
+	if p.input.Stopped {
+		next.APIServerReady = nil
 	}
 	if next.APIServerReady == nil && f.controlPlaneReady() {
 		ready := metav1.NewTime(p.now)
@@ -110,7 +118,13 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 		}
 		meta.SetStatusCondition(&status.Conditions, condition)
 	}
+	stopped := status.PowerState.Code == v1beta1.PowerStopped
+	if stopped || meta.FindStatusCondition(status.Conditions, v1beta1.ConditionStopped) != nil {
+		set(v1beta1.ConditionStopped, stopped, string(status.PowerState.Code), "")
+	}
 	switch {
+	case p.input.Stopped:
+		set(v1beta1.ConditionControlPlaneReady, false, "Stopped", "the cluster is stopped")
 	case f.controlPlaneReady():
 		set(v1beta1.ConditionControlPlaneReady, true, "Ready", "")
 	case f.notReady != nil:
@@ -119,6 +133,8 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 		set(v1beta1.ConditionControlPlaneReady, false, "RollingOut", "the control plane is being replaced")
 	}
 	switch {
+	case p.input.Stopped:
+		set(v1beta1.ConditionAgentPoolsReady, false, "Stopped", "the cluster is stopped")
 	case f.poolFailure != nil:
 		set(v1beta1.ConditionAgentPoolsReady, false, "Failed", f.poolFailure.Message)
 	case f.poolsReady:

@@ -19,6 +19,9 @@ func (r *reconciler) workloads(ctx context.Context, p *pass) (bool, error) {
 	if err := r.applier.Apply(ctx, r.client, p.input.ID, objects...); err != nil {
 		return false, err
 	}
+	if p.input.Stopped {
+		return true, r.endPods(ctx, p)
+	}
 	wanted, ok := objects[len(objects)-1].(*appsv1.Deployment)
 	if !ok {
 		return false, fmt.Errorf("the last workload is a %T, not a Deployment", objects[len(objects)-1])

@@ -28,6 +28,7 @@ type NodeState string
 // The states of a Node.
 const (
 	NodeUnknown  NodeState = "Unknown" // the API server does not answer
+	NodeGone     NodeState = "Gone"    // the cluster is being stopped and its API server will not answer
 	NodeMissing  NodeState = "Missing"
 	NodeNotReady NodeState = "NotReady"
 	NodeReady    NodeState = "Ready" // and the Node is this machine's, by its address
@@ -104,6 +105,8 @@ var table = []row{
 	{Discard, nil, nil, nil, nil,
 		Decision{v1beta1.MachineDeleting, StepAbandon}, "pods of a deleted cluster have nowhere to move"},
 
+	{Drain, []machine.State{machine.Absent}, []NodeState{NodeGone}, nil, nil,
+		Decision{v1beta1.MachineDeleting, StepRelease}, "the machine of that name takes the Node over when the cluster starts (J1)"},
 	{Drain, []machine.State{machine.Absent}, nil, nil, nil,
 		Decision{v1beta1.MachineDeleting, StepForget}, "a Node is removed last: a kubelet that runs could register it again"},
 	{Drain, []machine.State{machine.Failed, machine.Stopping}, nil, nil, nil,
@@ -114,6 +117,8 @@ var table = []row{
 		Decision{v1beta1.MachineDeleting, StepStop}, "no pod is bound to a Node that is not there"},
 	{Drain, standing, []NodeState{NodeUnknown}, nil, unjoined,
 		Decision{v1beta1.MachineDeleting, StepStop}, "no pod was ever bound to it"},
+	{Drain, standing, []NodeState{NodeGone}, nil, nil,
+		Decision{v1beta1.MachineDeleting, StepStop}, "nobody can evict any more, and a stopped cluster has no process"},
 	{Drain, standing, nil, []PodState{PodsGone, PodsSoak, PodsTimeUp}, nil,
 		Decision{v1beta1.MachineDeleting, StepStop}, "drained, or the drain timeout is over"},
 	{Drain, standing, []NodeState{NodeUnknown}, []PodState{PodsLeft}, nil,

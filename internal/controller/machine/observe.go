@@ -29,7 +29,9 @@ type scene struct {
 	tenant client.Client
 	node   *corev1.Node
 	// leaving are the pods that must leave the node.
-	leaving   []corev1.Pod
+	leaving []corev1.Pod
+	// managed are the managed components among them, when all nodes go.
+	managed   []corev1.Pod
 	situation Situation
 }
 
@@ -54,7 +56,9 @@ func (r *Reconciler) observe(ctx context.Context, object *v1beta1.Machine) (*sce
 	}
 	r.observeNode(ctx, s)
 	if intent := s.situation.Intent; intent == Drain || intent == Reimage {
-		return s, r.observePods(ctx, s)
+		err := r.observePods(ctx, s)
+		s.observePower()
+		return s, err
 	}
 	return s, nil
 }
@@ -77,7 +81,7 @@ func intent(object *v1beta1.Machine, cluster *v1beta1.ManagedCluster) Intent {
 	switch {
 	case cluster == nil || !cluster.DeletionTimestamp.IsZero():
 		return Discard
-	case !object.DeletionTimestamp.IsZero():
+	case !object.DeletionTimestamp.IsZero(), poweredOff(cluster):
 		return Drain
 	case object.Spec.KubernetesVersion != object.Status.KubernetesVersion,
 		object.Spec.NodeImageVersion != object.Status.NodeImageVersion:

@@ -161,7 +161,7 @@ func (k *Keeper) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Resu
 	}
 	switch {
 	case cluster.Spec.ID == "":
-	case !cluster.DeletionTimestamp.IsZero():
+	case !cluster.DeletionTimestamp.IsZero(), cluster.Status.APIServerReady == nil && poweredOff(cluster):
 		k.watches.Stop(cluster.Spec.ID)
 	case cluster.Status.APIServerReady != nil:
 		k.watches.Keep(cluster.Spec.ID)

@@ -16,7 +16,7 @@ var fullSweep = flag.Bool("full-sweep", false, "kill the controllers at every si
 const samples = 6
 
 // Killed over and over, after every few side effects, the controllers must still
-// create, scale and delete a cluster, and leave nothing half-made. One side effect
+// create, scale, stop, start and delete a cluster, and leave nothing half-made. One side effect
 // a life would not do: some steps write down what they are about to do, and never
 // come to do it.
 func TestCrashAlways(t *testing.T) {
@@ -61,6 +61,10 @@ func life(w *world) {
 	w.create()
 	w.checkCreated(1)
 	w.scale(2)
+	w.checkCreated(2)
+	w.powerOff()
+	w.checkStopped()
+	w.powerOn()
 	w.checkCreated(2)
 	w.scale(1)
 	w.checkCreated(1)

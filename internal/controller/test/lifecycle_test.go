@@ -15,7 +15,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 )
 
-// A create, a scale up and down and a delete, as a customer sees them.
+// A create, a scale up and down, a stop, a start and a delete, as a customer sees them.
 func TestLifecycle(t *testing.T) {
 	w := newWorld(t)
 	w.start(w.nextGuard())

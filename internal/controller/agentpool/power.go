@@ -1,0 +1,45 @@
+package agentpool
+
+import (
+	"context"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// powerDown takes all machines of a pool away that is to be stopped. An upgrade
+// that is asked for meanwhile is applied when it starts (AKS: start-stop-nodepools).
+func (r *Reconciler) powerDown(ctx context.Context, v *view, cluster *v1beta1.ManagedCluster) error {
+	v.stage, v.template = stageSettled, template(v.pool, cluster, poolVersions(v.pool))
+	var all []*v1beta1.Machine
+	for i := range v.machines {
+		all = append(all, &v.machines[i])
+	}
+	return r.deleteAll(ctx, all)
+}
+
+// wantedCount is how many machines there should be. A stopped pool keeps its count
+// and has none (AKS: start-stop-nodepools).
+func (v view) wantedCount() int32 {
+	switch {
+	case v.off:
+		return 0
+	case v.pool.Spec.Count == nil:
+		return 1
+	default:
+		return *v.pool.Spec.Count
+	}
+}
+
+// power is the code that the pool should have.
+func (v view) power() v1beta1.PowerCode {
+	if v.off {
+		return v1beta1.PowerStopped
+	}
+	return v1beta1.PowerRunning
+}
+
+// poweredOff says whether the pool, or its cluster with all pools, is asked to be
+// stopped.
+func poweredOff(pool *v1beta1.AgentPool, cluster *v1beta1.ManagedCluster) bool {
+	return pool.Spec.PowerState.Wanted() == v1beta1.PowerStopped || cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped
+}

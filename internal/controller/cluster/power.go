@@ -1,0 +1,56 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// power decides whether the control plane runs. That of a cluster that is asked to
+// stop goes after the last machine: only it can drain nodes (J1, AKS:
+// start-stop-cluster). Nobody talks to it from then on.
+func (r *reconciler) power(ctx context.Context, p *pass) (bool, error) {
+	p.found.stop = p.cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped
+	if !p.found.stop {
+		return true, nil
+	}
+	pools, err := r.poolsOf(ctx, r.reader, p.cluster)
+	if err != nil {
+		return false, err
+	}
+	for i := range pools {
+		if pools[i].Status.PowerState.Code != v1beta1.PowerStopped {
+			p.found.waitingFor = append(p.found.waitingFor, "the nodes of agent pool "+pools[i].Spec.Name)
+		}
+	}
+	// A pool that is Stopped since an earlier stop may have made machines meanwhile.
+	var machines v1beta1.MachineList
+	if err := r.reader.List(ctx, &machines, client.InNamespace(p.cluster.Namespace), client.MatchingLabels{v1beta1.LabelClusterID: p.cluster.Spec.ID}); err != nil {
+		return false, fmt.Errorf("list machines: %w", err)
+	}
+	if len(machines.Items) > 0 || len(p.found.waitingFor) > 0 {
+		p.lookIn(lookAgain)
+		return true, nil
+	}
+	p.input.Stopped = true
+	r.Tenants.Drop(p.cluster.Spec.ID)
+	return true, nil
+}
+
+// endPods sees whether any pod of a stopped control plane is left. The API server
+// keeps nothing, and clients that still hang on to it need not be waited for.
+func (r *reconciler) endPods(ctx context.Context, p *pass) error {
+	var pods corev1.PodList
+	if err := r.reader.List(ctx, &pods, client.InNamespace(namespaceOf(p.cluster))); err != nil {
+		return fmt.Errorf("list pods: %w", err)
+	}
+	p.found.off = len(pods.Items) == 0
+	if !p.found.off {
+		p.lookIn(probeAgain)
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+func (w *world) powerOff() {
+	w.t.Helper()
+	w.request(w.powerOperation("op-stop", v1beta1.PowerStopped, v1beta1.StateStopping))
+	w.succeed("op-stop")
+}
+
+func (w *world) powerOn() {
+	w.t.Helper()
+	w.request(w.powerOperation("op-start", v1beta1.PowerRunning, v1beta1.StateStarting))
+	w.succeed("op-start")
+}
+
+// powerOperation is what an ARM handler makes of a POST to stop or start.
+func (w *world) powerOperation(name string, code v1beta1.PowerCode, state v1beta1.ProvisioningState) *v1beta1.Operation {
+	cluster, pool := w.cluster(), w.pool()
+	cluster.Spec.PowerState = &v1beta1.PowerState{Code: code}
+	return &v1beta1.Operation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		Spec: v1beta1.OperationSpec{
+			Type: v1beta1.OperationPut, State: state,
+			Target:  v1beta1.OperationTarget{Kind: v1beta1.TargetManagedCluster, Name: w.clusterName(), ResourceID: "/demo"},
+			Desired: &v1beta1.DesiredState{Cluster: &cluster.Spec, AgentPools: []v1beta1.AgentPoolSpec{pool.Spec}},
+		},
+	}
+}
+
+func (w *world) cluster() *v1beta1.ManagedCluster {
+	w.t.Helper()
+	var cluster v1beta1.ManagedCluster
+	if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: w.clusterName()}, &cluster); err != nil {
+		w.t.Fatal(err)
+	}
+	return &cluster
+}
+
+func (w *world) pool() *v1beta1.AgentPool {
+	w.t.Helper()
+	var pool v1beta1.AgentPool
+	if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: w.poolName()}, &pool); err != nil {
+		w.t.Fatal(err)
+	}
+	return &pool
+}
+
+// checkStopped looks at a stopped cluster: nothing runs, and everything that a
+// start needs is there.
+func (w *world) checkStopped() {
+	w.t.Helper()
+	cluster, pool := w.cluster(), w.pool()
+	if s := cluster.Status; s.ProvisioningState != v1beta1.StateSucceeded || s.PowerState.Code != v1beta1.PowerStopped || s.APIServerReady != nil ||
+		!meta.IsStatusConditionTrue(s.Conditions, v1beta1.ConditionStopped) {
+		w.t.Errorf("status of the stopped cluster: %+v", s)
+	}
+	if s := pool.Status; s.ProvisioningState != v1beta1.StateSucceeded || s.PowerState.Code != v1beta1.PowerStopped || *pool.Spec.Count != 2 {
+		w.t.Errorf("the pool of a stopped cluster wants %d nodes, status %+v", *pool.Spec.Count, s)
+	}
+	namespace := v1beta1.ControlPlaneNamespace(clusterID)
+	for what, c := range map[string]struct {
+		list      client.ObjectList
+		namespace string
+		want      int
+	}{
+		"machines": {&v1beta1.MachineList{}, w.namespace, 0}, "nodes": {&corev1.NodeList{}, "", 0}, "pods": {&corev1.PodList{}, namespace, 0},
+		"secrets": {&corev1.SecretList{}, namespace, 8}, "services": {&corev1.ServiceList{}, namespace, 2}, "claims": {&corev1.PersistentVolumeClaimList{}, namespace, 1},
+	} {
+		if got := w.count(c.list, c.namespace); got != c.want {
+			w.t.Errorf("a stopped cluster has %d %s, want %d", got, what, c.want)
+		}
+	}
+	if left := len(w.machines.Machines()); left > 0 {
+		w.t.Errorf("the provider has %d machines of a stopped cluster", left)
+	}
+}
+
+// A start brings the same names back, and what was bound to a node ended with it.
+func TestStopAndStart(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.nextGuard())
+	w.create()
+	w.scale(2)
+	before := w.nodeNames()
+	w.bind("standalone", before[0])
+	w.powerOff()
+	w.checkStopped()
+	key := client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: "standalone"}
+	if err := w.client.Get(t.Context(), key, &corev1.Pod{}); !apierrors.IsNotFound(err) {
+		t.Errorf("a standalone pod outlives its node: %v", err)
+	}
+	w.powerOn()
+	w.checkCreated(2)
+	if after := w.nodeNames(); !slices.Equal(before, after) {
+		t.Errorf("nodes were %v and are %v after a start", before, after)
+	}
+	w.delete()
+	w.checkGone()
+}
+
+// A cluster that is stopped can be deleted: there is no API server to ask.
+func TestDeleteWhileStopped(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.nextGuard())
+	w.create()
+	w.powerOff()
+	w.delete()
+	w.checkGone()
+}
+
+// A stop that a customer turns round at once, as kubectl can, ends with a cluster
+// that runs.
+func TestStopTurnedRound(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.nextGuard())
+	w.create()
+	for _, code := range []v1beta1.PowerCode{v1beta1.PowerStopped, v1beta1.PowerRunning} {
+		cluster := w.cluster()
+		patch := client.MergeFrom(cluster.DeepCopy())
+		cluster.Spec.PowerState = &v1beta1.PowerState{Code: code}
+		if err := w.client.Patch(t.Context(), cluster, patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := wait.PollUntilContextTimeout(t.Context(), pollEvery, patience, true, func(context.Context) (bool, error) {
+		cluster := w.cluster()
+		return cluster.Status.ObservedGeneration == cluster.Generation && cluster.Status.ProvisioningState == v1beta1.StateSucceeded &&
+			w.pool().Status.ReadyCount == 1 && w.pool().Status.Count == 1, nil
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, w.dump())
+	}
+	w.checkCreated(1)
+	w.delete()
+	w.checkGone()
+}
+
+// bind makes a pod that no controller owns and that no kubelet lets go.
+func (w *world) bind(name, node string) {
+	w.t.Helper()
+	w.ensure(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "default"}})
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: name},
+		Spec: corev1.PodSpec{
+			NodeName: node, Containers: []corev1.Container{{Name: "c", Image: "x"}},
+			AutomountServiceAccountToken: ptr(false), TerminationGracePeriodSeconds: ptr(int64(1)),
+		},
+	}
+	if err := w.client.Create(w.t.Context(), pod); err != nil {
+		w.t.Fatal(err)
+	}
+	pod.Status.Phase = corev1.PodSucceeded
+	if err := w.client.Status().Update(w.t.Context(), pod); err != nil {
+		w.t.Fatal(err)
+	}
+}
