@@ -84,7 +84,10 @@ func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, po
 	}
 	// An operation that starts or stops the cluster claims its pools as they are.
 	if old == nil || !equality.Semantic.DeepEqual(*old, pool.Spec.AgentPoolProfile) {
-		if found := policy.ValidatePower(policy.ActionChange, policy.PowerOf(&cluster, r.Now())); len(found) > 0 {
+		found := append(policy.ValidatePower(policy.ActionChange, policy.PowerOf(&cluster, r.Now())), policy.ValidatePoolPower(policy.PoolPowerInput{
+			Old: old, New: &pool.Spec.AgentPoolProfile, State: pool.Status.ProvisioningState, Power: pool.Status.PowerState,
+		})...)
+		if len(found) > 0 {
 			return refusal("AgentPool", pool.Name, found)
 		}
 	}

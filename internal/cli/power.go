@@ -39,3 +39,31 @@ func clusterAction[T any](s *session, verb, short, doing string, begin func(cont
 	dontWait = noWait(command)
 	return command
 }
+
+func (s *session) nodePoolStart() *cobra.Command {
+	return s.poolPower("start", "Start a stopped pool with as many nodes as it had", "Starting", armcontainerservice.CodeRunning)
+}
+
+func (s *session) nodePoolStop() *cobra.Command {
+	return s.poolPower("stop", "Stop a user pool: its nodes are drained and go, its count stays", "Stopping", armcontainerservice.CodeStopped)
+}
+
+func (s *session) poolPower(verb, short, doing string, code armcontainerservice.Code) *cobra.Command {
+	var ref poolRef
+	var dontWait *bool
+	command := s.verb(verb, short, func(ctx context.Context, c *clients) error {
+		pool, err := ref.get(ctx, c)
+		if err != nil {
+			return err
+		}
+		if pool.Properties == nil {
+			return fmt.Errorf("read pool %s: the answer has no properties", ref.name)
+		}
+		pool.Properties.PowerState = &armcontainerservice.PowerState{Code: &code}
+		_, err = s.putPool(ctx, c, doing, ref, pool.Properties, *dontWait)
+		return err
+	})
+	s.poolFlags(command, &ref, "name", "n")
+	dontWait = noWait(command)
+	return command
+}

@@ -46,6 +46,7 @@ func ValidateCluster(in ClusterInput) []Violation {
 	validateAuthorizedRanges(&out, in.New.APIServerAccess)
 	validateTags(&out, in.New.Tags)
 	validateSKU(&out, in.New)
+	allow(&out, "powerState.code", string(in.New.PowerState.Wanted()), string(v1beta1.PowerRunning), string(v1beta1.PowerStopped))
 	validateOverride(&out, in)
 	if profile := in.New.LinuxProfile; profile != nil && !adminUsername.MatchString(profile.AdminUsername) {
 		out.add(CodeInvalidParameter, "linuxProfile.adminUsername", "%q is not a valid user name", profile.AdminUsername)
@@ -104,6 +105,9 @@ func validateSKU(out *violations, spec *v1beta1.ManagedClusterSpec) {
 func validateNewCluster(out *violations, in ClusterInput) {
 	if in.New.PowerState.Wanted() != v1beta1.PowerRunning {
 		out.add(CodeBadRequest, "powerState", "a new cluster runs: stop it once it is there")
+	}
+	for i := range in.Pools {
+		*out = append(*out, ValidatePoolPower(PoolPowerInput{New: &in.Pools[i]})...)
 	}
 	if len(in.Locations) > 0 && !slices.ContainsFunc(in.Locations, func(l string) bool { return SameLocation(l, in.New.Location) }) {
 		out.add(CodeLocation, "location", "No registered resource provider found for location %q. The supported locations are %q", in.New.Location, strings.Join(in.Locations, ", "))

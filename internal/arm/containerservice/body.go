@@ -85,7 +85,7 @@ type overrideSettings struct {
 }
 
 type powerState struct {
-	Code string `json:"code,omitempty" arm:"only=Running"`
+	Code string `json:"code,omitempty" arm:"enum=Running|Stopped"`
 }
 
 // assetBody is the identity that the kubelets use. It is what Berth made, and

@@ -146,6 +146,9 @@ func (v *view) changedPools(spec *v1beta1.ManagedClusterSpec, sent []poolProfile
 				"A new agent pool was introduced. Adding agent pools to an existing cluster is not allowed through managed cluster operations: create '%s' as an agent pool of its own.", sent[i].Name)
 		}
 		profile := *pool.Spec.AgentPoolProfile.DeepCopy()
+		if err := ignorePoolPower(&sent[i], pool); err != nil {
+			return nil, err
+		}
 		if err := applyPool(&sent[i].poolProperties, &profile, v.poolVersion(pool)); err != nil {
 			return nil, err
 		}

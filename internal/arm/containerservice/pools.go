@@ -75,6 +75,9 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if violations := policy.ValidatePool(input); len(violations) > 0 {
 		return nil, arm.Refusal(violations)
 	}
+	if err := found.refusePoolPower(pool, &profile); err != nil {
+		return nil, err
+	}
 	return p.writePool(ctx, r, found, profile, putState(input, change))
 }
 
@@ -128,6 +131,8 @@ func putState(in policy.PoolInput, change versionChange) v1beta1.ProvisioningSta
 	switch {
 	case in.Old == nil:
 		return v1beta1.StateCreating
+	case in.Old.PowerState.Wanted() != in.New.PowerState.Wanted():
+		return powerStates[in.New.PowerState.Wanted()]
 	case wanted(change, in.New.OrchestratorVersion, in.Running) != in.Running:
 		return v1beta1.StateUpgrading
 	case valueOf(in.Old.Count) != valueOf(in.New.Count):

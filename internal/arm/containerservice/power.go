@@ -10,17 +10,23 @@ import (
 	"berth.dev/berth/internal/policy"
 )
 
+// powerStates are what goes on while a cluster or pool comes to a power code.
+var powerStates = map[v1beta1.PowerCode]v1beta1.ProvisioningState{
+	v1beta1.PowerRunning: v1beta1.StateStarting,
+	v1beta1.PowerStopped: v1beta1.StateStopping,
+}
+
 func (p provider) startCluster(ctx context.Context, r *arm.Request) (*arm.Response, error) {
-	return p.powerCluster(ctx, r, policy.ActionStart, v1beta1.PowerRunning, v1beta1.StateStarting)
+	return p.powerCluster(ctx, r, policy.ActionStart, v1beta1.PowerRunning)
 }
 
 func (p provider) stopCluster(ctx context.Context, r *arm.Request) (*arm.Response, error) {
-	return p.powerCluster(ctx, r, policy.ActionStop, v1beta1.PowerStopped, v1beta1.StateStopping)
+	return p.powerCluster(ctx, r, policy.ActionStop, v1beta1.PowerStopped)
 }
 
 // powerCluster starts or stops a cluster with all its pools: the pools are named in
 // the operation too, so that they are tried anew and show what goes on.
-func (p provider) powerCluster(ctx context.Context, r *arm.Request, action policy.PowerAction, code v1beta1.PowerCode, state v1beta1.ProvisioningState) (*arm.Response, error) {
+func (p provider) powerCluster(ctx context.Context, r *arm.Request, action policy.PowerAction, code v1beta1.PowerCode) (*arm.Response, error) {
 	found, err := p.require(ctx, r)
 	if err != nil {
 		return nil, err
@@ -33,7 +39,7 @@ func (p provider) powerCluster(ctx context.Context, r *arm.Request, action polic
 	}
 	spec := found.cluster.Spec.DeepCopy()
 	spec.PowerState = &v1beta1.PowerState{Code: code}
-	return p.act(ctx, r, spec, poolSpecs(spec, found.others("")), state)
+	return p.act(ctx, r, spec, poolSpecs(spec, found.others("")), powerStates[code])
 }
 
 // act begins an operation that a POST asked for.
@@ -52,9 +58,44 @@ func (v *view) refusePower(action policy.PowerAction, now time.Time) error {
 		return nil
 	}
 	if violations := policy.ValidatePower(action, policy.PowerOf(v.cluster, now)); len(violations) > 0 {
-		refusal := arm.Refusal(violations)
-		refusal.Status, refusal.Target = http.StatusConflict, ""
-		return refusal
+		return powerRefusal(violations)
 	}
 	return nil
+}
+
+// refusePoolPower refuses to stop a pool that cannot be stopped now; pool is nil
+// for a new one. While an operation holds it, that one is the better reason.
+func (v *view) refusePoolPower(pool *v1beta1.AgentPool, profile *v1beta1.AgentPoolProfile) error {
+	in := policy.PoolPowerInput{New: profile}
+	if pool != nil {
+		in.Old, in.State, in.Power = &pool.Spec.AgentPoolProfile, pool.Status.ProvisioningState, pool.Status.PowerState
+	}
+	if pool != nil && v.held[pool.Annotations[v1beta1.AnnotationOperation]] != nil {
+		return nil
+	}
+	if violations := policy.ValidatePoolPower(in); len(violations) > 0 {
+		return powerRefusal(violations)
+	}
+	return nil
+}
+
+// powerRefusal says that a request does not fit what runs and what does not.
+func powerRefusal(violations []policy.Violation) error {
+	refusal := arm.Refusal(violations)
+	if refusal.Code == policy.CodeOperationNotAllowed {
+		refusal.Status, refusal.Target = http.StatusConflict, ""
+	}
+	return refusal
+}
+
+// ignorePoolPower leaves a pool's power state out of a cluster's body, where clients
+// send back what they read, and refuses to change it there.
+func ignorePoolPower(sent *poolProfile, pool *v1beta1.AgentPool) error {
+	power := sent.PowerState
+	sent.PowerState = nil
+	if power == nil || power.Code == "" || power.Code == renderPower(pool.Status.PowerState).Code || power.Code == string(pool.Spec.PowerState.Wanted()) {
+		return nil
+	}
+	return arm.InvalidParameter("agentPoolProfile.powerState",
+		"The value of parameter agentPoolProfile.powerState is invalid: agent pool '%s' is %s. Use the agent pool itself to stop or start it.", sent.Name, renderPower(pool.Status.PowerState).Code)
 }

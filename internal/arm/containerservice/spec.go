@@ -142,6 +142,9 @@ func applyPool(body *poolProperties, profile *v1beta1.AgentPoolProfile, shown st
 	if asked := valueOf(body.OrchestratorVersion); asked != shown {
 		replace(&profile.OrchestratorVersion, asked)
 	}
+	if body.PowerState != nil && body.PowerState.Code != "" {
+		profile.PowerState = &v1beta1.PowerState{Code: v1beta1.PowerCode(body.PowerState.Code)}
+	}
 	profile.NodeLabels, profile.NodeTaints, profile.Tags = body.NodeLabels, body.NodeTaints, body.Tags
 	if body.UpgradeSettings != nil {
 		profile.UpgradeSettings = upgradeSpec(body.UpgradeSettings)

@@ -112,6 +112,38 @@ func TestStopAndStart(t *testing.T) {
 	w.checkGone()
 }
 
+// A pool stops and starts by itself, and keeps its count; its cluster is none the
+// wiser.
+func TestPoolStopsAndStarts(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.nextGuard())
+	w.create()
+	w.scale(2)
+	before := w.nodeNames()
+	for _, c := range []struct {
+		name     string
+		code     v1beta1.PowerCode
+		machines int
+	}{{"op-pool-stop", v1beta1.PowerStopped, 0}, {"op-pool-start", v1beta1.PowerRunning, 2}} {
+		op := w.scaleOperation(c.name, 2)
+		op.Spec.Desired.AgentPools[0].PowerState = &v1beta1.PowerState{Code: c.code}
+		w.request(op)
+		w.succeed(c.name)
+		w.checkCreated(c.machines)
+		if s := w.pool().Status; s.PowerState.Code != c.code || s.ProvisioningState != v1beta1.StateSucceeded {
+			t.Errorf("pool status after %s: %+v", c.name, s)
+		}
+		if state := w.cluster().Status.PowerState.Code; state != v1beta1.PowerRunning {
+			t.Errorf("the cluster is %s after %s", state, c.name)
+		}
+	}
+	if after := w.nodeNames(); !slices.Equal(before, after) {
+		t.Errorf("nodes were %v and are %v after a start", before, after)
+	}
+	w.delete()
+	w.checkGone()
+}
+
 // A cluster that is stopped can be deleted: there is no API server to ask.
 func TestDeleteWhileStopped(t *testing.T) {
 	w := newWorld(t)
