@@ -65,6 +65,7 @@ func TestBench(t *testing.T) {
 		name := fmt.Sprintf("b%d", i)
 		measureCreate(e, &results, name)
 		measureFootprint(e, &results, name)
+		measurePower(e, &results, name)
 		measure(&results, "delete a cluster of one node", "s", "", func() {
 			e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
 		})
@@ -95,7 +96,7 @@ func measureCreate(e *harness.Env, results *table, name string) {
 	started := time.Now()
 	e.Run("berth", "cluster", "create", "-g", "bench", "-n", name, "-c", "1", "--no-wait")
 	results.add("PUT answered, by the berth command", "s", "", time.Since(started).Seconds())
-	key := client.ObjectKey{Namespace: v1beta1.SubscriptionNamespace(e.Variable("AZURE_SUBSCRIPTION_ID")), Name: v1beta1.ObjectName("bench", name)}
+	key := clusterKey(e, name)
 	seen := map[string]bool{}
 	once := func(what, aim string, reached bool) {
 		if reached && !seen[what] {
@@ -122,4 +123,51 @@ func measureCreate(e *harness.Env, results *table, name string) {
 		}
 	}
 	e.T.Fatalf("%s did not succeed", name)
+}
+
+func clusterKey(e *harness.Env, name string) client.ObjectKey {
+	return client.ObjectKey{Namespace: v1beta1.SubscriptionNamespace(e.Variable("AZURE_SUBSCRIPTION_ID")), Name: v1beta1.ObjectName("bench", name)}
+}
+
+// measurePower stops a cluster and starts it again. It watches the cluster's own
+// object from when the request was accepted, as measureCreate does.
+func measurePower(e *harness.Env, results *table, name string) {
+	e.Run("berth", "cluster", "stop", "-g", "bench", "-n", name, "--no-wait")
+	watchPower(e, results, name, map[string]milestone{
+		"stop": {"≤ 5", func(s v1beta1.ManagedClusterStatus) bool { return s.PowerState.Code == v1beta1.PowerStopped }},
+	})
+	e.Run("berth", "cluster", "start", "-g", "bench", "-n", name, "--no-wait")
+	watchPower(e, results, name, map[string]milestone{
+		"start to /readyz":         {"≤ 6", func(s v1beta1.ManagedClusterStatus) bool { return s.APIServerReady != nil }},
+		"start to all nodes Ready": {"≤ 12", func(s v1beta1.ManagedClusterStatus) bool { return s.PowerState.Code == v1beta1.PowerRunning }},
+	})
+}
+
+type milestone struct {
+	aim     string
+	reached func(v1beta1.ManagedClusterStatus) bool
+}
+
+// watchPower notes when each milestone is reached, from now on.
+func watchPower(e *harness.Env, results *table, name string, milestones map[string]milestone) {
+	management, key := e.ManagementClient(), clusterKey(e, name)
+	started := time.Now()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := started.Add(3 * time.Minute); time.Now().Before(deadline); <-ticker.C {
+		var cluster v1beta1.ManagedCluster
+		if err := management.Get(context.Background(), key, &cluster); err != nil {
+			continue
+		}
+		for what, m := range milestones {
+			if m.reached(cluster.Status) {
+				results.add(what, "s", m.aim, time.Since(started).Seconds())
+				delete(milestones, what)
+			}
+		}
+		if len(milestones) == 0 && cluster.Status.ProvisioningState == v1beta1.StateSucceeded {
+			return
+		}
+	}
+	e.T.Fatalf("%s: not reached: %v", name, milestones)
 }
