@@ -25,8 +25,18 @@ import (
 type Rules struct {
 	Reader    client.Reader
 	Catalogue *release.Catalogue
+	// Preflight reads what may hold an upgrade up; nil looks at nothing.
+	Preflight Preflight
 	// Now is the system's clock when nil.
 	Now func() time.Time
+}
+
+// Preflight reads in managed clusters what may hold an upgrade up; package preflight
+// does.
+type Preflight interface {
+	Budgets(ctx context.Context, cluster *v1beta1.ManagedCluster, pools []string) ([]policy.Budget, error)
+	Uses(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]policy.APIUse, error)
+	Window(ctx context.Context) (time.Duration, error)
 }
 
 // Setup registers the webhooks of ManagedCluster and AgentPool with the manager.

@@ -104,7 +104,11 @@ func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, po
 		Old: old, New: &pool.Spec.AgentPoolProfile, Running: pool.Status.CurrentOrchestratorVersion, Others: others,
 		Around: policy.PoolsInput{Network: cluster.Spec.NetworkProfile, ClusterVersion: beside, Versions: versions},
 	})
-	return refusal("AgentPool", pool.Name, siblings(ctx, r, &cluster, found))
+	err = refusal("AgentPool", pool.Name, siblings(ctx, r, &cluster, found))
+	if err != nil || old == nil || old.OrchestratorVersion == pool.Spec.OrchestratorVersion {
+		return err
+	}
+	return r.gatePool(ctx, &cluster, pool)
 }
 
 // controlPlane is the version that a pool is checked against: what the control plane

@@ -93,8 +93,11 @@ func (r *clusterRules) ValidateUpdate(ctx context.Context, old, cluster *v1beta1
 		}
 		input.PoolVersions = pools
 	}
-	found := append(r.power(old, cluster), policy.ValidateCluster(input)...)
-	return nil, refusal("ManagedCluster", cluster.Name, found)
+	err := refusal("ManagedCluster", cluster.Name, append(r.power(old, cluster), policy.ValidateCluster(input)...))
+	if err != nil || old.Spec.KubernetesVersion == cluster.Spec.KubernetesVersion {
+		return nil, err
+	}
+	return nil, r.gateCluster(ctx, cluster, input.Running)
 }
 
 // power holds a change of a cluster's spec to what its power phase allows. The

@@ -19,6 +19,7 @@ type Error struct {
 	Code    string  `json:"code"`
 	Message string  `json:"message"`
 	Target  string  `json:"target,omitempty"`
+	Subcode string  `json:"subcode,omitempty"`
 	Details []Error `json:"details,omitempty"`
 	// Header is added to the answer.
 	Header http.Header `json:"-"`

@@ -58,7 +58,7 @@ func (s *Server) Deletion(ctx context.Context, object client.Object) (*v1beta1.O
 func Refusal(violations []policy.Violation) *Error {
 	all := make([]Error, 0, len(violations))
 	for _, v := range violations {
-		all = append(all, Error{Status: http.StatusBadRequest, Code: v.Code, Message: v.Message, Target: v.Target})
+		all = append(all, Error{Status: http.StatusBadRequest, Code: v.Code, Message: v.Message, Target: v.Target, Subcode: v.Subcode})
 	}
 	first := all[0]
 	first.Details = all[1:]

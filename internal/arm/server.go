@@ -11,7 +11,9 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/identity"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 )
 
@@ -30,8 +32,20 @@ type Config struct {
 	GatewayAddress string
 	// Locations are offered when the ServicePolicy names none.
 	Locations []string
+	// Preflight reads what may hold an upgrade up; nil looks at nothing.
+	Preflight Preflight
 	Now       func() time.Time
 	Log       *slog.Logger
+}
+
+// Preflight reads in managed clusters what may hold an upgrade up; package preflight
+// does.
+type Preflight interface {
+	// Budgets reads the disruption budgets with pods on the nodes of some pools.
+	Budgets(ctx context.Context, cluster *v1beta1.ManagedCluster, pools []string) ([]policy.Budget, error)
+	// Uses reads the use of APIs that are to be removed, and Window how far back it counts.
+	Uses(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]policy.APIUse, error)
+	Window(ctx context.Context) (time.Duration, error)
 }
 
 // Server is the ARM endpoint. Provider packages use it to answer.

@@ -6,6 +6,8 @@ import "fmt"
 type Violation struct {
 	// Code is AKS's error code, Target the path of the field at fault.
 	Code, Target, Message string
+	// Subcode tells more of a code that is used for many things.
+	Subcode string
 }
 
 // Error makes a Violation usable as an error.
@@ -20,6 +22,8 @@ const (
 	CodePoolVersionNotSupported = "AgentPoolK8sVersionNotSupported"
 	CodePoolNewerThanCluster    = "NodePoolMcVersionIncompatible"
 	CodePoolUpgradePath         = "AgentPoolUpgradeVersionNotAllowed"
+	CodeUnsatisfiablePDB        = "UnsatisfiablePDB"
+	CodeValidationError         = "ValidationError"
 	CodeNotAllPools             = "NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged"
 	CodePropertyChange          = "PropertyChangeNotAllowed"
 	CodeSystemPoolTaints        = "SystemPoolHasRestrictedTaint"
@@ -27,6 +31,10 @@ const (
 	CodeLocation                = "NoRegisteredProviderFound"
 	CodeQuotaExceeded           = "QuotaExceeded"
 )
+
+// SubcodeDeprecatedAPI is that of CodeValidationError for APIs that a new version
+// does not have.
+const SubcodeDeprecatedAPI = "UpgradeBlockedOnDeprecatedAPIUsage"
 
 // violations collects the reasons of one request.
 type violations []Violation

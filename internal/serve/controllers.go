@@ -11,8 +11,13 @@ import (
 	"berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
 	"berth.dev/berth/internal/machine/pod"
-	"berth.dev/berth/internal/tenant"
+	"berth.dev/berth/internal/preflight"
 )
+
+// preflight reads managed clusters before they are upgraded.
+func (p parts) preflight() preflight.Reader {
+	return preflight.Reader{Management: p.manager.GetAPIReader(), Tenants: p.tenants}
+}
 
 // controllers adds every controller; they run on the leader alone.
 func (p parts) controllers() error {
@@ -21,7 +26,10 @@ func (p parts) controllers() error {
 		return fmt.Errorf("read the authority that machines trust: %w", err)
 	}
 	mgr := p.manager
-	tenants := tenant.NewClients(mgr.GetAPIReader())
+	tenants := p.tenants
+	if err := mgr.Add(&preflight.Recorder{Reader: p.preflight(), Client: mgr.GetClient(), Log: p.log.With("part", "preflight")}); err != nil {
+		return fmt.Errorf("add recorder of deprecated APIs: %w", err)
+	}
 	setups := []error{
 		operation.Setup(mgr, operation.Config{}),
 		resourcegroup.Setup(mgr, resourcegroup.Config{}),

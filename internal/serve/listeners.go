@@ -41,6 +41,7 @@ func (p parts) arm() error {
 		Client:         p.manager.GetClient(),
 		APIReader:      p.manager.GetAPIReader(),
 		Catalogue:      p.catalogue,
+		Preflight:      p.preflight(),
 		Identity:       directory,
 		PublicURL:      p.options.PublicURL,
 		GatewayAddress: p.options.GatewayPublic,

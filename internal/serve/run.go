@@ -30,6 +30,7 @@ import (
 	"berth.dev/berth/internal/controller/cluster"
 	"berth.dev/berth/internal/machine/pod"
 	"berth.dev/berth/internal/release"
+	"berth.dev/berth/internal/tenant"
 )
 
 // Run serves until ctx is done. It returns the first error of any part.
@@ -51,7 +52,7 @@ func Run(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	parts := parts{options: options, manager: manager, catalogue: catalogue, log: logger}
+	parts := parts{options: options, manager: manager, catalogue: catalogue, tenants: tenant.NewClients(manager.GetAPIReader()), log: logger}
 	for _, setup := range []func() error{parts.health, parts.admission, parts.arm, parts.gateway, parts.registry, parts.controllers} {
 		if err := setup(); err != nil {
 			return err
@@ -66,6 +67,7 @@ type parts struct {
 	options   Options
 	manager   ctrl.Manager
 	catalogue *release.Catalogue
+	tenants   *tenant.Clients
 	log       *slog.Logger
 }
 
@@ -147,5 +149,5 @@ func (p parts) health() error {
 }
 
 func (p parts) admission() error {
-	return admission.Setup(p.manager, admission.Rules{Reader: p.manager.GetAPIReader(), Catalogue: p.catalogue})
+	return admission.Setup(p.manager, admission.Rules{Reader: p.manager.GetAPIReader(), Catalogue: p.catalogue, Preflight: p.preflight()})
 }

@@ -130,6 +130,9 @@ func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *vi
 	if len(violations) > 0 {
 		return nil, arm.Refusal(violations)
 	}
+	if err := p.refuseBlocked(ctx, current.cluster, spec, change); err != nil {
+		return nil, err
+	}
 	return p.writeCluster(ctx, r, spec, poolSpecs(spec, profiles), change.state())
 }
 

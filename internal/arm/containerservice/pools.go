@@ -66,8 +66,7 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if err != nil {
 		return nil, err
 	}
-	change := p.versionChange(found, &found.cluster.Spec, []v1beta1.AgentPoolProfile{profile})
-	change.target = change.running
+	change := p.poolChange(found, profile)
 	input := policy.PoolInput{New: &profile, Others: found.others(name), Around: change.around(found)}
 	if pool != nil {
 		input.Old, input.Running = &pool.Spec.AgentPoolProfile, found.poolRunning(pool)
@@ -76,6 +75,9 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 		return nil, arm.Refusal(violations)
 	}
 	if err := found.refusePoolPower(pool, &profile); err != nil {
+		return nil, err
+	}
+	if err := p.refuseBlocked(ctx, found.cluster, &found.cluster.Spec, change); err != nil {
 		return nil, err
 	}
 	return p.writePool(ctx, r, found, profile, putState(input, change))
@@ -133,7 +135,7 @@ func putState(in policy.PoolInput, change versionChange) v1beta1.ProvisioningSta
 		return v1beta1.StateCreating
 	case in.Old.PowerState.Wanted() != in.New.PowerState.Wanted():
 		return powerStates[in.New.PowerState.Wanted()]
-	case wanted(change, in.New.OrchestratorVersion, in.Running) != in.Running:
+	case change.state() == v1beta1.StateUpgrading:
 		return v1beta1.StateUpgrading
 	case valueOf(in.Old.Count) != valueOf(in.New.Count):
 		return v1beta1.StateScaling

@@ -37,6 +37,20 @@ func (p provider) versionChange(v *view, spec *v1beta1.ManagedClusterSpec, profi
 	return change
 }
 
+// poolChange is versionChange for a request of one pool, beside the control plane
+// that runs. A new pool changes nothing that is there.
+func (p provider) poolChange(v *view, profile v1beta1.AgentPoolProfile) versionChange {
+	change := versionChange{
+		Versions: policy.Versions{Catalogue: p.Catalogue, Plan: v.cluster.Spec.SupportPlan, Now: p.Now()},
+		running:  v.running(), target: v.running(),
+	}
+	if pool := v.pool(profile.Name); pool != nil {
+		running := v.poolRunning(pool)
+		change.pools = []policy.PoolVersion{{Name: profile.Name, Running: running, Wanted: wanted(change, profile.OrchestratorVersion, running)}}
+	}
+	return change
+}
+
 // wanted is the version that a pool asks for beside the new control plane. What is
 // not in the catalogue stays as it was asked for, for policy to refuse.
 func wanted(change versionChange, asked, running string) string {

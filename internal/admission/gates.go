@@ -1,0 +1,57 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy"
+)
+
+// gateCluster refuses a change of the control plane's minor that deprecated APIs hold
+// up. A request through ARM was looked at before it was written.
+func (r *clusterRules) gateCluster(ctx context.Context, cluster *v1beta1.ManagedCluster, running string) error {
+	target, ok := r.versions(cluster).Target(cluster.Spec.KubernetesVersion, running)
+	if r.Preflight == nil || !ok || target == running || policy.UpgradeForced(cluster.Spec.UpgradeSettings, r.Now()) {
+		return nil
+	}
+	if holder, err := operation.Active(ctx, r.Reader, cluster); err != nil || holder != nil {
+		return err
+	}
+	gates := policy.Gates{Now: r.Now()}
+	var err error
+	if gates.Uses, err = r.Preflight.Uses(ctx, cluster); err != nil {
+		return unreadable(err)
+	}
+	if gates.Window, err = r.Preflight.Window(ctx); err != nil {
+		return err
+	}
+	return refusal("ManagedCluster", cluster.Name, gates.BlockingAPIs(running, target))
+}
+
+// gatePool refuses a change of a pool's version that disruption budgets hold up.
+func (r *poolRules) gatePool(ctx context.Context, cluster *v1beta1.ManagedCluster, pool *v1beta1.AgentPool) error {
+	running := pool.Status.CurrentOrchestratorVersion
+	target, ok := r.versions(cluster).PoolTarget(pool.Spec.OrchestratorVersion, running, r.running(cluster))
+	if r.Preflight == nil || running == "" || !ok || target == running || policy.UpgradeForced(cluster.Spec.UpgradeSettings, r.Now()) {
+		return nil
+	}
+	for _, object := range []client.Object{pool, cluster} {
+		if holder, err := operation.Active(ctx, r.Reader, object); err != nil || holder != nil {
+			return err
+		}
+	}
+	budgets, err := r.Preflight.Budgets(ctx, cluster, []string{pool.Spec.Name})
+	if err != nil {
+		return unreadable(err)
+	}
+	return refusal("AgentPool", pool.Name, policy.Gates{Budgets: budgets, Now: r.Now()}.BlockingBudgets())
+}
+
+func unreadable(err error) error {
+	return apierrors.NewBadRequest(fmt.Sprintf("the cluster's API server does not answer, so that the checks before an upgrade cannot be made: %v; try again later, or set spec.upgradeSettings.overrideSettings.forceUpgrade", err))
+}

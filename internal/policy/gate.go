@@ -1,0 +1,163 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"berth.dev/berth/internal/release"
+)
+
+// DefaultDeprecatedAPIWindow is how far back the use of a deprecated API blocks an
+// upgrade (AKS: stop-cluster-upgrade-api-breaking-changes).
+const DefaultDeprecatedAPIWindow = 12 * time.Hour
+
+// firstGatedMinor is the first control plane whose upgrade to it is held up by
+// deprecated APIs.
+const firstGatedMinor = 26
+
+// Budget is a disruption budget of a cluster, as far as an upgrade must know it.
+type Budget struct {
+	Namespace, Name string
+	// MaxUnavailable and MinAvailable are written as in its spec: a number, a
+	// percentage, or empty where it has the other.
+	MaxUnavailable, MinAvailable string
+	// ExpectedPods is how many pods it counts on.
+	ExpectedPods int32
+	// Nodes are those with pods of the budget that a drain would evict.
+	Nodes []string
+}
+
+// APIUse is the use of an API that a later version does not have any more.
+type APIUse struct {
+	Group       string `json:"group,omitempty"`
+	Version     string `json:"version"`
+	Resource    string `json:"resource"`
+	Subresource string `json:"subresource,omitempty"`
+	// RemovedRelease is the first minor without it.
+	RemovedRelease string `json:"removedRelease"`
+	// Writes counts requests other than get, list and watch since the API server was
+	// started, and LastWritten is when the count was last seen to grow.
+	Writes      int64     `json:"writes"`
+	LastWritten time.Time `json:"lastWritten,omitzero"`
+}
+
+// Gates is what is known of a cluster's content before an upgrade.
+type Gates struct {
+	Budgets []Budget
+	Uses    []APIUse
+	// Window is how far back a use counts.
+	Window time.Duration
+	Now    time.Time
+}
+
+// BlockingBudgets names the budgets that no drain can satisfy and that have pods on
+// nodes of the upgrade; budgets of pods elsewhere hold nothing up (AKS:
+// error-code-unsatisfiablepdb).
+func (g Gates) BlockingBudgets() []Violation {
+	var out violations
+	for _, budget := range g.Budgets {
+		if reason := budget.unsatisfiable(); reason != "" && len(budget.Nodes) > 0 {
+			out.add(CodeUnsatisfiablePDB, "", "PDB %s/%s has %s, can't proceed with put operation: node %s could never be drained of its pods. Change the budget, add replicas, or set upgradeSettings.overrideSettings.forceUpgrade",
+				budget.Namespace, budget.Name, reason, budget.Nodes[0])
+		}
+	}
+	return out
+}
+
+// unsatisfiable says why a budget never allows an eviction, or nothing.
+func (b Budget) unsatisfiable() string {
+	if b.MaxUnavailable != "" && scaled(b.MaxUnavailable, b.ExpectedPods) == 0 {
+		return "maxUnavailable == 0"
+	}
+	if b.MinAvailable != "" && b.ExpectedPods > 0 && scaled(b.MinAvailable, b.ExpectedPods) >= b.ExpectedPods {
+		return fmt.Sprintf("minAvailable(%s) >= expectedPods(%d)", b.MinAvailable, b.ExpectedPods)
+	}
+	return ""
+}
+
+// scaled reads a number or a percentage of pods, rounded up as Kubernetes does.
+func scaled(text string, pods int32) int32 {
+	digits, percent := strings.CutSuffix(text, "%")
+	number, err := strconv.ParseInt(digits, 10, 32)
+	if err != nil {
+		return 0
+	}
+	if percent {
+		return int32((number*int64(pods) + 99) / 100)
+	}
+	return int32(number)
+}
+
+// BlockingAPIs refuses a control plane's change of minor while APIs that the new one
+// does not have are written to (AKS: stop-cluster-upgrade-api-breaking-changes).
+func (g Gates) BlockingAPIs(running, target string) []Violation {
+	to, err := release.Parse(target)
+	if err != nil || to[1] < firstGatedMinor || minorsBetween(running, target) < 1 {
+		return nil
+	}
+	var names []string
+	for _, use := range g.Uses {
+		if use.goneIn(to[1]) && !use.LastWritten.IsZero() && g.Now.Sub(use.LastWritten) <= g.Window {
+			names = append(names, fmt.Sprintf("%s (removed in %s, last used %s)", use.name(), use.RemovedRelease, use.LastWritten.UTC().Format(time.RFC3339)))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	return []Violation{{
+		Code: CodeValidationError, Subcode: SubcodeDeprecatedAPI, Target: "kubernetesVersion",
+		Message: fmt.Sprintf("Control Plane upgrade to %s is blocked due to recent usage of APIs that it does not have: %s. Move their users to newer versions, or bypass this validation with upgradeSettings.overrideSettings.forceUpgrade", target, strings.Join(names, ", ")),
+	}}
+}
+
+// goneIn says whether a minor does not have the API any more.
+func (u APIUse) goneIn(minor int) bool {
+	_, text, _ := strings.Cut(u.RemovedRelease, ".")
+	removed, err := strconv.Atoi(text)
+	return err == nil && removed <= minor
+}
+
+// name is resource.version.group, with the subresource.
+func (u APIUse) name() string {
+	parts := []string{u.Resource, u.Version}
+	if u.Group != "" {
+		parts = append(parts, u.Group)
+	}
+	name := strings.Join(parts, ".")
+	if u.Subresource != "" {
+		name += "/" + u.Subresource
+	}
+	return name
+}
+
+// MergeUses brings what was known of APIs' use up to what was just counted: a count
+// that grew was written to since, and so was one that began anew, with the API
+// server, and is not nothing. What was not counted any more keeps its last time.
+func MergeUses(known, counted []APIUse, now time.Time) []APIUse {
+	merged := make([]APIUse, 0, len(known)+len(counted))
+	before := map[string]APIUse{}
+	for _, use := range known {
+		before[use.name()] = use
+	}
+	for _, use := range counted {
+		old, ok := before[use.name()]
+		delete(before, use.name())
+		switch {
+		case use.Writes == 0 || ok && use.Writes == old.Writes:
+			use.LastWritten = old.LastWritten
+		default:
+			use.LastWritten = now
+		}
+		merged = append(merged, use)
+	}
+	for _, use := range before {
+		use.Writes = 0
+		merged = append(merged, use)
+	}
+	slices.SortFunc(merged, func(a, b APIUse) int { return strings.Compare(a.name(), b.name()) })
+	return merged
+}
