@@ -3,6 +3,7 @@
 //
 //	berth-demo serve            web server on :8080 (PORT changes that)
 //	berth-demo get URL          print the body; fail unless the status is 2xx
+//	berth-demo watch URL        ask 20 times a second and print what fails
 //	berth-demo lookup NAME      print the addresses of a name
 //	berth-demo dial HOST:PORT   fail unless a TCP connection is accepted
 //	berth-demo sleep            wait for SIGTERM

@@ -25,7 +25,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return nil
 	}
 	if len(args) != 2 {
-		return errors.New("usage: berth-demo serve | sleep | get URL | lookup NAME | dial HOST:PORT")
+		return errors.New("usage: berth-demo serve | sleep | get URL | watch URL | lookup NAME | dial HOST:PORT")
+	}
+	if args[0] == "watch" {
+		return watch(ctx, args[1], out)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -37,7 +40,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "dial":
 		return dial(ctx, args[1], out)
 	}
-	return fmt.Errorf("unknown command %q: want serve, sleep, get, lookup or dial", args[0])
+	return fmt.Errorf("unknown command %q: want serve, sleep, get, watch, lookup or dial", args[0])
 }
 
 func serve(ctx context.Context, out io.Writer) error {

@@ -81,3 +81,26 @@ func TestServeAndSleepEndWithTheContext(t *testing.T) {
 		}
 	}
 }
+
+// watch counts what fails and goes on.
+func TestWatchTellsEveryFailure(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked == 2 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		if asked == 4 {
+			cancel()
+		}
+	}))
+	defer server.Close()
+	var out bytes.Buffer
+	if err := watch(ctx, server.URL, &out); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.Count(text, "FAILED") != 1 || !strings.Contains(text, "503") || !strings.Contains(text, "asked 4 failed 1") {
+		t.Errorf("one of four requests failed: %s", text)
+	}
+}

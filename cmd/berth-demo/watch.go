@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+const (
+	// watchEvery is the pace of requests and watchPatience how long one may take.
+	watchEvery    = 50 * time.Millisecond
+	watchPatience = 2 * time.Second
+	// watchTells is how often the count is printed.
+	watchTells = 100
+)
+
+// watch asks for a page over and over, on a new connection each time, until ctx
+// ends. It prints every failure with its time, and the count now and then.
+func watch(ctx context.Context, url string, out io.Writer) error {
+	ask := http.Client{Timeout: watchPatience, Transport: &http.Transport{DisableKeepAlives: true}}
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	failed := 0
+	for asked := 1; ; asked++ {
+		if err := askOnce(ctx, &ask, url); err != nil && ctx.Err() == nil {
+			failed++
+			fmt.Fprintf(out, "%s FAILED %v\n", time.Now().UTC().Format(time.RFC3339Nano), err)
+		}
+		if asked%watchTells == 0 {
+			fmt.Fprintf(out, "asked %d failed %d\n", asked, failed)
+		}
+		select {
+		case <-ctx.Done():
+			fmt.Fprintf(out, "asked %d failed %d\n", asked, failed)
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func askOnce(ctx context.Context, ask *http.Client, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := ask.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("answered %s", response.Status)
+	}
+	return nil
+}
