@@ -24,6 +24,9 @@ const (
 	// written together with the desired state in one update, so that at most one
 	// operation holds a resource at any time.
 	AnnotationOperation = "berth.dev/operation"
+	// AnnotationAbort names the Operation that was aborted. While it is the one that
+	// holds the resource, nothing new is begun for it (AKS: manage-abort-operations).
+	AnnotationAbort = "berth.dev/aborted-operation"
 	// Finalizer keeps an object until everything made for it is gone.
 	Finalizer = "berth.dev/cleanup"
 )

@@ -3,13 +3,15 @@ package v1beta1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // OperationType says what an operation does to its target.
-// +kubebuilder:validation:Enum=Put;Delete
+// +kubebuilder:validation:Enum=Put;Delete;Abort
 type OperationType string
 
 // The operation types.
 const (
 	OperationPut    OperationType = "Put"
 	OperationDelete OperationType = "Delete"
+	// OperationAbort ends another operation on the same target as Canceled.
+	OperationAbort OperationType = "Abort"
 )
 
 // OperationStatusCode is ARM's status of an asynchronous operation.
@@ -62,6 +64,8 @@ type OperationSpec struct {
 	Target OperationTarget   `json:"target"`
 	// Desired is what a Put makes of the target.
 	Desired *DesiredState `json:"desired,omitempty"`
+	// Aborts names the Operation that an Abort ends.
+	Aborts string `json:"aborts,omitempty"`
 	// RequestedBy is the application or user id of the caller.
 	RequestedBy string `json:"requestedBy,omitempty"`
 	// CorrelationID ties the operation to the request that asked for it.

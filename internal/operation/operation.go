@@ -69,10 +69,14 @@ func Begin(ctx context.Context, c client.Client, reader client.Reader, op *v1bet
 // Apply claims the operation's targets and writes their desired state. It may be
 // called again after a crash at any line and then finishes what is missing.
 func Apply(ctx context.Context, c client.Client, reader client.Reader, op *v1beta1.Operation) error {
-	if op.Spec.Type == v1beta1.OperationDelete {
+	switch op.Spec.Type {
+	case v1beta1.OperationDelete:
 		return applyDelete(ctx, c, reader, op)
+	case v1beta1.OperationAbort:
+		return applyAbort(ctx, c, reader, op)
+	default:
+		return applyPut(ctx, c, reader, op)
 	}
-	return applyPut(ctx, c, reader, op)
 }
 
 // End writes an operation's result. An operation that has already ended keeps its

@@ -1,6 +1,7 @@
 package armtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -50,6 +51,10 @@ func (w *World) Settle(ctx context.Context) error {
 	if err := w.Client.List(ctx, &operations); err != nil {
 		return fmt.Errorf("list operations: %w", err)
 	}
+	// What is aborted must not succeed first.
+	slices.SortStableFunc(operations.Items, func(a, b v1beta1.Operation) int {
+		return cmp.Compare(aborts(&b), aborts(&a))
+	})
 	for i := range operations.Items {
 		op := &operations.Items[i]
 		if operation.Finished(op) {
@@ -62,7 +67,30 @@ func (w *World) Settle(ctx context.Context) error {
 	return nil
 }
 
+func aborts(op *v1beta1.Operation) int {
+	if op.Spec.Type == v1beta1.OperationAbort {
+		return 1
+	}
+	return 0
+}
+
+// settleAbort ends the operation that is aborted, and then the abort.
+func (w *World) settleAbort(ctx context.Context, op *v1beta1.Operation) error {
+	var aborted v1beta1.Operation
+	if err := w.Client.Get(ctx, client.ObjectKey{Namespace: op.Namespace, Name: op.Spec.Aborts}, &aborted); err != nil {
+		return err
+	}
+	cause := &v1beta1.OperationError{Code: "OperationPreempted", Message: "The operation was aborted."}
+	if err := operation.End(ctx, w.Client, &aborted, v1beta1.OperationCanceled, cause, w.Now()); err != nil {
+		return err
+	}
+	return operation.End(ctx, w.Client, op, v1beta1.OperationSucceeded, nil, w.Now())
+}
+
 func (w *World) settle(ctx context.Context, op *v1beta1.Operation) error {
+	if op.Spec.Type == v1beta1.OperationAbort {
+		return w.settleAbort(ctx, op)
+	}
 	if begun, err := w.begun(ctx, op); err != nil || !begun {
 		return err
 	}

@@ -214,12 +214,16 @@ func mutate(random *rand.Rand, value any, odd []string) any {
 }
 
 func TestUpgradeSettings(t *testing.T) {
-	if spec := upgradeSpec(&upgradeSettings{}); spec != nil {
+	if spec := upgradeSpec(&upgradeSettings{}, nil); spec != nil {
 		t.Errorf("az sends {} for the defaults, which became %+v", spec)
 	}
-	spec := upgradeSpec(&upgradeSettings{MaxSurge: "1", DrainTimeoutInMinutes: 30, UndrainableNodeBehavior: "Cordon"})
+	spec := upgradeSpec(&upgradeSettings{MaxSurge: "1", DrainTimeoutInMinutes: 30, UndrainableNodeBehavior: "Cordon"}, nil)
 	if spec.MaxSurge != "1" || *spec.DrainTimeoutInMinutes != 30 || spec.NodeSoakDurationInMinutes != nil || spec.UndrainableNodeBehavior != "Cordon" {
 		t.Errorf("%+v", spec)
+	}
+	// az 2.45 reads a pool, drops what it does not know, and sends the rest back.
+	if after := upgradeSpec(&upgradeSettings{MaxSurge: "2"}, spec); after.MaxSurge != "2" || *after.DrainTimeoutInMinutes != 30 || after.UndrainableNodeBehavior != "Cordon" || spec.MaxSurge != "1" {
+		t.Errorf("after an older client's update: %+v", after)
 	}
 	if _, err := overrideSpec(&overrideSettings{ForceUpgrade: true, Until: "tomorrow"}); err == nil {
 		t.Error("a time that is none is taken")

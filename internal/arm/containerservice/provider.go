@@ -87,6 +87,7 @@ func (p provider) clusterRoutes() []arm.Route {
 		{Method: post, Path: clusterPath + "/stop", Type: kind, Handle: p.stopCluster},
 		{Method: get, Path: clusterPath + "/accessProfiles/{role}", Type: kind, Handle: p.accessProfile},
 		{Method: post, Path: clusterPath + "/accessProfiles/{role}/listCredential", Type: kind, Reads: true, Handle: p.accessProfile},
+		{Method: post, Path: clusterPath + "/abort", Type: kind, Handle: p.abortCluster},
 		{Method: get, Path: clusterPath + "/upgradeProfiles/default", Type: kind, Handle: p.clusterUpgrades},
 		{Method: get, Path: clusterPath + "/availableAgentPoolVersions", Type: kind, Handle: p.availablePoolVersions},
 	}
@@ -100,6 +101,8 @@ func (p provider) poolRoutes() []arm.Route {
 		{Method: get, Path: poolPath, Type: kind, Limit: getCluster, Handle: p.getPool},
 		{Method: http.MethodPut, Path: poolPath, Type: kind, Limit: putPool, Handle: p.putPool},
 		{Method: http.MethodDelete, Path: poolPath, Type: kind, Handle: p.deletePool},
+		{Method: http.MethodPost, Path: poolPath + "/upgradeNodeImageVersion", Type: kind, Handle: p.upgradeNodeImage},
+		{Method: http.MethodPost, Path: poolPath + "/abort", Type: kind, Handle: p.abortPool},
 		{Method: get, Path: poolPath + "/upgradeProfiles/default", Type: kind, Handle: p.poolUpgrades},
 		{Method: get, Path: poolPath + "/machines", Type: kind, Handle: p.listMachines},
 		{Method: get, Path: poolPath + "/machines/{machine}", Type: kind, Handle: p.getMachine},
@@ -120,7 +123,6 @@ func (p provider) locationRoutes() []arm.Route {
 
 // later lists what AKS has and this Berth answers only by saying that it does not.
 var later = []struct{ method, path, what string }{
-	{http.MethodPost, clusterPath + "/abort", "aborting an operation"},
 	{http.MethodPost, clusterPath + "/rotateClusterCertificates", "rotating a cluster's certificates"},
 	{http.MethodPost, clusterPath + "/rotateServiceAccountSigningKeys", "rotating service account keys"},
 	{http.MethodPost, clusterPath + "/resetServicePrincipalProfile", "resetting the service principal"},
@@ -129,8 +131,6 @@ var later = []struct{ method, path, what string }{
 	{http.MethodGet, clusterPath + "/commandResults/{command}", "running a command in a cluster"},
 	{http.MethodPost, clusterPath + "/listClusterMonitoringUserCredential", "the monitoring user's credential"},
 	{http.MethodGet, clusterPath + "/outboundNetworkDependenciesEndpoints", "listing outbound dependencies"},
-	{http.MethodPost, poolPath + "/abort", "aborting an operation"},
-	{http.MethodPost, poolPath + "/upgradeNodeImageVersion", "upgrading the node image"},
 	{http.MethodPost, clusterPath + "/agentPools/{pool}/deleteMachines", "deleting single machines"},
 	{http.MethodGet, clusterPath + "/maintenanceConfigurations", "maintenance configurations"},
 	{http.MethodGet, clusterPath + "/maintenanceConfigurations/{name}", "maintenance configurations"},

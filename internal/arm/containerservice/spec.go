@@ -147,7 +147,7 @@ func applyPool(body *poolProperties, profile *v1beta1.AgentPoolProfile, shown st
 	}
 	profile.NodeLabels, profile.NodeTaints, profile.Tags = body.NodeLabels, body.NodeTaints, body.Tags
 	if body.UpgradeSettings != nil {
-		profile.UpgradeSettings = upgradeSpec(body.UpgradeSettings)
+		profile.UpgradeSettings = upgradeSpec(body.UpgradeSettings, profile.UpgradeSettings)
 	}
 	return nil
 }

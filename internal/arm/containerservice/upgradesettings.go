@@ -9,22 +9,28 @@ import (
 	"berth.dev/berth/internal/arm"
 )
 
-// upgradeSpec reads a pool's upgradeSettings; 0 minutes mean the default.
-func upgradeSpec(body *upgradeSettings) *v1beta1.UpgradeSettings {
+// upgradeSpec reads a pool's upgradeSettings. What they leave out stays as it was:
+// clients of older api-versions do not know all of them and send the pool back
+// without.
+func upgradeSpec(body *upgradeSettings, old *v1beta1.UpgradeSettings) *v1beta1.UpgradeSettings {
+	spec := old.DeepCopy()
 	if *body == (upgradeSettings{}) {
-		return nil
+		return spec
 	}
-	return &v1beta1.UpgradeSettings{
-		MaxSurge: body.MaxSurge, MaxUnavailable: body.MaxUnavailable, UndrainableNodeBehavior: body.UndrainableNodeBehavior,
-		DrainTimeoutInMinutes: unlessZero(body.DrainTimeoutInMinutes), NodeSoakDurationInMinutes: unlessZero(body.NodeSoakDurationInMinutes),
+	if spec == nil {
+		spec = &v1beta1.UpgradeSettings{}
 	}
-}
-
-func unlessZero(number int32) *int32 {
-	if number == 0 {
-		return nil
+	replace(&spec.MaxSurge, body.MaxSurge)
+	replace(&spec.MaxUnavailable, body.MaxUnavailable)
+	replace(&spec.UndrainableNodeBehavior, body.UndrainableNodeBehavior)
+	for field, sent := range map[**int32]int32{
+		&spec.DrainTimeoutInMinutes: body.DrainTimeoutInMinutes, &spec.NodeSoakDurationInMinutes: body.NodeSoakDurationInMinutes,
+	} {
+		if sent != 0 {
+			*field = &sent
+		}
 	}
-	return &number
+	return spec
 }
 
 // overrideSpec reads a cluster's upgradeSettings.

@@ -159,6 +159,8 @@ func (v *view) state(object client.Object, reported v1beta1.ProvisioningState) s
 		return string(op.Spec.State)
 	case !object.GetDeletionTimestamp().IsZero():
 		return string(v1beta1.StateDeleting)
+	case operation.Aborted(object):
+		return string(v1beta1.StateCanceled)
 	case reported == "":
 		return string(v1beta1.StateCreating)
 	default:

@@ -71,3 +71,12 @@ func upgrading(v view) v1beta1.ProvisioningState {
 	}
 	return v1beta1.StateUpgrading
 }
+
+// abortedUpgrade is what a pool shows whose upgrade was aborted.
+func abortedUpgrade(pool *v1beta1.AgentPool) *v1beta1.OperationError {
+	return &v1beta1.OperationError{
+		Code:    "OperationPreempted",
+		Message: "The upgrade of agent pool " + pool.Spec.Name + " was aborted. Nodes that were replaced stay so; update the pool to go on.",
+		Target:  pool.Spec.Name,
+	}
+}

@@ -68,6 +68,9 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 		status.ProvisioningState, status.Error = v1beta1.StateFailed, v.rollout.failure
 	case v.stage == stageHalted:
 		// It stays as it was given up, until something is asked for.
+		if !status.ProvisioningState.Terminal() {
+			status.ProvisioningState, status.Error = v1beta1.StateCanceled, abortedUpgrade(v.pool)
+		}
 	case replacing:
 		status.ProvisioningState = upgrading(v)
 	case converged:

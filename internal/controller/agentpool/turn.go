@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/release"
 )
 
@@ -87,16 +88,18 @@ func contend(catalogue *release.Catalogue, pool *v1beta1.AgentPool, cluster *v1b
 	return c
 }
 
-// gaveUp says whether what was asked for last was given up.
+// gaveUp says whether what was asked for last was given up, or aborted.
 func gaveUp(pool *v1beta1.AgentPool) bool {
 	state := pool.Status.ProvisioningState
-	return !newAttempt(pool) && (state == v1beta1.StateFailed || state == v1beta1.StateCanceled)
+	return operation.Aborted(pool) || !newAttempt(pool) && (state == v1beta1.StateFailed || state == v1beta1.StateCanceled)
 }
 
 // stageOf is a pool's stage as far as the pool alone tells.
 func stageOf(pool *v1beta1.AgentPool, goal versions, machines []v1beta1.Machine) stage {
 	upgrade := runningUpgrade(pool)
 	switch {
+	case operation.Aborted(pool) && due(pool, goal, machines):
+		return stageHalted
 	case upgrade != nil && versions{upgrade.OrchestratorVersion, upgrade.NodeImageVersion} == goal:
 		return stageRolling
 	case !due(pool, goal, machines):

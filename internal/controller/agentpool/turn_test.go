@@ -102,24 +102,31 @@ func TestStageOf(t *testing.T) {
 		has     versions
 		state   v1beta1.ProvisioningState
 		again   bool
+		aborted bool
 		upgrade *v1beta1.PoolUpgrade
 		machine v1beta1.Machine
 		want    stage
 	}{
-		{"a pool that is being created has nothing to upgrade", versions{}, v1beta1.StateCreating, false, nil, at(newVersions), stageSettled},
-		{"all is as it shall be", newVersions, v1beta1.StateSucceeded, false, nil, at(newVersions), stageSettled},
-		{"a version is asked for", oldVersions, v1beta1.StateSucceeded, true, nil, at(oldVersions), stageDue},
-		{"what has begun goes on", oldVersions, v1beta1.StateUpgrading, false, running, at(oldVersions), stageRolling},
-		{"what failed stays so", oldVersions, v1beta1.StateFailed, false, nil, at(oldVersions), stageHalted},
-		{"what was aborted too", oldVersions, v1beta1.StateCanceled, false, nil, at(oldVersions), stageHalted},
-		{"until it is asked for again", oldVersions, v1beta1.StateFailed, true, nil, at(oldVersions), stageDue},
-		{"a surge node that is left has to go", newVersions, v1beta1.StateSucceeded, false, nil, set(func(m *v1beta1.Machine) { m.Spec.Surge = true }), stageDue},
-		{"a quarantined node too, when asked again", newVersions, v1beta1.StateFailed, true, nil, set(func(m *v1beta1.Machine) { m.Spec.Quarantined = true }), stageDue},
-		{"a node that an upgrade left behind", newVersions, v1beta1.StateSucceeded, true, nil, at(oldVersions), stageDue},
+		{"a pool that is being created has nothing to upgrade", versions{}, v1beta1.StateCreating, false, false, nil, at(newVersions), stageSettled},
+		{"all is as it shall be", newVersions, v1beta1.StateSucceeded, false, false, nil, at(newVersions), stageSettled},
+		{"a version is asked for", oldVersions, v1beta1.StateSucceeded, true, false, nil, at(oldVersions), stageDue},
+		{"what has begun goes on", oldVersions, v1beta1.StateUpgrading, false, false, running, at(oldVersions), stageRolling},
+		{"an abort stops what has begun", oldVersions, v1beta1.StateUpgrading, false, true, running, at(oldVersions), stageHalted},
+		{"and has nothing to stop in a pool that is done", newVersions, v1beta1.StateSucceeded, false, true, nil, at(newVersions), stageSettled},
+		{"what failed stays so", oldVersions, v1beta1.StateFailed, false, false, nil, at(oldVersions), stageHalted},
+		{"what was aborted too", oldVersions, v1beta1.StateCanceled, false, false, nil, at(oldVersions), stageHalted},
+		{"until it is asked for again", oldVersions, v1beta1.StateFailed, true, false, nil, at(oldVersions), stageDue},
+		{"a surge node that is left has to go", newVersions, v1beta1.StateSucceeded, false, false, nil, set(func(m *v1beta1.Machine) { m.Spec.Surge = true }), stageDue},
+		{"a quarantined node too, when asked again", newVersions, v1beta1.StateFailed, true, false, nil, set(func(m *v1beta1.Machine) { m.Spec.Quarantined = true }), stageDue},
+		{"a node that an upgrade left behind", newVersions, v1beta1.StateSucceeded, true, false, nil, at(oldVersions), stageDue},
 	} {
 		pool := &v1beta1.AgentPool{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
 		pool.Status = v1beta1.AgentPoolStatus{ObservedGeneration: 2, ProvisioningState: c.state, Upgrade: c.upgrade,
 			CurrentOrchestratorVersion: c.has.kubernetes, NodeImageVersion: c.has.image}
+		if c.aborted {
+			pool.Annotations = map[string]string{v1beta1.AnnotationOperation: "op", v1beta1.AnnotationAbort: "op"}
+			pool.Status.ObservedOperation = "op"
+		}
 		if c.again {
 			pool.Status.ObservedGeneration = 1
 		}

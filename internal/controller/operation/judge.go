@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/operation"
 )
 
 // target is what is seen of one object that an operation works on.
@@ -21,6 +22,8 @@ type target struct {
 	// settled: the object's status describes its spec as it is now, and this
 	// operation's attempt at it.
 	settled bool
+	// aborted: what this operation asked for is not to be worked on any further.
+	aborted bool
 	state   v1beta1.ProvisioningState
 	cause   *v1beta1.OperationError
 }
@@ -37,6 +40,14 @@ func preempted() verdict {
 	return verdict{v1beta1.OperationCanceled, &v1beta1.OperationError{
 		Code:    "OperationPreempted",
 		Message: "Cannot proceed with the operation: it was preempted by a delete of the resource.",
+	}}
+}
+
+// aborted is the end of a Put that was aborted (AKS: manage-abort-operations).
+func aborted() verdict {
+	return verdict{v1beta1.OperationCanceled, &v1beta1.OperationError{
+		Code:    "OperationPreempted",
+		Message: "The operation was aborted. What it had done stays; update the resource to go on.",
 	}}
 }
 
@@ -94,6 +105,8 @@ func judgeOne(kind v1beta1.OperationType, t target) verdict {
 	switch {
 	case !t.exists, t.deleting, !t.held:
 		return preempted()
+	case t.aborted:
+		return aborted()
 	case !t.settled:
 		return verdict{code: v1beta1.OperationInProgress}
 	case t.state == v1beta1.StateSucceeded:
@@ -135,7 +148,8 @@ func (r *reconciler) look(ctx context.Context, op *v1beta1.Operation) ([]target,
 func describe(op *v1beta1.Operation, object client.Object) target {
 	t := target{
 		name: object.GetName(), exists: true, deleting: !object.GetDeletionTimestamp().IsZero(),
-		held: object.GetAnnotations()[v1beta1.AnnotationOperation] == op.Name,
+		held:    object.GetAnnotations()[v1beta1.AnnotationOperation] == op.Name,
+		aborted: operation.Aborted(object),
 	}
 	switch o := object.(type) {
 	case *v1beta1.ManagedCluster:
@@ -152,20 +166,14 @@ func describe(op *v1beta1.Operation, object client.Object) target {
 
 // objectsOf lists what a Put writes, or what a Delete removes.
 func objectsOf(op *v1beta1.Operation) []client.Object {
+	if op.Spec.Type == v1beta1.OperationPut && op.Spec.Desired != nil {
+		return operation.Written(op)
+	}
 	var objects []client.Object
 	add := func(object client.Object, name string) {
 		object.SetNamespace(op.Namespace)
 		object.SetName(name)
 		objects = append(objects, object)
-	}
-	if op.Spec.Type == v1beta1.OperationPut && op.Spec.Desired != nil {
-		if cluster := op.Spec.Desired.Cluster; cluster != nil {
-			add(&v1beta1.ManagedCluster{}, v1beta1.ObjectName(cluster.ResourceGroup, cluster.Name))
-		}
-		for _, pool := range op.Spec.Desired.AgentPools {
-			add(&v1beta1.AgentPool{}, v1beta1.ObjectName(pool.ResourceGroup, pool.ClusterName, pool.Name))
-		}
-		return objects
 	}
 	switch op.Spec.Target.Kind {
 	case v1beta1.TargetManagedCluster:

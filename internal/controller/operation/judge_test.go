@@ -30,6 +30,7 @@ func TestJudge(t *testing.T) {
 		{why: "gone", kind: v1beta1.OperationPut, targets: []target{{}}, want: v1beta1.OperationCanceled, code: "OperationPreempted"},
 		{why: "another operation took it", kind: v1beta1.OperationPut, targets: []target{{exists: true, settled: true, state: v1beta1.StateSucceeded}}, want: v1beta1.OperationCanceled, code: "OperationPreempted"},
 		{why: "a put is given up", kind: v1beta1.OperationPut, targets: []target{running}, late: true, want: v1beta1.OperationFailed, code: "OperationTimeout"},
+		{why: "aborted", kind: v1beta1.OperationPut, targets: []target{done, {exists: true, held: true, aborted: true, state: v1beta1.StateUpgrading}}, want: v1beta1.OperationCanceled, code: "OperationPreempted"},
 		{why: "an upgrade takes what it takes", kind: v1beta1.OperationPut, targets: []target{done, rolling}, late: true, want: v1beta1.OperationInProgress},
 		{why: "success is success however late", kind: v1beta1.OperationPut, targets: []target{done}, late: true, want: v1beta1.OperationSucceeded},
 		{why: "delete under way", kind: v1beta1.OperationDelete, targets: []target{leaving}, want: v1beta1.OperationInProgress},

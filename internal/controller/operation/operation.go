@@ -33,6 +33,8 @@ const (
 	// lookAgain is how soon a target is looked at that another operation holds by
 	// now, and whose events therefore lead there.
 	lookAgain = 15 * time.Second
+	// abortAgain is how soon an abort looks again whether what it aborts has ended.
+	abortAgain = 500 * time.Millisecond
 )
 
 // Config is what the controller needs besides the manager.
@@ -125,6 +127,9 @@ func (r *reconciler) retire(ctx context.Context, op *v1beta1.Operation, retentio
 // targets were seen to carry it, it is never written again: a target that is gone
 // by then was deleted, and must stay so.
 func (r *reconciler) advance(ctx context.Context, op *v1beta1.Operation, timeout time.Duration) (ctrl.Result, error) {
+	if op.Spec.Type == v1beta1.OperationAbort {
+		return r.abort(ctx, op)
+	}
 	targets, err := r.look(ctx, op)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -146,6 +151,27 @@ func (r *reconciler) advance(ctx context.Context, op *v1beta1.Operation, timeout
 		left = lookAgain
 	}
 	return ctrl.Result{RequeueAfter: min(left, lookAgain)}, nil
+}
+
+// abort ends when the operation that it aborts has ended, in whatever way.
+func (r *reconciler) abort(ctx context.Context, op *v1beta1.Operation) (ctrl.Result, error) {
+	if op.Status.Status == "" {
+		if err := r.start(ctx, op); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	if err := operation.Apply(ctx, r.client, r.reader, op); err != nil {
+		return ctrl.Result{}, err
+	}
+	aborted := &v1beta1.Operation{}
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: op.Namespace, Name: op.Spec.Aborts}, aborted)
+	if client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("read operation %s: %w", op.Spec.Aborts, err)
+	}
+	if err != nil || operation.Finished(aborted) {
+		return ctrl.Result{}, r.end(ctx, op, verdict{code: v1beta1.OperationSucceeded})
+	}
+	return ctrl.Result{RequeueAfter: abortAgain}, nil
 }
 
 // begin finishes what a server that died had begun.
