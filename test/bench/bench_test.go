@@ -70,6 +70,7 @@ func TestBench(t *testing.T) {
 			e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
 		})
 	}
+	measureNodeUpgrade(e, &results)
 	for range count() {
 		e.Run("berth", "down", "--state-dir", e.State)
 		measure(&results, "berth up, warm", "s", "", e.Up)

@@ -50,6 +50,9 @@ func New(c client.Client, reader client.Reader, config Config) *Reconciler {
 // conflictAgain is how soon to look again when the cache lagged behind a write.
 const conflictAgain = 50 * time.Millisecond
 
+// turnAgain is how soon a pool looks again whether it is its turn.
+const turnAgain = 2 * time.Second
+
 // Reconcile brings one pool nearer to its spec.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	pool := &v1beta1.AgentPool{}
@@ -280,6 +283,9 @@ func (r *Reconciler) report(ctx context.Context, v view, cause error) (ctrl.Resu
 	var result ctrl.Result
 	if !status.ProvisioningState.Terminal() {
 		result.RequeueAfter = time.Minute
+	}
+	if v.stage == stageWaiting && v.failure == nil {
+		result.RequeueAfter = turnAgain
 	}
 	if equality.Semantic.DeepEqual(status, v.pool.Status) {
 		return result, nil

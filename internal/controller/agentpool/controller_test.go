@@ -142,6 +142,7 @@ func (w *world) settle() {
 		metav1.SetMetaDataAnnotation(&m.ObjectMeta, machine.AnnotationSettled, strconv.FormatInt(m.Generation, 10))
 		w.must(w.client.Update(w.Context(), &m))
 		m.Status.Phase = v1beta1.MachineReady
+		m.Status.KubernetesVersion, m.Status.NodeImageVersion = m.Spec.KubernetesVersion, m.Spec.NodeImageVersion
 		w.must(w.client.Status().Update(w.Context(), &m))
 	}
 }

@@ -48,8 +48,8 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 	status := *v.pool.Status.DeepCopy()
 	status.Count, status.ReadyCount = int32(len(v.machines)), readyCount(v.machines)
 	noteUpgrade(&status, v)
-	replacing := v.stage == stageWaiting || v.stage == stageRolling && status.Upgrade.EndTime == nil
-	converged := v.failure == nil && !replacing && v.stage != stageHalted && v.rollout.failure == nil && len(lagging(v)) == 0
+	upgrades := v.stage == stageWaiting || v.stage == stageRolling && status.Upgrade.EndTime == nil
+	converged := v.failure == nil && !upgrades && v.stage != stageHalted && v.rollout.failure == nil && len(lagging(v)) == 0
 	since := setConverged(&status, v, converged)
 	if status.CurrentOrchestratorVersion == "" {
 		status.CurrentOrchestratorVersion, status.NodeImageVersion = v.template.KubernetesVersion, v.template.NodeImageVersion
@@ -71,7 +71,7 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 		if !status.ProvisioningState.Terminal() {
 			status.ProvisioningState, status.Error = v1beta1.StateCanceled, abortedUpgrade(v.pool)
 		}
-	case replacing:
+	case upgrades:
 		status.ProvisioningState = upgrading(v)
 	case converged:
 		status.ProvisioningState, status.PowerState.Code = v1beta1.StateSucceeded, v.power()

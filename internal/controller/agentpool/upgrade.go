@@ -258,7 +258,7 @@ func (r *Reconciler) change(ctx context.Context, v *view) error {
 	return nil
 }
 
-// halt puts back what an upgrade that was given up had begun, and removes its
+// halt puts back what an upgrade that was given up had begun, and then removes its
 // surge. A node that is being made anew already is finished.
 func (r *Reconciler) halt(ctx context.Context, v *view) error {
 	var err error
@@ -266,8 +266,10 @@ func (r *Reconciler) halt(ctx context.Context, v *view) error {
 		return err
 	}
 	var surge []*v1beta1.Machine
+	away := false
 	for i := range v.machines {
 		m := &v.machines[i]
+		away = away || !m.Spec.Surge && replacing(m)
 		switch made := madeVersions(m); {
 		case !m.DeletionTimestamp.IsZero():
 		case m.Spec.Surge:
@@ -279,5 +281,19 @@ func (r *Reconciler) halt(ctx context.Context, v *view) error {
 			}
 		}
 	}
+	// Until every node that the upgrade touched takes pods again, the surge is needed.
+	if away {
+		return nil
+	}
 	return r.deleteAll(ctx, surge)
+}
+
+// replacing says whether an upgrade has a node drained or made anew.
+func replacing(m *v1beta1.Machine) bool {
+	switch m.Status.Phase {
+	case v1beta1.MachineDraining, v1beta1.MachineBlocked, v1beta1.MachineSoaking, v1beta1.MachineReimaged:
+		return true
+	default:
+		return m.Status.DrainEnded != nil
+	}
 }

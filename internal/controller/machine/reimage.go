@@ -42,13 +42,15 @@ func (r *Reconciler) renew(ctx context.Context, s *scene, _ *outcome) error {
 
 // disownNode has a Node that an earlier incarnation left behind say that nobody
 // speaks for it: its last word may be that it is Ready, from an address that the
-// next incarnation can get again.
+// next incarnation can get again. A kubelet that finds an address there asks for a
+// certificate with it.
 func (s *scene) disownNode(ctx context.Context) error {
 	if s.node == nil || s.tenant == nil {
 		return nil
 	}
 	before := s.node.DeepCopy()
-	changed := false
+	changed := len(s.node.Status.Addresses) > 0
+	s.node.Status.Addresses = nil
 	for i := range s.node.Status.Conditions {
 		condition := &s.node.Status.Conditions[i]
 		if condition.Type != corev1.NodeReady || condition.Status == corev1.ConditionUnknown {
@@ -61,7 +63,7 @@ func (s *scene) disownNode(ctx context.Context) error {
 	if !changed {
 		return nil
 	}
-	if err := s.tenant.Status().Patch(ctx, s.node, client.StrategicMergeFrom(before)); client.IgnoreNotFound(err) != nil {
+	if err := s.tenant.Status().Patch(ctx, s.node, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("take node %s for gone: %w", s.ref.Name, err)
 	}
 	return nil

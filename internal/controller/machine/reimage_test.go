@@ -82,7 +82,8 @@ func TestMachineIsReimagedUnderItsName(t *testing.T) {
 		return strings.HasSuffix(w.machines.Machines()[w.ref(m)].Image, newerImage)
 	})
 	w.until("the old Node speaks for nobody", func(context.Context) bool {
-		return w.node(m).Status.Conditions[0].Status == corev1.ConditionUnknown && w.node(m).Spec.Unschedulable
+		node := w.node(m)
+		return node.Status.Conditions[0].Status == corev1.ConditionUnknown && node.Spec.Unschedulable && len(node.Status.Addresses) == 0
 	})
 	// The worst case: the next incarnation gets the address of the last.
 	w.machines.Readdress(w.ref(m), first.Address)
