@@ -15,7 +15,7 @@ func (p provider) upgradeNodeImage(ctx context.Context, r *arm.Request) (*arm.Re
 	if err != nil {
 		return nil, err
 	}
-	if err := found.refuseDeleting(); err != nil {
+	if err := found.refuseChange(p.Now()); err != nil {
 		return nil, err
 	}
 	if !pool.DeletionTimestamp.IsZero() {
