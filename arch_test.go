@@ -32,7 +32,7 @@ var leaves = []string{
 var imports = map[string][]string{
 	"api/v1beta1":              {},
 	"api/crd":                  {"api"},
-	"internal/policy":          {"api", "internal/release"},
+	"internal/policy":          {"api", "internal/release", "internal/policy"},
 	"internal/addon":           {"api", "internal/network", "internal/release"},
 	"internal/admission":       {"api", "internal/policy", "internal/operation", "internal/release"},
 	"internal/preflight":       {"api", "internal/policy"},

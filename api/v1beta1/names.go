@@ -27,6 +27,9 @@ const (
 	// AnnotationAbort names the Operation that was aborted. While it is the one that
 	// holds the resource, nothing new is begun for it (AKS: manage-abort-operations).
 	AnnotationAbort = "berth.dev/aborted-operation"
+	// AnnotationSaved is when a MaintenanceConfiguration was last changed, RFC 3339:
+	// windows that start too soon after that do not count (AKS: planned-maintenance).
+	AnnotationSaved = "berth.dev/saved"
 	// Finalizer keeps an object until everything made for it is gone.
 	Finalizer = "berth.dev/cleanup"
 )

@@ -1,6 +1,6 @@
 // Package admission holds what is written to the management cluster by kubectl to
 // the same rules as what comes through ARM: it defaults and validates
-// ManagedClusters and AgentPools with package policy.
+// ManagedClusters, AgentPools and MaintenanceConfigurations with package policy.
 package admission
 
 import (
@@ -39,7 +39,7 @@ type Preflight interface {
 	Window(ctx context.Context) (time.Duration, error)
 }
 
-// Setup registers the webhooks of ManagedCluster and AgentPool with the manager.
+// Setup registers the webhooks with the manager.
 func Setup(mgr ctrl.Manager, rules Rules) error {
 	if rules.Now == nil {
 		rules.Now = time.Now
@@ -51,6 +51,10 @@ func Setup(mgr ctrl.Manager, rules Rules) error {
 	pools := &poolRules{rules}
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.AgentPool{}).WithDefaulter(pools).WithValidator(pools).Complete(); err != nil {
 		return fmt.Errorf("register webhook of AgentPool: %w", err)
+	}
+	windows := &maintenanceRules{rules}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.MaintenanceConfiguration{}).WithDefaulter(windows).WithValidator(windows).Complete(); err != nil {
+		return fmt.Errorf("register webhook of MaintenanceConfiguration: %w", err)
 	}
 	return nil
 }
@@ -96,6 +100,7 @@ func refusal(kind, name string, found []policy.Violation) error {
 }
 
 var (
-	_ admission.Validator[*v1beta1.ManagedCluster] = &clusterRules{}
-	_ admission.Validator[*v1beta1.AgentPool]      = &poolRules{}
+	_ admission.Validator[*v1beta1.ManagedCluster]           = &clusterRules{}
+	_ admission.Validator[*v1beta1.AgentPool]                = &poolRules{}
+	_ admission.Validator[*v1beta1.MaintenanceConfiguration] = &maintenanceRules{}
 )

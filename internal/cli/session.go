@@ -38,6 +38,7 @@ type clients struct {
 	pools        *armcontainerservice.AgentPoolsClient
 	machines     *armcontainerservice.MachinesClient
 	snapshots    *armcontainerservice.SnapshotsClient
+	maintenance  *armcontainerservice.MaintenanceConfigurationsClient
 }
 
 // settings are what it takes to reach ARM, all from the environment that `berth env` prints.
@@ -144,6 +145,7 @@ func (s *session) connect() (*clients, error) {
 		pools:        containers.NewAgentPoolsClient(),
 		machines:     containers.NewMachinesClient(),
 		snapshots:    containers.NewSnapshotsClient(),
+		maintenance:  containers.NewMaintenanceConfigurationsClient(),
 	}, nil
 }
 

@@ -119,6 +119,7 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`\(\d+s\)`), "(…s)"},
 	{regexp.MustCompile(`-[0-9a-z]{8}\.hcp\.`), "-01234567.hcp."},
+	{regexp.MustCompile(`(createdAt"?): "[^"]*"`), `$1: "…"`},
 	// How many states are seen on the way depends on the machine's mood.
 	{regexp.MustCompile(`2> .*: (Creating|Updating|Scaling|Deleting) \(…s\)\n`), ""},
 }

@@ -143,7 +143,7 @@ func TestAdmissionFailsClosed(t *testing.T) {
 	objects := Webhooks(config())
 	mutating := find[*admissionv1.MutatingWebhookConfiguration](t, objects, Name).Webhooks
 	validating := find[*admissionv1.ValidatingWebhookConfiguration](t, objects, Name).Webhooks
-	if len(mutating) != 2 || len(validating) != 2 {
+	if len(mutating) != 3 || len(validating) != 3 {
 		t.Fatalf("%d and %d webhooks, want one for each kind that is checked", len(mutating), len(validating))
 	}
 	for i := range validating {

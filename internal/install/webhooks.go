@@ -14,7 +14,9 @@ import (
 
 // checkedKinds are the kinds that `berth serve` defaults and validates, and their resources.
 func checkedKinds() map[string]string {
-	return map[string]string{"managedcluster": "managedclusters", "agentpool": "agentpools"}
+	return map[string]string{
+		"managedcluster": "managedclusters", "agentpool": "agentpools", "maintenanceconfiguration": "maintenanceconfigurations",
+	}
 }
 
 // webhookPath is where a kind is checked, by controller-runtime's convention.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
@@ -74,6 +75,7 @@ func TestSDKTakesAClusterThroughItsLife(t *testing.T) {
 	addPool(t, ctx, pools)
 	readModifyWrite(t, ctx, clusters, pools)
 	readRest(t, ctx, factory)
+	maintain(t, ctx, factory.NewMaintenanceConfigurationsClient())
 
 	drop, err := pools.BeginDelete(ctx, "rg1", "c1", "np2", nil)
 	must(t, err)
@@ -85,6 +87,48 @@ func TestSDKTakesAClusterThroughItsLife(t *testing.T) {
 	must(t, err)
 	if _, err := clusters.Get(ctx, "rg1", "c1", nil); code(err) != "ResourceGroupNotFound" {
 		t.Errorf("after its group went, the cluster answers %v", err)
+	}
+}
+
+// maintain writes, reads, lists and deletes a maintenance configuration. Dates are
+// days without a time on the wire.
+func maintain(t *testing.T, ctx context.Context, windows *armcontainerservice.MaintenanceConfigurationsClient) {
+	t.Helper()
+	const name = "aksManagedAutoUpgradeSchedule"
+	date := func(month time.Month, day int) *time.Time {
+		return to.Ptr(time.Date(2026, month, day, 0, 0, 0, 0, time.UTC))
+	}
+	sent := armcontainerservice.MaintenanceConfiguration{Properties: &armcontainerservice.MaintenanceConfigurationProperties{
+		MaintenanceWindow: &armcontainerservice.MaintenanceWindow{
+			Schedule: &armcontainerservice.Schedule{Weekly: &armcontainerservice.WeeklySchedule{
+				IntervalWeeks: to.Ptr[int32](2), DayOfWeek: to.Ptr(armcontainerservice.WeekDaySaturday),
+			}},
+			DurationHours: to.Ptr[int32](6), UTCOffset: to.Ptr("+02:00"), StartTime: to.Ptr("01:30"), StartDate: date(time.December, 1),
+			NotAllowedDates: []*armcontainerservice.DateSpan{{Start: date(time.December, 23), End: date(time.December, 31)}},
+		},
+	}}
+	made, err := windows.CreateOrUpdate(ctx, "rg1", "c1", name, sent, nil)
+	must(t, err)
+	read, err := windows.Get(ctx, "rg1", "c1", name, nil)
+	must(t, err)
+	window := read.Properties.MaintenanceWindow
+	if *made.Name != name || *window.Schedule.Weekly.DayOfWeek != armcontainerservice.WeekDaySaturday || !window.StartDate.Equal(*date(time.December, 1)) ||
+		!window.NotAllowedDates[0].End.Equal(*date(time.December, 31)) {
+		t.Errorf("the window is %+v", window)
+	}
+	_, err = windows.CreateOrUpdate(ctx, "rg1", "c1", name, read.MaintenanceConfiguration, nil)
+	must(t, err)
+	page, err := windows.NewListByManagedClusterPager("rg1", "c1", nil).NextPage(ctx)
+	must(t, err)
+	if len(page.Value) != 1 {
+		t.Errorf("%d configurations, want 1", len(page.Value))
+	}
+	for range 2 {
+		_, err = windows.Delete(ctx, "rg1", "c1", name, nil)
+		must(t, err)
+	}
+	if _, err := windows.Get(ctx, "rg1", "c1", name, nil); code(err) != "ResourceNotFound" {
+		t.Errorf("after its delete, the configuration answers %v", err)
 	}
 }
 

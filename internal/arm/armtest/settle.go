@@ -232,7 +232,8 @@ func (w *World) remove(ctx context.Context, op *v1beta1.Operation) error {
 	var pools v1beta1.AgentPoolList
 	var snapshots v1beta1.SnapshotList
 	var groups v1beta1.ResourceGroupList
-	for _, list := range []client.ObjectList{&clusters, &pools, &snapshots, &groups} {
+	var windows v1beta1.MaintenanceConfigurationList
+	for _, list := range []client.ObjectList{&clusters, &pools, &snapshots, &groups, &windows} {
 		if err := w.Client.List(ctx, list, client.InNamespace(op.Namespace)); err != nil {
 			return err
 		}
@@ -246,6 +247,10 @@ func (w *World) remove(ctx context.Context, op *v1beta1.Operation) error {
 	for i := range pools.Items {
 		spec := pools.Items[i].Spec
 		take(&pools.Items[i], pools.Items[i].Name, v1beta1.ObjectName(spec.ResourceGroup, spec.ClusterName), v1beta1.ObjectName(spec.ResourceGroup))
+	}
+	for i := range windows.Items {
+		spec := windows.Items[i].Spec
+		take(&windows.Items[i], v1beta1.ObjectName(spec.ResourceGroup, spec.ClusterName), v1beta1.ObjectName(spec.ResourceGroup))
 	}
 	for i := range clusters.Items {
 		take(&clusters.Items[i], clusters.Items[i].Name, v1beta1.ObjectName(clusters.Items[i].Spec.ResourceGroup))

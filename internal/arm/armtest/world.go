@@ -204,6 +204,7 @@ func (w *World) Wipe(t testing.TB) {
 	for _, list := range []client.ObjectList{
 		&v1beta1.OperationList{}, &v1beta1.MachineList{}, &v1beta1.AgentPoolList{}, &v1beta1.ManagedClusterList{},
 		&v1beta1.SnapshotList{}, &v1beta1.ResourceGroupList{}, &v1beta1.SubscriptionList{}, &v1beta1.ServicePolicyList{},
+		&v1beta1.MaintenanceConfigurationList{},
 	} {
 		if err := w.Client.List(ctx, list); err != nil {
 			t.Fatal(err)

@@ -13,10 +13,11 @@ const namespace = "Microsoft.ContainerService"
 
 // The types of resources, as their bodies name them.
 const (
-	clusterType  = namespace + "/managedClusters"
-	poolType     = clusterType + "/agentPools"
-	machineType  = poolType + "/machines"
-	snapshotType = namespace + "/snapshots"
+	clusterType     = namespace + "/managedClusters"
+	poolType        = clusterType + "/agentPools"
+	machineType     = poolType + "/machines"
+	snapshotType    = namespace + "/snapshots"
+	maintenanceType = clusterType + "/maintenanceConfigurations"
 )
 
 // versions are AKS's stable api-versions from 2020-11-01 on. One body, a superset
@@ -38,6 +39,7 @@ const (
 	poolPath         = clusterPath + "/agentPools/{pool}"
 	snapshotsPath    = subscriptionPath + "/resourceGroups/{group}/providers/" + namespace + "/snapshots"
 	snapshotPath     = snapshotsPath + "/{snapshot}"
+	maintenancePath  = clusterPath + "/maintenanceConfigurations/{maintenance}"
 )
 
 // AKS's limits of calls (quotas-skus-regions: resource provider throttling).
@@ -59,10 +61,12 @@ func New(s *arm.Server) arm.Provider {
 	routes := append(p.clusterRoutes(), p.poolRoutes()...)
 	routes = append(routes, p.locationRoutes()...)
 	routes = append(routes, p.snapshotRoutes()...)
+	routes = append(routes, p.maintenanceRoutes()...)
 	return arm.Provider{
 		Namespace: namespace, Versions: versions, DefaultLimit: anyOther,
 		Types: []arm.ResourceType{
 			{Name: "managedClusters", Locations: true}, {Name: "managedClusters/agentPools", Locations: true}, {Name: "snapshots", Locations: true},
+			{Name: "managedClusters/maintenanceConfigurations", Locations: true},
 			{Name: "locations"}, {Name: "locations/kubernetesVersions", Locations: true}, {Name: "locations/operations", Locations: true},
 			{Name: "locations/operationresults", Locations: true}, {Name: "locations/orchestrators", Versions: orchestratorVersions, Locations: true},
 			{Name: "operations"},
@@ -132,10 +136,6 @@ var later = []struct{ method, path, what string }{
 	{http.MethodPost, clusterPath + "/listClusterMonitoringUserCredential", "the monitoring user's credential"},
 	{http.MethodGet, clusterPath + "/outboundNetworkDependenciesEndpoints", "listing outbound dependencies"},
 	{http.MethodPost, clusterPath + "/agentPools/{pool}/deleteMachines", "deleting single machines"},
-	{http.MethodGet, clusterPath + "/maintenanceConfigurations", "maintenance configurations"},
-	{http.MethodGet, clusterPath + "/maintenanceConfigurations/{name}", "maintenance configurations"},
-	{http.MethodPut, clusterPath + "/maintenanceConfigurations/{name}", "maintenance configurations"},
-	{http.MethodDelete, clusterPath + "/maintenanceConfigurations/{name}", "maintenance configurations"},
 }
 
 func laterRoutes() []arm.Route {

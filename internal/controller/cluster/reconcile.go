@@ -61,7 +61,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	p := &pass{cluster: cluster.DeepCopy(), now: r.Now()}
 	steps := []step{r.claim, r.version, r.foundation, r.secrets, r.power, r.workloads, r.pools, r.nodeGroup, r.readiness, r.patience}
 	if !cluster.DeletionTimestamp.IsZero() {
-		steps = []step{r.deletePools, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.letGo}
+		steps = []step{r.deletePools, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.deleteMaintenance, r.letGo}
 	}
 	for _, run := range steps {
 		next, err := run(ctx, p)

@@ -1,0 +1,23 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/operation"
+)
+
+// deleteMaintenance removes the cluster's maintenance configurations, so that a
+// new cluster of the same name finds none. One that is written at this very moment
+// is collected for its owner reference.
+func (r *reconciler) deleteMaintenance(ctx context.Context, p *pass) (bool, error) {
+	selector := client.MatchingLabels{v1beta1.LabelCluster: operation.LabelValue(p.cluster.Name)}
+	err := r.client.DeleteAllOf(ctx, &v1beta1.MaintenanceConfiguration{}, client.InNamespace(p.cluster.Namespace), selector)
+	if err != nil {
+		return false, fmt.Errorf("delete maintenance configurations: %w", err)
+	}
+	return true, nil
+}
