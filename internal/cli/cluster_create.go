@@ -22,6 +22,7 @@ type clusterOptions struct {
 	authorizedRanges                              string
 	adminUser, sshKey                             string
 	noSSHKey, disableLocalAccounts                bool
+	channels                                      channelOptions
 }
 
 // nodeOptions are the flags that describe a pool's nodes.
@@ -57,6 +58,7 @@ func (s *session) clusterCreate() *cobra.Command {
 	s.groupFlag(command, &options.group)
 	s.addName(command, &options.name, nameFlag{"name", "n", "name of the cluster", nil})
 	options.register(command.Flags())
+	options.channels.register(command)
 	offer(command, "network-plugin", "kubenet", "azure", "none")
 	offer(command, "network-policy", "azure", "none")
 	offer(command, "tier", "free", "standard")
@@ -121,6 +123,7 @@ func (o *clusterOptions) body() (armcontainerservice.ManagedCluster, error) {
 			DisableLocalAccounts: optional(o.disableLocalAccounts),
 		},
 	}
+	o.channels.apply(cluster.Properties)
 	if o.authorizedRanges != "" {
 		cluster.Properties.APIServerAccessProfile = &armcontainerservice.ManagedClusterAPIServerAccessProfile{
 			AuthorizedIPRanges: commaList(o.authorizedRanges),

@@ -16,15 +16,16 @@ func (s *session) clusterUpdate() *cobra.Command {
 	var ref clusterRef
 	var tags []string
 	var ranges string
+	var channels channelOptions
 	var dontWait *bool
 	var command *cobra.Command
-	command = s.verb("update", "Change a cluster's tags or authorised IP ranges", func(ctx context.Context, c *clients) error {
+	command = s.verb("update", "Change a cluster's tags, authorised IP ranges or channels", func(ctx context.Context, c *clients) error {
 		parsed, err := pairs("tags", tags)
 		if err != nil {
 			return err
 		}
 		newRanges := command.Flags().Changed("api-server-authorized-ip-ranges")
-		if !newRanges {
+		if !newRanges && !channels.given(command.Flags()) {
 			return s.tagCluster(ctx, c, ref, parsed, *dontWait)
 		}
 		found, err := c.clusters.Get(ctx, ref.group, ref.name, nil)
@@ -35,16 +36,20 @@ func (s *session) clusterUpdate() *cobra.Command {
 		if tags != nil {
 			cluster.Tags = parsed
 		}
-		if cluster.Properties.APIServerAccessProfile == nil {
-			cluster.Properties.APIServerAccessProfile = &armcontainerservice.ManagedClusterAPIServerAccessProfile{}
+		if newRanges {
+			if cluster.Properties.APIServerAccessProfile == nil {
+				cluster.Properties.APIServerAccessProfile = &armcontainerservice.ManagedClusterAPIServerAccessProfile{}
+			}
+			cluster.Properties.APIServerAccessProfile.AuthorizedIPRanges = commaList(ranges)
 		}
-		cluster.Properties.APIServerAccessProfile.AuthorizedIPRanges = commaList(ranges)
+		channels.apply(cluster.Properties)
 		return s.putCluster(ctx, c, "Updating", ref, cluster, *dontWait)
 	})
 	s.clusterFlags(command, &ref, "name", "n")
 	command.Flags().StringArrayVar(&tags, "tags", nil, `tags, KEY=VALUE …, instead of those there are; "" for none`)
 	command.Flags().StringVar(&ranges, "api-server-authorized-ip-ranges", "", `who may reach the API server: CIDR,…; "" for everybody`)
-	command.MarkFlagsOneRequired("tags", "api-server-authorized-ip-ranges")
+	channels.register(command)
+	command.MarkFlagsOneRequired("tags", "api-server-authorized-ip-ranges", "auto-upgrade-channel", "node-os-upgrade-channel")
 	dontWait = noWait(command)
 	return command
 }

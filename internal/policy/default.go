@@ -19,7 +19,7 @@ const (
 )
 
 // DefaultCluster fills what a customer left out of a cluster. It never changes a
-// field that is set, and filling twice is the same as once. The id is drawn by
+// field that is set, but for what the channel node-image forces, and filling twice is the same as once. The id is drawn by
 // the caller, who has a source of randomness.
 func DefaultCluster(spec *v1beta1.ManagedClusterSpec) {
 	setIfEmpty(&spec.DNSPrefix, dnsPrefix(spec.Name, spec.ResourceGroup))
@@ -31,6 +31,7 @@ func DefaultCluster(spec *v1beta1.ManagedClusterSpec) {
 	setIfEmpty(&spec.SKU.Tier, "Free")
 	setIfEmpty(&spec.SupportPlan, release.PlanOfficial)
 	defaultNetwork(&spec.NetworkProfile)
+	defaultChannels(spec)
 }
 
 func defaultNetwork(n *v1beta1.NetworkProfile) {

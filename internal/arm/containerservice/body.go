@@ -101,8 +101,8 @@ type servicePrincipalProfile struct {
 }
 
 type autoUpgradeProfile struct {
-	UpgradeChannel       string `json:"upgradeChannel,omitempty" arm:"only=none"`
-	NodeOSUpgradeChannel string `json:"nodeOSUpgradeChannel,omitempty" arm:"only=None"`
+	UpgradeChannel       string `json:"upgradeChannel,omitempty" arm:"enum=none|patch|stable|rapid|node-image"`
+	NodeOSUpgradeChannel string `json:"nodeOSUpgradeChannel,omitempty" arm:"enum=None|Unmanaged|SecurityPatch|NodeImage"`
 }
 
 type groupProfile struct {

@@ -65,6 +65,9 @@ func renderProperties(r *arm.Request, v *view) clusterProperties {
 			properties.LinuxProfile.SSH.PublicKeys = append(properties.LinuxProfile.SSH.PublicKeys, publicKey{KeyData: key})
 		}
 	}
+	if profile := spec.AutoUpgradeProfile; profile != nil {
+		properties.AutoUpgradeProfile = &autoUpgradeProfile{UpgradeChannel: profile.UpgradeChannel, NodeOSUpgradeChannel: profile.NodeOSUpgradeChannel}
+	}
 	if access := spec.APIServerAccess; access != nil {
 		properties.APIServerAccessProfile = &accessProfile{AuthorizedIPRanges: access.AuthorizedIPRanges, DisableRunCommand: access.DisableRunCommand}
 	}

@@ -42,6 +42,9 @@ func applyCluster(body *clusterBody, spec *v1beta1.ManagedClusterSpec) error {
 		spec.APIServerAccess = &v1beta1.APIServerAccessProfile{AuthorizedIPRanges: access.AuthorizedIPRanges, DisableRunCommand: access.DisableRunCommand}
 	}
 	replace(&spec.SupportPlan, properties.SupportPlan)
+	if profile := properties.AutoUpgradeProfile; profile != nil {
+		applyChannels(profile, spec)
+	}
 	if settings := properties.UpgradeSettings; settings != nil {
 		override, err := overrideSpec(settings.OverrideSettings)
 		if err != nil {
@@ -56,6 +59,15 @@ func applyCluster(body *clusterBody, spec *v1beta1.ManagedClusterSpec) error {
 		return applyNetwork(properties.NetworkProfile, &spec.NetworkProfile)
 	}
 	return nil
+}
+
+// applyChannels changes the channels that a body names.
+func applyChannels(body *autoUpgradeProfile, spec *v1beta1.ManagedClusterSpec) {
+	if spec.AutoUpgradeProfile == nil {
+		spec.AutoUpgradeProfile = &v1beta1.AutoUpgradeProfile{}
+	}
+	replace(&spec.AutoUpgradeProfile.UpgradeChannel, body.UpgradeChannel)
+	replace(&spec.AutoUpgradeProfile.NodeOSUpgradeChannel, body.NodeOSUpgradeChannel)
 }
 
 func applyNetwork(body *networkProfile, spec *v1beta1.NetworkProfile) error {
