@@ -72,14 +72,48 @@ func (s *session) printCluster(cluster armcontainerservice.ManagedCluster) error
 func (s *session) clusterShow() *cobra.Command {
 	var ref clusterRef
 	command := s.verb("show", "Show a cluster", func(ctx context.Context, c *clients) error {
+		ctx, answer := capture(ctx)
 		found, err := c.clusters.Get(ctx, ref.group, ref.name, nil)
 		if err != nil {
 			return err
 		}
-		return s.printCluster(found.ManagedCluster)
+		raw, err := answer()
+		if err != nil {
+			return err
+		}
+		return s.showCluster(found.ManagedCluster, flat(raw)["berthAutoUpgrades"])
 	})
 	s.clusterFlags(command, &ref, "name", "n")
 	return command
+}
+
+// autoUpgradeColumns are those of what a cluster upgrades by itself.
+var autoUpgradeColumns = []column{
+	{"Schedule", "schedule"}, {"NextRun", "nextRun"}, {"Target", "target"}, {"LastRun", "lastRun"}, {"LastTarget", "lastTarget"},
+	{"LastResult", "lastResult"}, {"Skipped", "skipped"},
+}
+
+// showCluster prints a cluster and, for people in a table of their own, its automatic upgrades.
+func (s *session) showCluster(cluster armcontainerservice.ManagedCluster, upgrades any) error {
+	out, err := object(cluster)
+	if err != nil {
+		return err
+	}
+	list, _ := upgrades.([]any)
+	if len(list) > 0 {
+		out["berthAutoUpgrades"] = list
+	}
+	if err := s.print(out, clusterColumns); err != nil || s.output != "table" || len(list) == 0 {
+		return err
+	}
+	rows := make([]map[string]any, 0, len(list))
+	for _, one := range list {
+		if row, ok := one.(map[string]any); ok {
+			rows = append(rows, row)
+		}
+	}
+	fmt.Fprintln(s.streams.Out)
+	return s.print(rows, autoUpgradeColumns)
 }
 
 func (s *session) clusterList() *cobra.Command {

@@ -13,6 +13,7 @@ import (
 
 var maintenanceColumns = []column{
 	{"Name", "name"}, {"Schedule", "schedule"}, {"StartTime", "startTime"}, {"UtcOffset", "utcOffset"}, {"Hours", "hours"},
+	{"NextWindow", "nextWindow"}, {"Target", "target"}, {"LastResult", "lastResult"}, {"Skipped", "skipped"},
 }
 
 // maintenanceNames are AKS's: for the service's releases, for upgradeChannel and for nodeOSUpgradeChannel.
@@ -66,12 +67,13 @@ func (s *session) maintenanceWrite(verb, short string, update bool) *cobra.Comma
 		case existing == nil && update:
 			return fmt.Errorf("cluster %s has no maintenance configuration %s: berth maintenanceconfiguration add makes it", ref.cluster.name, ref.name)
 		}
-		made, err := c.maintenance.CreateOrUpdate(ctx, ref.cluster.group, ref.cluster.name, ref.name,
+		ctx, answer := capture(ctx)
+		_, err = c.maintenance.CreateOrUpdate(ctx, ref.cluster.group, ref.cluster.name, ref.name,
 			armcontainerservice.MaintenanceConfiguration{Properties: properties}, nil)
 		if err != nil {
 			return err
 		}
-		return s.printMaintenance(made.MaintenanceConfiguration)
+		return s.printMaintenance(answer())
 	})
 	s.maintenanceFlags(command, &ref)
 	options.register(command)
@@ -81,11 +83,11 @@ func (s *session) maintenanceWrite(verb, short string, update bool) *cobra.Comma
 func (s *session) maintenanceShow() *cobra.Command {
 	var ref maintenanceRef
 	command := s.verb("show", "Show a maintenance configuration", func(ctx context.Context, c *clients) error {
-		found, err := c.maintenance.Get(ctx, ref.cluster.group, ref.cluster.name, ref.name, nil)
-		if err != nil {
+		ctx, answer := capture(ctx)
+		if _, err := c.maintenance.Get(ctx, ref.cluster.group, ref.cluster.name, ref.name, nil); err != nil {
 			return err
 		}
-		return s.printMaintenance(found.MaintenanceConfiguration)
+		return s.printMaintenance(answer())
 	})
 	s.maintenanceFlags(command, &ref)
 	return command
@@ -94,16 +96,22 @@ func (s *session) maintenanceShow() *cobra.Command {
 func (s *session) maintenanceList() *cobra.Command {
 	var ref clusterRef
 	command := s.verb("list", "List a cluster's maintenance configurations", func(ctx context.Context, c *clients) error {
-		found, err := collect(ctx, c.maintenance.NewListByManagedClusterPager(ref.group, ref.name, nil),
-			func(page armcontainerservice.MaintenanceConfigurationsClientListByManagedClusterResponse) []*armcontainerservice.MaintenanceConfiguration {
-				return page.Value
-			})
-		if err != nil {
-			return err
-		}
-		out, err := objects(found)
-		if err != nil {
-			return err
+		out := []map[string]any{}
+		for pager := c.maintenance.NewListByManagedClusterPager(ref.group, ref.name, nil); pager.More(); {
+			ctx, answer := capture(ctx)
+			if _, err := pager.NextPage(ctx); err != nil {
+				return err
+			}
+			page, err := answer()
+			if err != nil {
+				return err
+			}
+			values, _ := page["value"].([]any)
+			for _, value := range values {
+				if config, ok := value.(map[string]any); ok {
+					out = append(out, flat(config))
+				}
+			}
 		}
 		return s.printWindows(out, out)
 	})
@@ -126,11 +134,11 @@ func (s *session) maintenanceDelete() *cobra.Command {
 	return command
 }
 
-func (s *session) printMaintenance(config armcontainerservice.MaintenanceConfiguration) error {
-	out, err := object(config)
+func (s *session) printMaintenance(config map[string]any, err error) error {
 	if err != nil {
 		return err
 	}
+	out := flat(config)
 	return s.printWindows(out, []map[string]any{out})
 }
 
@@ -148,7 +156,10 @@ func (s *session) printWindows(value any, list []map[string]any) error {
 
 // windowRow puts a configuration into a row.
 func windowRow(config map[string]any) map[string]any {
-	row := map[string]any{"name": config["name"], "schedule": "hours of a week"}
+	row := map[string]any{
+		"name": config["name"], "schedule": "hours of a week", "nextWindow": textAt(config, "berthNextWindow.start"),
+		"target": textAt(config, "berthAutoUpgrade.target"), "lastResult": textAt(config, "berthAutoUpgrade.lastResult"), "skipped": textAt(config, "berthAutoUpgrade.skipped"),
+	}
 	window, ok := config["maintenanceWindow"].(map[string]any)
 	if !ok {
 		return row

@@ -2,12 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"sigs.k8s.io/yaml"
 )
 
@@ -139,6 +142,11 @@ func object(resource any) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return flat(out), nil
+}
+
+// flat is what ARM sent as az shows it.
+func flat(out map[string]any) map[string]any {
 	if properties, ok := out["properties"].(map[string]any); ok {
 		delete(out, "properties")
 		for key, value := range properties {
@@ -153,7 +161,19 @@ func object(resource any) (map[string]any, error) {
 			out["resourceGroup"] = group
 		}
 	}
-	return out, nil
+	return out
+}
+
+// capture makes a call remember the body of its answer, which has fields that the SDK does not know.
+func capture(ctx context.Context) (context.Context, func() (map[string]any, error)) {
+	var response *http.Response
+	return runtime.WithCaptureResponse(ctx, &response), func() (map[string]any, error) {
+		payload, err := runtime.Payload(response)
+		if err != nil {
+			return nil, fmt.Errorf("read the answer: %w", err)
+		}
+		return rawObject(json.RawMessage(payload))
+	}
 }
 
 // rawObject is an SDK value as it is on the wire. Numbers keep their digits.

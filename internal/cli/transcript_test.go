@@ -119,7 +119,7 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`\(\d+s\)`), "(…s)"},
 	{regexp.MustCompile(`-[0-9a-z]{8}\.hcp\.`), "-01234567.hcp."},
-	{regexp.MustCompile(`(createdAt"?): "[^"]*"`), `$1: "…"`},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "2026-01-02T03:04:05Z"},
 	// How many states are seen on the way depends on the machine's mood.
 	{regexp.MustCompile(`2> .*: (Creating|Updating|Scaling|Deleting) \(…s\)\n`), ""},
 }

@@ -1,6 +1,11 @@
 package operation
 
-import "crypto/rand"
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+)
 
 const (
 	clusterIDLength  = 12
@@ -16,4 +21,11 @@ func NewClusterID() string {
 		raw[i] = clusterIDLetters[int(raw[i])%len(clusterIDLetters)]
 	}
 	return string(raw)
+}
+
+// NameOf is an operation's name, a GUID, that depends on nothing but its parts: who
+// begins the same thing twice uses the same name, and the second time finds it.
+func NameOf(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }

@@ -6,6 +6,7 @@ import (
 
 	"berth.dev/berth/internal/controller/addon"
 	"berth.dev/berth/internal/controller/agentpool"
+	"berth.dev/berth/internal/controller/autoupgrade"
 	"berth.dev/berth/internal/controller/cluster"
 	"berth.dev/berth/internal/controller/machine"
 	"berth.dev/berth/internal/controller/operation"
@@ -40,6 +41,7 @@ func (p parts) controllers() error {
 			Tenants:       tenants,
 		}),
 		addon.Setup(mgr, addon.Config{Catalogue: p.catalogue, Tenants: tenants}),
+		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: p.catalogue}),
 		machine.Setup(mgr, machine.Config{
 			Provider:        pod.New(mgr.GetClient(), mgr.GetAPIReader(), pod.Options{}),

@@ -68,6 +68,7 @@ type clusterProperties struct {
 	ServicePrincipalProfile  servicePrincipalProfile `json:"servicePrincipalProfile"`
 	PublicNetworkAccess      string                  `json:"publicNetworkAccess,omitempty" arm:"only=Enabled"`
 	AutoUpgradeProfile       *autoUpgradeProfile     `json:"autoUpgradeProfile,omitempty"`
+	AutoUpgrades             []autoUpgradeBody       `json:"berthAutoUpgrades,omitempty" arm:"read"`
 	NodeResourceGroupProfile *groupProfile           `json:"nodeResourceGroupProfile,omitempty"`
 	NodeProvisioningProfile  *provisioningProfile    `json:"nodeProvisioningProfile,omitempty"`
 	BootstrapProfile         *bootstrapProfile       `json:"bootstrapProfile,omitempty"`

@@ -41,7 +41,7 @@ func (p provider) listMaintenance(ctx context.Context, r *arm.Request) (*arm.Res
 	items := make([]arm.Item, 0, len(list.Items))
 	for i := range list.Items {
 		if metav1.IsControlledBy(&list.Items[i], found.cluster) {
-			items = append(items, arm.Item{Key: list.Items[i].Spec.Name, Body: renderMaintenance(r, found, &list.Items[i])})
+			items = append(items, arm.Item{Key: list.Items[i].Spec.Name, Body: renderMaintenance(r, found, &list.Items[i], p.Now())})
 		}
 	}
 	return p.Page(r, items)
@@ -73,7 +73,7 @@ func (p provider) getMaintenance(ctx context.Context, r *arm.Request) (*arm.Resp
 	if config == nil {
 		return nil, arm.ResourceNotFound(maintenanceType, found.cluster.Spec.Name+"/"+r.Parameter("maintenance"), found.cluster.Spec.ResourceGroup)
 	}
-	return arm.OK(renderMaintenance(r, found, config))
+	return arm.OK(renderMaintenance(r, found, config, p.Now()))
 }
 
 // putMaintenance replaces a configuration as a whole, at once.
@@ -112,7 +112,7 @@ func (p provider) putMaintenance(ctx context.Context, r *arm.Request) (*arm.Resp
 	if err != nil {
 		return nil, fmt.Errorf("write maintenance configuration %s: %w", spec.Name, err)
 	}
-	return &arm.Response{Status: status, Body: renderMaintenance(r, found, config)}, nil
+	return &arm.Response{Status: status, Body: renderMaintenance(r, found, config, p.Now())}, nil
 }
 
 func (p provider) createMaintenance(ctx context.Context, r *arm.Request, cluster *v1beta1.ManagedCluster, spec *v1beta1.MaintenanceConfigurationSpec) (*v1beta1.MaintenanceConfiguration, error) {

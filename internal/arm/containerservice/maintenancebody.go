@@ -8,6 +8,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy/maintenance"
 )
 
@@ -24,6 +25,21 @@ type maintenanceProperties struct {
 	MaintenanceWindow *windowBody `json:"maintenanceWindow,omitempty"`
 	TimeInWeek        []weekBody  `json:"timeInWeek,omitempty"`
 	NotAllowedTime    []timeBody  `json:"notAllowedTime,omitempty"`
+
+	// Berth's own, which AKS lacks and its clients ignore (X7).
+	NextWindow  *timeBody        `json:"berthNextWindow,omitempty" arm:"read"`
+	AutoUpgrade *autoUpgradeBody `json:"berthAutoUpgrade,omitempty" arm:"read"`
+}
+
+// autoUpgradeBody tells what a schedule does next and did last.
+type autoUpgradeBody struct {
+	Schedule   string       `json:"schedule"`
+	NextRun    *metav1.Time `json:"nextRun,omitempty"`
+	Target     string       `json:"target,omitempty"`
+	LastRun    *metav1.Time `json:"lastRun,omitempty"`
+	LastTarget string       `json:"lastTarget,omitempty"`
+	LastResult string       `json:"lastResult,omitempty"`
+	Skipped    string       `json:"skipped,omitempty"`
 }
 
 type windowBody struct {
@@ -119,7 +135,7 @@ func scheduleSpec(body *scheduleBody) v1beta1.MaintenanceSchedule {
 	}
 }
 
-func renderMaintenance(r *arm.Request, v *view, config *v1beta1.MaintenanceConfiguration) *maintenanceBody {
+func renderMaintenance(r *arm.Request, v *view, config *v1beta1.MaintenanceConfiguration, now time.Time) *maintenanceBody {
 	spec := &config.Spec
 	body := &maintenanceBody{
 		ID:   clusterID(r, &v.cluster.Spec) + "/maintenanceConfigurations/" + spec.Name,
@@ -137,7 +153,25 @@ func renderMaintenance(r *arm.Request, v *view, config *v1beta1.MaintenanceConfi
 			Start: span.Start.UTC().Format(time.RFC3339), End: span.End.UTC().Format(time.RFC3339),
 		})
 	}
+	if calendar, found := maintenance.New(spec, config.CreationTimestamp.Time, operation.Saved(config)); len(found) == 0 {
+		if next, ok := calendar.Find(now); ok {
+			body.Properties.NextWindow = &timeBody{Start: next.Start.UTC().Format(time.RFC3339), End: next.End.UTC().Format(time.RFC3339)}
+		}
+	}
+	for _, one := range renderAutoUpgrades(v) {
+		if one.Schedule == spec.Name {
+			body.Properties.AutoUpgrade = &one
+		}
+	}
 	return body
+}
+
+func renderAutoUpgrades(v *view) []autoUpgradeBody {
+	var bodies []autoUpgradeBody
+	for _, one := range v.cluster.Status.AutoUpgrades {
+		bodies = append(bodies, autoUpgradeBody(one))
+	}
+	return bodies
 }
 
 func renderWindow(window *v1beta1.MaintenanceWindow) *windowBody {

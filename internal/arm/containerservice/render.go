@@ -55,6 +55,7 @@ func renderProperties(r *arm.Request, v *view) clusterProperties {
 		IdentityProfile:          kubeletIdentity(r, spec),
 		NetworkProfile:           renderNetwork(&spec.NetworkProfile),
 		AgentPoolProfiles:        renderPools(v),
+		AutoUpgrades:             renderAutoUpgrades(v),
 	}
 	if properties.KubernetesVersion == "" {
 		properties.KubernetesVersion = v.running()

@@ -52,6 +52,7 @@ func (r *reconciler) writeStatus(ctx context.Context, p *pass) error {
 // ownPart is the status without what others write.
 func ownPart(status v1beta1.ManagedClusterStatus) v1beta1.ManagedClusterStatus {
 	own := *status.DeepCopy()
+	own.AutoUpgrades = nil
 	own.Conditions = slices.DeleteFunc(own.Conditions, func(c metav1.Condition) bool { return !slices.Contains(ownConditions, c.Type) })
 	return own
 }

@@ -97,6 +97,7 @@ func (w *world) checkGone() {
 	}
 	for what, list := range map[string]client.ObjectList{
 		"clusters": &v1beta1.ManagedClusterList{}, "pools": &v1beta1.AgentPoolList{}, "machines": &v1beta1.MachineList{},
+		"maintenance configurations": &v1beta1.MaintenanceConfigurationList{},
 	} {
 		if left := w.count(list, w.namespace); left > 0 {
 			w.t.Errorf("%d %s are left", left, what)

@@ -29,6 +29,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controller/addon"
 	"berth.dev/berth/internal/controller/agentpool"
+	"berth.dev/berth/internal/controller/autoupgrade"
 	"berth.dev/berth/internal/controller/cluster"
 	machinecontroller "berth.dev/berth/internal/controller/machine"
 	operationcontroller "berth.dev/berth/internal/controller/operation"
@@ -95,6 +96,8 @@ type world struct {
 
 	// ahead is what the test adds to the real time, in nanoseconds.
 	ahead atomic.Int64
+	// later is what it adds for the maintenance calendar alone.
+	later atomic.Int64
 
 	mu      sync.Mutex
 	process *process
@@ -187,6 +190,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	for _, err := range []error{
 		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
+		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: versions, Now: w.today}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: versions, Now: w.now}),
 		machinecontroller.Setup(mgr, machinecontroller.Config{
 			Provider: provider{w.machines, g}, Tenants: tenants, Catalogue: versions,
