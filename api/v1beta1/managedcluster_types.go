@@ -199,7 +199,8 @@ type ManagedClusterStatus struct {
 	ObservedOperation string            `json:"observedOperation,omitempty"`
 	ProvisioningState ProvisioningState `json:"provisioningState,omitempty"`
 	PowerState        PowerState        `json:"powerState,omitempty"`
-	// CurrentKubernetesVersion is the version that runs, such as 1.36.3.
+	// CurrentKubernetesVersion is the version that runs, such as 1.36.3. It changes
+	// when an upgrade of the control plane has succeeded.
 	CurrentKubernetesVersion string `json:"currentKubernetesVersion,omitempty"`
 	FQDN                     string `json:"fqdn,omitempty"`
 	// ControlPlaneAddress is the address of the API server inside the management
@@ -214,6 +215,10 @@ type ManagedClusterStatus struct {
 	Rotations Rotations `json:"rotations,omitempty"`
 	// Error is why ProvisioningState is Failed, in ARM's words.
 	Error *OperationError `json:"error,omitempty"`
+
+	// AddonsVersion is the version of Kubernetes whose managed components were
+	// applied last. Written by the add-on controller alone.
+	AddonsVersion string `json:"addonsVersion,omitempty"`
 
 	// AutoUpgrades tell of each schedule what it did last and does next (X7).
 	// Written by the auto-upgrade controller alone.
@@ -231,11 +236,14 @@ type UpgradePhase string
 
 // The phases of a control plane's upgrade, in order.
 const (
-	UpgradeSnapshot  UpgradePhase = "Snapshot"  // etcd's content is being saved
-	UpgradeRollOut   UpgradePhase = "RollOut"   // the new version is started
-	UpgradeRollBack  UpgradePhase = "RollBack"  // it did not come up: the old one and its data are put back
-	UpgradeSucceeded UpgradePhase = "Succeeded" // the new version runs
-	UpgradeFailed    UpgradePhase = "Failed"    // the old version runs again
+	UpgradeSnapshot   UpgradePhase = "Snapshot"   // etcd's content is being saved
+	UpgradeTrial      UpgradePhase = "Trial"      // an API server of the new version starts beside the control plane
+	UpgradeRollOut    UpgradePhase = "RollOut"    // it answers meanwhile; the control plane is replaced
+	UpgradeComponents UpgradePhase = "Components" // the new version runs, its components are being applied
+	UpgradeRollBack   UpgradePhase = "RollBack"   // it did not come up: the old version is put back
+	UpgradeRestore    UpgradePhase = "Restore"    // the old version did not come up either: its data are put back too
+	UpgradeSucceeded  UpgradePhase = "Succeeded"  // the new version runs
+	UpgradeFailed     UpgradePhase = "Failed"     // the old version runs, again or still
 )
 
 // ControlPlaneUpgrade is one change of a control plane's version.
@@ -244,13 +252,32 @@ type ControlPlaneUpgrade struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 	// Operation is the AnnotationOperation that asked for it.
-	Operation string       `json:"operation,omitempty"`
-	Phase     UpgradePhase `json:"phase"`
+	Operation string `json:"operation,omitempty"`
+	// Generation is the metadata.generation that asked for it. A failed upgrade is
+	// tried again when this or Operation changes.
+	Generation int64        `json:"generation,omitempty"`
+	Phase      UpgradePhase `json:"phase"`
 	// Snapshot names the file in etcd's volume that holds its content before.
 	Snapshot   string       `json:"snapshot,omitempty"`
 	StartTime  metav1.Time  `json:"startTime"`
 	PhaseSince metav1.Time  `json:"phaseSince"`
 	EndTime    *metav1.Time `json:"endTime,omitempty"`
+	// Message says why it failed, for people.
+	Message string `json:"message,omitempty"`
+}
+
+// UnderWay says whether the upgrade has begun and not ended. A nil upgrade has not.
+func (u *ControlPlaneUpgrade) UnderWay() bool {
+	return u != nil && u.Phase != UpgradeSucceeded && u.Phase != UpgradeFailed
+}
+
+// ComponentsVersion is the version of Kubernetes whose managed components belong
+// into the cluster: the one that runs, or the one that has just come up.
+func (s *ManagedClusterStatus) ComponentsVersion() string {
+	if s.Upgrade != nil && s.Upgrade.Phase == UpgradeComponents {
+		return s.Upgrade.To
+	}
+	return s.CurrentKubernetesVersion
 }
 
 // AutoUpgradeStatus is one schedule's.

@@ -8,6 +8,8 @@
 //	      Service etcd            ClusterIP that the API server dials
 //	      Deployment kube         kube-apiserver, controller-manager and scheduler in one process, konnectivity-server beside it
 //	      StatefulSet etcd        with the claim data-etcd-0
+//	      Pods kube-trial, etcd-snapshot, etcd-restore
+//	                              only while the cluster changes its version
 //	      Secret ca               the roots of trust: made once, never made again (see Roots)
 //	      Secrets etcd, kube, konnectivity-server, *-kubeconfig
 //	                              certificates below those roots, issued again when they no longer fit (see Plan)

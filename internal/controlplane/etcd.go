@@ -46,9 +46,9 @@ func etcdStatefulSet(in Input) client.Object {
 			RevisionHistoryLimit: ptr(int32(1)),
 			ServiceName:          EtcdService,
 			PodManagementPolicy:  appsv1.ParallelPodManagement,
-			Selector:             podsOf(componentEtcd),
+			Selector:             podsOf(ComponentEtcd),
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: in.podMeta(componentEtcd),
+				ObjectMeta: in.podMeta(ComponentEtcd),
 				Spec:       in.podSpec(volumes, etcdContainer(in)),
 			},
 			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{claim},
@@ -78,16 +78,22 @@ func etcdContainer(in Input) corev1.Container {
 	}
 }
 
+// What makes the member; a restore must say the same.
+const (
+	etcdMember = "etcd-0"
+	etcdPeer   = "http://127.0.0.1:2380"
+	etcdData   = dirEtcd + "/data"
+)
+
 func etcdFlags(in Input) flags {
-	const peer = "http://127.0.0.1:2380"
 	var f flags
-	f.set("name", "etcd-0")
-	f.set("data-dir", dirEtcd+"/data")
+	f.set("name", etcdMember)
+	f.set("data-dir", etcdData)
 	f.set("listen-client-urls", fmt.Sprintf("https://0.0.0.0:%d", EtcdPort))
 	f.set("advertise-client-urls", fmt.Sprintf("https://%s:%d", in.EtcdAddress, EtcdPort))
-	f.set("listen-peer-urls", peer)
-	f.set("initial-advertise-peer-urls", peer)
-	f.set("initial-cluster", "etcd-0="+peer)
+	f.set("listen-peer-urls", etcdPeer)
+	f.set("initial-advertise-peer-urls", etcdPeer)
+	f.set("initial-cluster", etcdMember+"="+etcdPeer)
 	f.set("initial-cluster-token", in.ID)
 	f.set("listen-metrics-urls", fmt.Sprintf("http://0.0.0.0:%d", etcdMetricsPort))
 	f.set("client-cert-auth", "true")

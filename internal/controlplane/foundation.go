@@ -25,13 +25,19 @@ func namespace(name, podSecurity string, in Input) client.Object {
 	return &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: meta}
 }
 
+// apiServerService leads to one API server at any time. Clients are sent from one
+// to the other before it ends, and not when it has.
 func apiServerService(in Input) client.Object {
-	return service(in, APIServerService, componentKube,
+	component := ComponentKube
+	if in.TrialServes {
+		component = componentTrial
+	}
+	return service(in, APIServerService, component,
 		port("https", APIServerPort), port("konnectivity", KonnectivityPort))
 }
 
 func etcdService(in Input) client.Object {
-	return service(in, EtcdService, componentEtcd, port("client", EtcdPort))
+	return service(in, EtcdService, ComponentEtcd, port("client", EtcdPort))
 }
 
 // service publishes pods before they are ready. With one replica there is nothing

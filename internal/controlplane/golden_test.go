@@ -17,6 +17,9 @@ var update = flag.Bool("update", false, "write the golden files")
 func TestGolden(t *testing.T) {
 	golden(t, "foundation.yaml", Foundation(testInput()))
 	golden(t, "workloads.yaml", Workloads(testInput()))
+	in := testInput()
+	in.Trial = "kube:v2"
+	golden(t, "upgrade.yaml", []client.Object{EtcdSnapshotPod(in, "before.db"), KubeTrialPod(in), EtcdRestorePod(in, "before.db")})
 }
 
 func golden(t *testing.T, name string, objects []client.Object) {

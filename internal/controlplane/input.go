@@ -48,7 +48,8 @@ const (
 // object was made for. Owner references cannot cross namespaces.
 const AnnotationOwner = "berth.dev/managed-cluster"
 
-// LabelComponent tells the pods of a control plane apart.
+// LabelComponent tells the pods of a control plane apart: ComponentKube and
+// ComponentEtcd run as long as the cluster does.
 const LabelComponent = "berth.dev/component"
 
 // The identities that a control plane's certificates carry.
@@ -69,6 +70,8 @@ const (
 // Images are the images of a control plane's containers.
 type Images struct {
 	Kube, Etcd, KonnectivityServer string
+	// EtcdSnapshot is of the program that saves and restores what etcd holds.
+	EtcdSnapshot string
 }
 
 // Input is all that a control plane depends on.
@@ -93,6 +96,11 @@ type Input struct {
 	PrivateRanges []string
 	// Stopped leaves nothing running: everything that a start needs is kept (J1).
 	Stopped bool
+	// Trial is the image of an API server that runs beside the control plane while it
+	// is replaced by another version; empty for none.
+	Trial string
+	// TrialServes sends clients to that API server.
+	TrialServes bool
 	// SecretRevision changes when a Secret that the pods mount does, and so rolls them.
 	SecretRevision string
 }

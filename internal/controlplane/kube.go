@@ -13,8 +13,12 @@ import (
 
 // The values of LabelComponent.
 const (
-	componentKube = "kube"
-	componentEtcd = "etcd"
+	ComponentKube = "kube"
+	ComponentEtcd = "etcd"
+
+	componentTrial        = "kube-trial"
+	componentEtcdSnapshot = "etcd-snapshot"
+	componentEtcdRestore  = "etcd-restore"
 )
 
 // nonRoot is the user that a control plane's containers run as.
@@ -22,8 +26,9 @@ const nonRoot int64 = 65532
 
 const annotationSecretRevision = "berth.dev/secret-revision"
 
-// kubeDeployment replaces its pod rather than rolling it: two API servers of one
-// replica would share the advertised address.
+// kubeDeployment replaces its pod rather than rolling it: its controller-manager
+// and scheduler elect no leader, so that two of them must never run. While another
+// version takes over, TrialPod answers.
 func kubeDeployment(in Input) client.Object {
 	return &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
@@ -32,9 +37,9 @@ func kubeDeployment(in Input) client.Object {
 			Replicas:             in.replicas(),
 			RevisionHistoryLimit: ptr(int32(1)),
 			Strategy:             appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType},
-			Selector:             podsOf(componentKube),
+			Selector:             podsOf(ComponentKube),
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: in.podMeta(componentKube),
+				ObjectMeta: in.podMeta(ComponentKube),
 				Spec:       in.podSpec(kubeVolumes(), kubeContainer(in), konnectivityContainer(in)),
 			},
 		},

@@ -20,7 +20,8 @@ const namespaceName = "kubernetes.io/metadata.name"
 // the rest opens one path each.
 func policies(in Input) []client.Object {
 	cp, mc := in.namespace(), in.machineNamespace()
-	kube, etcd := podsOf(componentKube), podsOf(componentEtcd)
+	kube, etcd, saver := podsOf(ComponentKube, componentTrial), podsOf(ComponentEtcd), podsOf(componentEtcdSnapshot)
+	toEtcd := []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{{PodSelector: etcd}}, Ports: ports(EtcdPort)}}
 	return []client.Object{
 		policy(in, cp, "default-deny", denyAll()),
 		policy(in, cp, "kube", networkingv1.NetworkPolicySpec{
@@ -30,13 +31,14 @@ func policies(in Input) []client.Object {
 				From:  []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}, {NamespaceSelector: namespaceNamed(mc)}},
 				Ports: ports(APIServerPort, KonnectivityPort),
 			}},
-			Egress: []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{{PodSelector: etcd}}, Ports: ports(EtcdPort)}},
+			Egress: toEtcd,
 		}),
 		policy(in, cp, "etcd", networkingv1.NetworkPolicySpec{
 			PodSelector: *etcd,
 			PolicyTypes: bothWays(),
-			Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{{PodSelector: kube}}, Ports: ports(EtcdPort)}},
+			Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{{PodSelector: kube}, {PodSelector: saver}}, Ports: ports(EtcdPort)}},
 		}),
+		policy(in, cp, "etcd-snapshot", networkingv1.NetworkPolicySpec{PodSelector: *saver, PolicyTypes: bothWays(), Egress: toEtcd}),
 		policy(in, mc, "default-deny", denyAll()),
 		policy(in, mc, "machines", networkingv1.NetworkPolicySpec{
 			PolicyTypes: bothWays(),
@@ -69,8 +71,13 @@ func bothWays() []networkingv1.PolicyType {
 	return []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
 }
 
-func podsOf(component string) *metav1.LabelSelector {
-	return &metav1.LabelSelector{MatchLabels: map[string]string{LabelComponent: component}}
+func podsOf(components ...string) *metav1.LabelSelector {
+	if len(components) == 1 {
+		return &metav1.LabelSelector{MatchLabels: map[string]string{LabelComponent: components[0]}}
+	}
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+		Key: LabelComponent, Operator: metav1.LabelSelectorOpIn, Values: components,
+	}}}
 }
 
 func namespaceNamed(name string) *metav1.LabelSelector {

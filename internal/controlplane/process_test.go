@@ -29,9 +29,12 @@ import (
 // with directories and ports moved to where the test may have them.
 type hosted struct {
 	dir        string
+	move       *strings.Replacer
 	etcd, kube *testenv.Process
 	config     *rest.Config
 	ready      time.Duration
+	// argv are the command lines of etcd and kube.
+	argv [2][]string
 }
 
 func startHosted(t *testing.T) *hosted {
@@ -40,36 +43,38 @@ func startHosted(t *testing.T) *hosted {
 	in := testInput()
 	in.APIServerAddress, in.EtcdAddress = "127.0.0.1", "127.0.0.1"
 	h := &hosted{dir: t.TempDir()}
-	move := h.moves(t)
-	secrets := h.writeFiles(t, in, move)
-	args := func(object any, index int) []string {
-		var out []string
-		spec := podTemplate(t, object).Spec.Containers[index]
-		for _, arg := range spec.Args {
-			out = append(out, strings.Split(move.Replace(arg), argBreak)...)
-		}
-		return out
-	}
-	var err error
-	started := time.Now()
+	h.move = h.moves(t)
+	secrets := h.writeFiles(t, in, h.move)
 	objects := Workloads(in)
-	h.etcd, err = testenv.StartProcess(h.dir+"/etcd.log", []string{"GOGC=50"}, append([]string{etcdBinary}, args(objects[1], 0)...)...)
-	if err != nil {
-		t.Fatal(err)
+	for i, binary := range []string{etcdBinary, kubeBinary} {
+		h.argv[i] = []string{binary}
+		for _, arg := range podTemplate(t, objects[1+i]).Spec.Containers[0].Args {
+			h.argv[i] = append(h.argv[i], strings.Split(h.move.Replace(arg), argBreak)...)
+		}
 	}
-	t.Cleanup(h.etcd.Stop)
-	h.kube, err = testenv.StartProcess(h.dir+"/kube.log", []string{"GOGC=50"}, append([]string{kubeBinary}, args(objects[2], 0)...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(h.kube.Stop)
-	kubeconfig := move.Replace(string(secrets[ControllerKubeconfig].Data[KubeconfigKey]))
+	kubeconfig := h.move.Replace(string(secrets[ControllerKubeconfig].Data[KubeconfigKey]))
+	var err error
 	if h.config, err = clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig)); err != nil {
 		t.Fatal(err)
 	}
-	h.waitReady(t)
+	started := time.Now()
+	h.startProcesses(t)
 	h.ready = time.Since(started)
 	return h
+}
+
+// startProcesses starts both, and waits until the API server answers.
+func (h *hosted) startProcesses(t *testing.T) {
+	t.Helper()
+	for i, into := range []**testenv.Process{&h.etcd, &h.kube} {
+		process, err := testenv.StartProcess(fmt.Sprintf("%s/%s.log", h.dir, []string{"etcd", "kube"}[i]), []string{"GOGC=50"}, h.argv[i]...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(process.Stop)
+		*into = process
+	}
+	h.waitReady(t)
 }
 
 // argBreak is where a moved argument becomes two.

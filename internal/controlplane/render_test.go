@@ -11,7 +11,7 @@ import (
 func testInput() Input {
 	return Input{
 		Owner: types.NamespacedName{Namespace: "sub-1", Name: "group.demo"}, ID: "abcdefghijkl", ResourceGroup: "Group", ClusterName: "Demo",
-		Images:           Images{Kube: "kube:v1", Etcd: "etcd:v1", KonnectivityServer: "konnectivity-server:v1"},
+		Images:           Images{Kube: "kube:v1", Etcd: "etcd:v1", KonnectivityServer: "konnectivity-server:v1", EtcdSnapshot: "etcd-snapshot:v1"},
 		FQDN:             "demo-abcdefgh.hcp.westeurope.berth.internal",
 		GatewayURL:       "https://127.0.0.1:6443",
 		APIServerAddress: "100.65.0.20", EtcdAddress: "100.65.0.21",

@@ -10,7 +10,7 @@ const managementDir = "baked-management"
 
 // managementImages are what the management machine runs beside the kube and
 // machine images of every version.
-var managementImages = []string{"pause", "etcd", "konnectivity-server", "berth", "berth-node"}
+var managementImages = []string{"pause", "etcd", "etcd-snapshot", "konnectivity-server", "berth", "berth-node"}
 
 // managementStep bakes the images of the management machine.
 func managementStep(minors []minor, needs []string) Step {

@@ -91,6 +91,7 @@ func componentSteps() []Step {
 		goStep("etcd", "etcd 3.7.3", []goProgram{
 			{Module: module("etcd"), Package: "go.etcd.io/etcd/server/v3", Output: "out/etcd"},
 			{Module: module("etcd"), Package: "go.etcd.io/etcd/etcdctl/v3", Output: "out/etcdctl"},
+			{Module: module("etcd"), Package: "./snapshot", Output: "out/etcd-snapshot"},
 		}, Sources(module("etcd"))),
 		goStep("konnectivity", "konnectivity 0.36.0", []goProgram{
 			{Module: module("konnectivity"), Package: "sigs.k8s.io/apiserver-network-proxy/cmd/server", Output: "out/proxy-server"},
@@ -161,6 +162,7 @@ func imageSpecs() []imageSpec {
 			Binaries: map[string]string{"pause": "out/pause"}, Entrypoint: "/pause", Bare: true,
 		},
 		etcd,
+		single("etcd-snapshot", "", "etcd", "etcd-snapshot"),
 		single("coredns", "v1.15.0", "coredns", "coredns"),
 		single("konnectivity-server", "v0.36.0", "konnectivity", "proxy-server"),
 		single("konnectivity-agent", "v0.36.0", "konnectivity", "proxy-agent"),

@@ -42,7 +42,7 @@ type Catalogue struct {
 	NodeImageVersion string `json:"nodeImageVersion"`
 	// NodeImages are the builds that machines can still be made of, newest first.
 	NodeImages []NodeImage `json:"nodeImages,omitempty"`
-	// Images maps a component (etcd, coredns, konnectivity-server,
+	// Images maps a component (etcd, etcd-snapshot, coredns, konnectivity-server,
 	// konnectivity-agent, metrics-server, berth, berth-node, pause, demo) to its image.
 	Images map[string]string `json:"images"`
 }

@@ -8,12 +8,13 @@ import (
 
 // Programs that tests run, as paths below build/out.
 const (
-	Etcd = "etcd"
-	Kube = "kube-1.37"
+	Etcd         = "etcd"
+	EtcdSnapshot = "etcd-snapshot"
+	Kube         = "kube-1.37"
 )
 
 // overrides let a test run before the build has put a program in its place.
-var overrides = map[string]string{Etcd: "BERTH_TEST_ETCD", Kube: "BERTH_TEST_KUBE"}
+var overrides = map[string]string{Etcd: "BERTH_TEST_ETCD", EtcdSnapshot: "BERTH_TEST_ETCD_SNAPSHOT", Kube: "BERTH_TEST_KUBE"}
 
 // Binary finds a program. The error names what is missing and how to make it.
 func Binary(name string) (string, error) {

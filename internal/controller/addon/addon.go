@@ -1,7 +1,8 @@
 // Package addon brings the managed components (A4, A5, A6) into each cluster as
 // soon as its API server answers, again whenever what they are rendered from
 // changes, and every now and then to put back what was changed. It writes the
-// condition AddonsApplied of ManagedCluster and nothing else of its status.
+// condition AddonsApplied and the addonsVersion of ManagedCluster and nothing else
+// of its status.
 package addon
 
 import (
@@ -123,9 +124,9 @@ func (r *reconciler) applyAll(ctx context.Context, cluster *v1beta1.ManagedClust
 
 // input gathers what the components are rendered from.
 func (r *reconciler) input(ctx context.Context, cluster *v1beta1.ManagedCluster) (addon.Input, error) {
-	running, ok := r.Catalogue.Release(cluster.Status.CurrentKubernetesVersion)
+	running, ok := r.Catalogue.Release(cluster.Status.ComponentsVersion())
 	if !ok {
-		return addon.Input{}, fmt.Errorf("version %q is not in the release catalogue", cluster.Status.CurrentKubernetesVersion)
+		return addon.Input{}, fmt.Errorf("version %q is not in the release catalogue", cluster.Status.ComponentsVersion())
 	}
 	var roots, metrics corev1.Secret
 	for name, into := range map[string]*corev1.Secret{controlplane.RootsSecret: &roots, controlplane.MetricsSecret: &metrics} {

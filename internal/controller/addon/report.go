@@ -13,20 +13,25 @@ import (
 	"berth.dev/berth/api/v1beta1"
 )
 
-// report applies the one condition as a field manager of its own, so that it
-// never touches what the cluster controller writes.
+// report applies the one condition and the version as a field manager of its own,
+// so that it never touches what the cluster controller writes.
 func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, applyErr error) error {
 	next := condition(cluster, applyErr, r.Now())
+	version := cluster.Status.AddonsVersion
+	if applyErr == nil {
+		version = cluster.Status.ComponentsVersion()
+	}
 	last := meta.FindStatusCondition(cluster.Status.Conditions, next.Type)
 	if last != nil && last.Status == next.Status {
 		next.LastTransitionTime = last.LastTransitionTime
-		if *last == next {
+		if *last == next && version == cluster.Status.AddonsVersion {
 			return nil
 		}
 	}
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&struct {
-		Conditions []metav1.Condition `json:"conditions"`
-	}{[]metav1.Condition{next}})
+		Conditions    []metav1.Condition `json:"conditions"`
+		AddonsVersion string             `json:"addonsVersion,omitempty"`
+	}{[]metav1.Condition{next}, version})
 	if err != nil {
 		return fmt.Errorf("convert condition: %w", err)
 	}

@@ -8,11 +8,12 @@
 // dies after any line is continued by the next.
 //
 //	claim        finalizer, so that nothing is left behind
-//	version      which release the cluster runs
+//	version      which release the cluster runs, and how far an upgrade is
 //	foundation   namespaces, policies, Services; publishes the control plane's address
 //	secrets      roots of trust, once; certificates below them, when they do not fit
 //	power        whether the control plane runs: not when all nodes of a stopped cluster are gone
 //	workloads    etcd and the kube process
+//	upgrade pods what stands beside the control plane while its version changes
 //	pools        the pools that stand in the cluster's own body, once
 //	nodegroup    the resource group that shows the machines (G1)
 //	readiness    whether the API server answers

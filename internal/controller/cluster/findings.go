@@ -16,6 +16,8 @@ type findings struct {
 	address string
 	// stop: the cluster is asked to stop, and off: nothing of it runs any more.
 	stop, off bool
+	// upgrading: the control plane is changing its version.
+	upgrading bool
 	// rolledOut: the pods of the control plane are the ones asked for.
 	rolledOut bool
 	// notReady is why the API server does not answer; nil when it does.

@@ -12,10 +12,11 @@ import (
 
 // power decides whether the control plane runs. That of a cluster that is asked to
 // stop goes after the last machine: only it can drain nodes (J1, AKS:
-// start-stop-cluster). Nobody talks to it from then on.
+// start-stop-cluster). Nobody talks to it from then on. An upgrade that has begun
+// ends first.
 func (r *reconciler) power(ctx context.Context, p *pass) (bool, error) {
 	p.found.stop = p.cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped
-	if !p.found.stop {
+	if !p.found.stop || p.found.upgrading {
 		return true, nil
 	}
 	pools, err := r.poolsOf(ctx, r.reader, p.cluster)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -26,8 +24,7 @@ func (r *reconciler) readiness(ctx context.Context, p *pass) (bool, error) {
 	if p.found.notReady != nil {
 		p.lookIn(probeAgain)
 	}
-	addons := meta.FindStatusCondition(p.cluster.Status.Conditions, v1beta1.ConditionAddonsApplied)
-	p.found.addonsApplied = addons != nil && addons.Status == metav1.ConditionTrue && addons.ObservedGeneration == p.cluster.Generation
+	p.found.addonsApplied = addonsApplied(p.cluster) && p.cluster.Status.AddonsVersion == p.cluster.Status.CurrentKubernetesVersion
 	return true, nil
 }
 
@@ -40,13 +37,13 @@ func (r *reconciler) patience(ctx context.Context, p *pass) (bool, error) {
 	if p.found.settled() || p.found.broken != nil || !creating(p.cluster.Status.ProvisioningState) {
 		return true, nil
 	}
-	var service v1beta1.ServicePolicy
-	if err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service); client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("read ServicePolicy: %w", err)
+	service, err := r.servicePolicy(ctx)
+	if err != nil {
+		return false, err
 	}
 	timeout := defaultCreateTimeout
-	if service.Spec.CreateTimeout != nil {
-		timeout = service.Spec.CreateTimeout.Duration
+	if service.CreateTimeout != nil {
+		timeout = service.CreateTimeout.Duration
 	}
 	left := p.cluster.CreationTimestamp.Add(timeout).Sub(p.now)
 	if left > 0 {
@@ -58,6 +55,15 @@ func (r *reconciler) patience(ctx context.Context, p *pass) (bool, error) {
 		Message: fmt.Sprintf("the cluster was not ready within %s: %s", timeout, p.found.missing()),
 	}
 	return true, nil
+}
+
+// servicePolicy reads what the service promises; empty if nothing is set.
+func (r *reconciler) servicePolicy(ctx context.Context) (v1beta1.ServicePolicySpec, error) {
+	var service v1beta1.ServicePolicy
+	if err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service); client.IgnoreNotFound(err) != nil {
+		return service.Spec, fmt.Errorf("read ServicePolicy: %w", err)
+	}
+	return service.Spec, nil
 }
 
 func creating(state v1beta1.ProvisioningState) bool {

@@ -36,6 +36,8 @@ type pass struct {
 	now     time.Time
 	release release.Release
 	input   controlplane.Input
+	// upgrade is how the control plane looks while it changes its version.
+	upgrade upgradeShape
 	found   findings
 	// again is when to look again; zero means resync.
 	again time.Duration
@@ -59,7 +61,9 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	p := &pass{cluster: cluster.DeepCopy(), now: r.Now()}
-	steps := []step{r.claim, r.version, r.foundation, r.secrets, r.power, r.workloads, r.pools, r.nodeGroup, r.readiness, r.patience}
+	steps := []step{
+		r.claim, r.version, r.foundation, r.secrets, r.power, r.workloads, r.upgradePodsStep, r.pools, r.nodeGroup, r.readiness, r.patience,
+	}
 	if !cluster.DeletionTimestamp.IsZero() {
 		steps = []step{r.deletePools, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.deleteMaintenance, r.letGo}
 	}

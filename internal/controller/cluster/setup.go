@@ -29,6 +29,8 @@ const fieldOwner = "berth"
 type Tenants interface {
 	// Ready asks the API server for /readyz. Nil means that it answered.
 	Ready(ctx context.Context, clusterID string) error
+	// Version is the version that the API server says it has, such as 1.36.3.
+	Version(ctx context.Context, clusterID string) (string, error)
 	// Drop forgets a cluster that is gone.
 	Drop(clusterID string)
 }

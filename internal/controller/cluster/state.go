@@ -17,6 +17,8 @@ const (
 	// sawChange: something else is asked for than the last time, or the same once
 	// more, and it is not true yet.
 	sawChange observation = "Change"
+	// sawUpgrade: the control plane is changing its version.
+	sawUpgrade observation = "Upgrade"
 	// sawProgress: the same is asked for as the last time, and not true (any more).
 	sawProgress observation = "Progress"
 	// sawStopping: it is asked to stop, and something of it still runs.
@@ -36,41 +38,55 @@ var states = map[v1beta1.ProvisioningState]map[observation]v1beta1.ProvisioningS
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateCreating, sawChange: v1beta1.StateCreating, sawProgress: v1beta1.StateCreating,
 		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateCreating: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateCreating, sawChange: v1beta1.StateCreating, sawProgress: v1beta1.StateCreating,
 		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateUpdating: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateUpdating,
 		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawUpgrade: v1beta1.StateUpgrading,
+	},
+	v1beta1.StateUpgrading: {
+		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
+		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateUpgrading,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateSucceeded: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateSucceeded,
 		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateFailed: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateFailed,
 		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateStopping: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateStarting, sawChange: v1beta1.StateStarting, sawProgress: v1beta1.StateStarting,
 		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateStarting: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateStarting, sawChange: v1beta1.StateStarting, sawProgress: v1beta1.StateStarting,
 		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateDeleting: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateDeleting, sawSettled: v1beta1.StateDeleting,
 		sawPools: v1beta1.StateDeleting, sawChange: v1beta1.StateDeleting, sawProgress: v1beta1.StateDeleting,
 		sawStopping: v1beta1.StateDeleting, sawStarting: v1beta1.StateDeleting,
+		sawUpgrade: v1beta1.StateDeleting,
 	},
 }
 
@@ -84,6 +100,8 @@ func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
 		return sawDeletion
 	case f.broken != nil, failedWhileMade:
 		return sawBreakage
+	case f.upgrading:
+		return sawUpgrade
 	case f.settled() && (f.poolsReady || f.stop):
 		return sawSettled
 	case f.stop:

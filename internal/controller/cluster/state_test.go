@@ -9,7 +9,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 )
 
-var everyObservation = []observation{sawDeletion, sawBreakage, sawSettled, sawPools, sawChange, sawProgress, sawStopping, sawStarting}
+var everyObservation = []observation{sawDeletion, sawBreakage, sawSettled, sawPools, sawChange, sawProgress, sawStopping, sawStarting, sawUpgrade}
 
 // Every state that the table can lead to has a row, and every row an answer to
 // every observation.
@@ -49,6 +49,9 @@ func TestStateRules(t *testing.T) {
 		{"a start ends with its nodes, not with its control plane", v1beta1.StateStarting, sawPools, v1beta1.StateStarting},
 		{"a stop that is turned round has to bring the nodes back", v1beta1.StateStopping, sawPools, v1beta1.StateStarting},
 		{"a start that failed can be stopped", v1beta1.StateFailed, sawStopping, v1beta1.StateStopping},
+		{"a change of version is shown as such", v1beta1.StateSucceeded, sawUpgrade, v1beta1.StateUpgrading},
+		{"the pools of a cluster that was upgraded have a pace of their own", v1beta1.StateUpgrading, sawPools, v1beta1.StateSucceeded},
+		{"another attempt at an upgrade that failed", v1beta1.StateFailed, sawUpgrade, v1beta1.StateUpgrading},
 		{"nothing comes back from a delete", v1beta1.StateDeleting, sawSettled, v1beta1.StateDeleting},
 		{"a delete takes a failed cluster too", v1beta1.StateFailed, sawDeletion, v1beta1.StateDeleting},
 	} {
@@ -88,6 +91,8 @@ func TestObserve(t *testing.T) {
 		{why: "a pool that fails fails the start", state: v1beta1.StateStarting, power: stopped, found: failedPool, want: sawBreakage},
 		{why: "and also that of a stop that was turned round", state: v1beta1.StateStarting, power: running, found: failedPool, want: sawBreakage},
 		{why: "a delete goes before a stop", state: v1beta1.StateStopping, power: running, deleted: true, found: findings{stop: true}, want: sawDeletion},
+		{why: "what runs is not what was asked for until the upgrade has ended", state: v1beta1.StateUpgrading, found: with(ready, func(f *findings) { f.upgrading = true }), want: sawUpgrade},
+		{why: "an upgrade that failed is a breakage though the old version runs", state: v1beta1.StateUpgrading, found: with(ready, func(f *findings) { f.broken = &v1beta1.OperationError{} }), want: sawBreakage},
 		{why: "a pool that fails later is its own affair", state: v1beta1.StateSucceeded, found: failedPool, want: sawPools},
 	} {
 		cluster := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Generation: 2}}

@@ -32,16 +32,21 @@ func (r *reconciler) writeStatus(ctx context.Context, p *pass) error {
 	if equality.Semantic.DeepEqual(now, next) {
 		return nil
 	}
+	return r.applyStatus(ctx, p.cluster, next)
+}
+
+// applyStatus writes all of this controller's part of the status.
+func (r *reconciler) applyStatus(ctx context.Context, cluster *v1beta1.ManagedCluster, next v1beta1.ManagedClusterStatus) error {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&next)
 	if err != nil {
 		return fmt.Errorf("convert status: %w", err)
 	}
 	object := &unstructured.Unstructured{Object: map[string]any{"status": content}}
 	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("ManagedCluster"))
-	object.SetNamespace(p.cluster.Namespace)
-	object.SetName(p.cluster.Name)
+	object.SetNamespace(cluster.Namespace)
+	object.SetName(cluster.Name)
 	// The uid keeps the apply from writing to a namesake made meanwhile.
-	object.SetUID(p.cluster.UID)
+	object.SetUID(cluster.UID)
 	err = r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("write status: %w", err)
@@ -52,7 +57,7 @@ func (r *reconciler) writeStatus(ctx context.Context, p *pass) error {
 // ownPart is the status without what others write.
 func ownPart(status v1beta1.ManagedClusterStatus) v1beta1.ManagedClusterStatus {
 	own := *status.DeepCopy()
-	own.AutoUpgrades = nil
+	own.AddonsVersion, own.AutoUpgrades = "", nil
 	own.Conditions = slices.DeleteFunc(own.Conditions, func(c metav1.Condition) bool { return !slices.Contains(ownConditions, c.Type) })
 	return own
 }
@@ -80,9 +85,9 @@ func nextStatus(p *pass, now v1beta1.ManagedClusterStatus) v1beta1.ManagedCluste
 	if f.address != "" {
 		next.ControlPlaneAddress = f.address
 	}
-	// A new cluster's nodes need the version before its control plane answers; an
-	// upgrade is reported when it has happened.
-	if next.CurrentKubernetesVersion == "" || f.controlPlaneReady() {
+	// A new cluster's nodes need the version before its control plane answers; the
+	// upgrade step reports another one when it runs.
+	if next.CurrentKubernetesVersion == "" {
 		next.CurrentKubernetesVersion = p.release.Version
 	}
 	if p.input.Stopped {

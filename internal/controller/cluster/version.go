@@ -11,8 +11,30 @@ import (
 	"berth.dev/berth/internal/release"
 )
 
-// version decides which release the cluster runs.
-func (r *reconciler) version(_ context.Context, p *pass) (bool, error) {
+// version decides which release the cluster runs, and takes it there.
+func (r *reconciler) version(ctx context.Context, p *pass) (bool, error) {
+	wanted, ok := r.wanted(p)
+	if ok && (p.cluster.Status.Upgrade.UnderWay() || p.cluster.Status.CurrentKubernetesVersion != wanted.Version) {
+		// What was written down last decides, and a cache may not have it yet.
+		var live v1beta1.ManagedCluster
+		if err := r.reader.Get(ctx, client.ObjectKeyFromObject(p.cluster), &live); err != nil {
+			return false, fmt.Errorf("read cluster: %w", err)
+		}
+		p.cluster = &live
+		wanted, ok = r.wanted(p)
+	}
+	if !ok {
+		return false, nil
+	}
+	goOn, err := r.upgrade(ctx, p, wanted)
+	if p.input.ID == "" {
+		p.input = r.render(p)
+	}
+	return goOn, err
+}
+
+// wanted is the release that the cluster asks for.
+func (r *reconciler) wanted(p *pass) (release.Release, bool) {
 	asked := p.cluster.Spec.KubernetesVersion
 	wanted, ok := wantedRelease(r.Catalogue, asked, p.cluster.Status.CurrentKubernetesVersion)
 	if !ok {
@@ -21,11 +43,8 @@ func (r *reconciler) version(_ context.Context, p *pass) (bool, error) {
 			Message: fmt.Sprintf("Kubernetes version %q is not in the release catalogue; ask for one that is", asked),
 			Target:  "kubernetesVersion",
 		}
-		return false, nil
 	}
-	p.release = wanted
-	p.input = r.render(p)
-	return true, nil
+	return wanted, ok
 }
 
 // wantedRelease resolves what a customer asked for. Asking for a minor, or for
@@ -50,6 +69,7 @@ func (r *reconciler) render(p *pass) controlplane.Input {
 			Kube:               p.release.KubeImage,
 			Etcd:               r.Catalogue.Images["etcd"],
 			KonnectivityServer: r.Catalogue.Images["konnectivity-server"],
+			EtcdSnapshot:       r.Catalogue.Images["etcd-snapshot"],
 		},
 		FQDN: controlplane.FQDN(spec), GatewayURL: r.GatewayURL,
 		PodCIDR: spec.NetworkProfile.PodCIDR, ServiceCIDR: spec.NetworkProfile.ServiceCIDR,

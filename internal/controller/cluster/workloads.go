@@ -43,10 +43,14 @@ func (r *reconciler) workloads(ctx context.Context, p *pass) (bool, error) {
 // rolledOut says whether only pods of the wanted template are left. Whether they
 // are ready is asked of the API server itself.
 func rolledOut(deployment, wanted *appsv1.Deployment) bool {
+	return allUpdated(deployment) &&
+		deployment.Spec.Template.Spec.Containers[0].Image == wanted.Spec.Template.Spec.Containers[0].Image
+}
+
+func allUpdated(deployment *appsv1.Deployment) bool {
 	status := deployment.Status
 	return status.ObservedGeneration >= deployment.Generation &&
-		status.UpdatedReplicas >= 1 && status.Replicas == status.UpdatedReplicas &&
-		deployment.Spec.Template.Spec.Containers[0].Image == wanted.Spec.Template.Spec.Containers[0].Image
+		status.UpdatedReplicas >= 1 && status.Replicas == status.UpdatedReplicas
 }
 
 func namespaceOf(cluster *v1beta1.ManagedCluster) string {

@@ -20,25 +20,35 @@ const samples = 6
 // a life would not do: some steps write down what they are about to do, and never
 // come to do it.
 func TestCrashAlways(t *testing.T) {
-	for _, effects := range []int{2, 3} {
-		t.Run(fmt.Sprintf("after %d", effects), func(t *testing.T) {
-			w := newWorld(t)
-			w.nextGuard = func() *guard { return newGuard(effects, w.client) }
-			w.start(w.nextGuard())
-			life(w)
-			t.Logf("died %d times, at %d different points", len(w.deaths), len(slices.Compact(slices.Sorted(slices.Values(w.deaths)))))
-			if len(w.deaths) < 20 {
-				t.Errorf("only %d deaths: the guard does not see the side effects", len(w.deaths))
-			}
-		})
+	for name, live := range lives {
+		for _, effects := range []int{2, 3} {
+			t.Run(fmt.Sprintf("%s, after %d", name, effects), func(t *testing.T) { crashAlways(t, live, effects) })
+		}
+	}
+}
+
+func crashAlways(t *testing.T, live func(*world), effects int) {
+	w := newWorld(t)
+	w.nextGuard = func() *guard { return newGuard(effects, w.client) }
+	w.start(w.nextGuard())
+	live(w)
+	t.Logf("died %d times, at %d different points", len(w.deaths), len(slices.Compact(slices.Sorted(slices.Values(w.deaths)))))
+	if len(w.deaths) < 20 {
+		t.Errorf("only %d deaths: the guard does not see the side effects", len(w.deaths))
 	}
 }
 
 // A single crash at side effect n, and no other, must not show in the end state.
 func TestCrashOnce(t *testing.T) {
+	for name, live := range lives {
+		t.Run(name, func(t *testing.T) { crashOnce(t, live) })
+	}
+}
+
+func crashOnce(t *testing.T, live func(*world)) {
 	counted := newWorld(t)
 	counted.start(newGuard(1<<30, counted.client))
-	life(counted)
+	live(counted)
 	total := counted.live().guard.effects()
 	counted.stop()
 	step := total/samples + 1
@@ -49,11 +59,14 @@ func TestCrashOnce(t *testing.T) {
 		t.Run(fmt.Sprintf("at %d of %d", n, total), func(t *testing.T) {
 			w := newWorld(t)
 			w.start(newGuard(n, w.client))
-			life(w)
+			live(w)
 			t.Logf("died after: %v", w.deaths)
 		})
 	}
 }
+
+// lives are what the controllers must bring to the same end wherever they die.
+var lives = map[string]func(*world){"life": life, "upgrades": upgrades}
 
 // life is a cluster's, with a look at the world after each part.
 func life(w *world) {

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,6 +36,7 @@ import (
 	machinecontroller "berth.dev/berth/internal/controller/machine"
 	operationcontroller "berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
+	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/machine"
 	"berth.dev/berth/internal/machine/memory"
 	"berth.dev/berth/internal/release"
@@ -77,7 +80,7 @@ func catalogue() *release.Catalogue {
 		},
 		NodeImageVersion: "BerthDebian-12containerd-202611.22.0",
 		Images: map[string]string{
-			"etcd": "etcd:v1", "coredns": "coredns:v1", "konnectivity-server": "konnectivity-server:v1",
+			"etcd": "etcd:v1", "etcd-snapshot": "etcd-snapshot:v1", "coredns": "coredns:v1", "konnectivity-server": "konnectivity-server:v1",
 			"konnectivity-agent": "konnectivity-agent:v1", "metrics-server": "metrics-server:v1", "berth-node": "berth-node:v1",
 		},
 	}
@@ -102,6 +105,10 @@ type world struct {
 	mu      sync.Mutex
 	process *process
 	deaths  []string
+	// sick says which pods of a control plane do not do their work; nil is none.
+	sick func(*corev1.Pod) bool
+	// restored are the snapshots that were put back.
+	restored map[string]bool
 }
 
 // process is one life of the controllers.
@@ -118,7 +125,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, client: c, namespace: v1beta1.SubscriptionNamespace(subscription), machines: memory.New()}
+	w := &world{t: t, client: c, namespace: v1beta1.SubscriptionNamespace(subscription), machines: memory.New(), restored: map[string]bool{}}
 	w.machines.Prompt = true
 	w.nextGuard = func() *guard { return newGuard(0, c) }
 	w.ensure(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
@@ -126,7 +133,7 @@ func newWorld(t *testing.T) *world {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		wait.UntilWithContext(ctx, w.kubelets, 30*time.Millisecond)
+		wait.UntilWithContext(ctx, func(ctx context.Context) { w.kubelets(ctx); w.hostedPods(ctx) }, 30*time.Millisecond)
 	}()
 	t.Cleanup(func() { w.stop(); cancel(); <-done })
 	return w
@@ -266,6 +273,16 @@ type tenants struct{ client client.WithWatch }
 func (t tenants) Client(context.Context, string) (client.WithWatch, error) { return t.client, nil }
 func (t tenants) Ready(context.Context, string) error                      { return nil }
 func (t tenants) Drop(string)                                              {}
+
+// Version is that of the control plane's image, whose pods play the API server.
+func (t tenants) Version(ctx context.Context, id string) (string, error) {
+	var kube appsv1.Deployment
+	key := client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(id), Name: controlplane.KubeDeployment}
+	if err := t.client.Get(ctx, key, &kube); err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(kube.Spec.Template.Spec.Containers[0].Image, "kube:v"), nil
+}
 
 // withoutAggregation leaves out the metrics API: without a server behind it the
 // management cluster could not delete a namespace any more.
