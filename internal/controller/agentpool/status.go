@@ -2,7 +2,6 @@ package agentpool
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/machine"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 )
 
@@ -220,19 +220,15 @@ func oldestImage(v view) string {
 // control plane moves it.
 func version(catalogue *release.Catalogue, pool *v1beta1.AgentPool, cluster *v1beta1.ManagedCluster) (string, *v1beta1.OperationError) {
 	asked, has := pool.Spec.OrchestratorVersion, pool.Status.CurrentOrchestratorVersion
-	if has != "" && slices.Contains([]string{"", has, release.Minor(has)}, asked) {
-		return has, nil
-	}
 	if upgrade := runningUpgrade(pool); upgrade != nil && asked == release.Minor(upgrade.OrchestratorVersion) {
 		return upgrade.OrchestratorVersion, nil
 	}
-	if asked == "" {
-		asked = cluster.Status.CurrentKubernetesVersion
+	controlPlane := cluster.Status.CurrentKubernetesVersion
+	if controlPlane == "" {
+		resolved, _ := catalogue.Resolve(cluster.Spec.KubernetesVersion)
+		controlPlane = resolved.Version
 	}
-	if asked == "" {
-		asked = cluster.Spec.KubernetesVersion
-	}
-	found, ok := catalogue.Resolve(asked)
+	wanted, ok := policy.Versions{Catalogue: catalogue}.PoolTarget(asked, has, controlPlane)
 	if !ok {
 		return "", &v1beta1.OperationError{
 			Code:    "K8sVersionNotSupported",
@@ -240,5 +236,5 @@ func version(catalogue *release.Catalogue, pool *v1beta1.AgentPool, cluster *v1b
 			Target:  "properties.orchestratorVersion",
 		}
 	}
-	return found.Version, nil
+	return wanted, nil
 }

@@ -188,6 +188,7 @@ func TestVersion(t *testing.T) {
 		{"before the control plane runs, what it will run", "", "", "", "1.36", "1.36.4"},
 		{"a cluster without a version gets the default", "", "", "", "", "1.37.2"},
 		{"an alias is its latest patch", "1.36", "", "1.37.2", "", "1.36.4"},
+		{"but never one that is ahead of the control plane", "1.36", "", "1.36.3", "", "1.36.3"},
 		{"a patch is itself", "1.36.3", "", "1.37.2", "", "1.36.3"},
 		{"an alias does not move a pool that runs", "1.36", "1.36.3", "1.37.2", "", "1.36.3"},
 		{"a newer control plane does not move a pool", "", "1.36.3", "1.37.2", "", "1.36.3"},

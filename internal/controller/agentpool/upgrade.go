@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,10 +12,8 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy"
 )
-
-// defaultMaxSurge is AKS's (upgrade-aks-node-pools-rolling).
-const defaultMaxSurge = "10%"
 
 var errCacheLags = errors.New("the cache lags behind")
 
@@ -106,7 +101,7 @@ func (r *Reconciler) begin(ctx context.Context, v *view, cluster *v1beta1.Manage
 	now := metav1.NewTime(v.now)
 	v.pool.Status.Upgrade = &v1beta1.PoolUpgrade{
 		OrchestratorVersion: v.goal.kubernetes, NodeImageVersion: v.goal.image,
-		Force: forced(cluster, v.now), StartTime: now, ProgressTime: &now,
+		Force: policy.UpgradeForced(cluster.Spec.UpgradeSettings, v.now), StartTime: now, ProgressTime: &now,
 		Surge: surgeCount(v.pool.Spec.UpgradeSettings, v.wantedCount()),
 		Nodes: v.wantedCount(),
 	}
@@ -117,49 +112,17 @@ func (r *Reconciler) begin(ctx context.Context, v *view, cluster *v1beta1.Manage
 	return nil
 }
 
-// forced says whether an upgrade that starts now passes disruption budgets (AKS:
-// upgrade-options): Until is compared with the start alone.
-func forced(cluster *v1beta1.ManagedCluster, now time.Time) bool {
-	if cluster.Spec.UpgradeSettings == nil || cluster.Spec.UpgradeSettings.OverrideSettings == nil {
-		return false
-	}
-	override := cluster.Spec.UpgradeSettings.OverrideSettings
-	return override.ForceUpgrade && override.Until != nil && now.Before(override.Until.Time)
-}
-
 // surgeCount is how many nodes an upgrade adds: at least one, unless nodes may be
 // missing instead.
 func surgeCount(settings *v1beta1.UpgradeSettings, count int32) int32 {
-	text := defaultMaxSurge
-	if settings != nil && settings.MaxSurge != "" {
-		text = settings.MaxSurge
-	}
-	least := int32(1)
 	if unavailableCount(settings, count) > 0 {
-		least = 0
+		return int32(policy.Surge(settings, int(count)))
 	}
-	return max(least, share(text, count))
+	return max(1, int32(policy.Surge(settings, int(count))))
 }
 
 func unavailableCount(settings *v1beta1.UpgradeSettings, count int32) int32 {
-	if settings == nil {
-		return 0
-	}
-	return share(settings.MaxUnavailable, count)
-}
-
-// share reads a count or a percentage of the nodes, rounded up. What cannot be read
-// is nothing.
-func share(text string, count int32) int32 {
-	digits, percent := strings.CutSuffix(text, "%")
-	number, err := strconv.ParseInt(digits, 10, 32)
-	if err != nil || number < 0 {
-		return 0
-	}
-	if !percent {
-		return int32(number)
-	}
-	return int32(math.Ceil(float64(number) * float64(count) / 100))
+	return int32(policy.Unavailable(settings, int(count)))
 }
 
 // applyUpgradeSettings tells a machine how its pool wants nodes to be drained.
@@ -193,7 +156,7 @@ func (r *Reconciler) roll(ctx context.Context, v *view, cluster *v1beta1.Managed
 	count, settings := v.wantedCount(), v.pool.Spec.UpgradeSettings
 	v.rollout = planRollout(rollout{
 		goal: v.goal, count: count, surge: v.pool.Status.Upgrade.Surge, unavailable: unavailableCount(settings, count),
-		cordon:   settings != nil && settings.UndrainableNodeBehavior == "Cordon",
+		cordon:   settings != nil && settings.UndrainableNodeBehavior == policy.UndrainableCordon,
 		machines: v.machines, now: v.now, patience: periods.create,
 	})
 	v.rollout.standStill(v, periods)

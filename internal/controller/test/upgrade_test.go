@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -28,15 +29,42 @@ func TestPoolUpgrade(t *testing.T) {
 	t.Logf("%d side effects", w.live().guard.effects())
 }
 
-// The same, with the controllers killed over and over.
+// The same, with the controllers killed over and over: after every second side
+// effect and after every third, so that each of them is a last one.
 func TestCrashDuringPoolUpgrade(t *testing.T) {
-	w := newWorld(t)
-	w.nextGuard = func() *guard { return newGuard(3, w.client) }
-	w.start(w.nextGuard())
-	upgradeLife(w)
-	t.Logf("died %d times, at %d different points", len(w.deaths), len(slices.Compact(slices.Sorted(slices.Values(w.deaths)))))
-	if len(w.deaths) < 20 {
-		t.Errorf("only %d deaths: the guard does not see the side effects", len(w.deaths))
+	for _, effects := range []int{2, 3} {
+		t.Run(fmt.Sprintf("after %d", effects), func(t *testing.T) {
+			w := newWorld(t)
+			w.nextGuard = func() *guard { return newGuard(effects, w.client) }
+			w.start(w.nextGuard())
+			upgradeLife(w)
+			t.Logf("died %d times, at %d different points", len(w.deaths), len(slices.Compact(slices.Sorted(slices.Values(w.deaths)))))
+			if len(w.deaths) < 20 {
+				t.Errorf("only %d deaths: the guard does not see the side effects", len(w.deaths))
+			}
+		})
+	}
+}
+
+// Killed at one side effect alone, chosen from all of an upgrade's life: every one
+// with -full-sweep.
+func TestCrashOnceDuringPoolUpgrade(t *testing.T) {
+	counted := newWorld(t)
+	counted.start(newGuard(1<<30, counted.client))
+	upgradeLife(counted)
+	total := counted.live().guard.effects()
+	counted.stop()
+	step := total/2 + 1
+	if *fullSweep {
+		step = 1
+	}
+	for n := step; n <= total; n += step {
+		t.Run(fmt.Sprintf("at %d of %d", n, total), func(t *testing.T) {
+			w := newWorld(t)
+			w.start(newGuard(n, w.client))
+			upgradeLife(w)
+			t.Logf("died after: %v", w.deaths)
+		})
 	}
 }
 
