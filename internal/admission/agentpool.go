@@ -100,8 +100,12 @@ func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, po
 	if err != nil {
 		return err
 	}
+	back, err := r.rollsBack(ctx, &cluster, pool)
+	if err != nil {
+		return err
+	}
 	found := policy.ValidatePool(policy.PoolInput{
-		Old: old, New: &pool.Spec.AgentPoolProfile, Running: pool.Status.CurrentOrchestratorVersion, Others: others,
+		Old: old, New: &pool.Spec.AgentPoolProfile, RollsBack: back, Running: pool.Status.CurrentOrchestratorVersion, Others: others,
 		Around: policy.PoolsInput{Network: cluster.Spec.NetworkProfile, ClusterVersion: beside, Versions: versions},
 	})
 	err = refusal("AgentPool", pool.Name, siblings(ctx, r, &cluster, found))
@@ -109,6 +113,19 @@ func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, po
 		return err
 	}
 	return r.gatePool(ctx, &cluster, pool)
+}
+
+// rollsBack says whether a pool goes back to the versions that it had.
+func (r *poolRules) rollsBack(ctx context.Context, cluster *v1beta1.ManagedCluster, pool *v1beta1.AgentPool) (bool, error) {
+	var service v1beta1.ServicePolicy
+	err := r.Reader.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("read ServicePolicy: %w", err)
+	}
+	return policy.RollsBack(policy.RollbackInput{
+		Kubernetes: pool.Spec.OrchestratorVersion, NodeImage: pool.Spec.NodeImageVersion, Pool: &pool.Status,
+		AutoUpgrade: cluster.Spec.AutoUpgradeProfile, Window: policy.RollbackWindow(service.Spec), Now: r.Now(),
+	}), nil
 }
 
 // controlPlane is the version that a pool is checked against: what the control plane

@@ -33,6 +33,8 @@ type PoolInput struct {
 	Old, New *v1beta1.AgentPoolProfile
 	// Running is the version of the pool's nodes; empty for a new pool.
 	Running string
+	// RollsBack says that the pool goes back to versions that it had (see RollsBack).
+	RollsBack bool
 	// Others are the cluster's other pools.
 	Others []v1beta1.AgentPoolProfile
 	// Around is what PoolsInput says besides the pools.
@@ -90,7 +92,7 @@ func validatePoolChange(out *violations, in PoolInput) {
 			out.add(CodePropertyChange, "properties."+constant.target, "Changing property 'properties.%s' is not allowed: it is %q", constant.target, was)
 		}
 	}
-	if in.Around.Catalogue != nil && in.New.OrchestratorVersion != in.Old.OrchestratorVersion {
+	if in.Around.Catalogue != nil && !in.RollsBack && in.New.OrchestratorVersion != in.Old.OrchestratorVersion {
 		validatePoolUpgrade(out, in)
 	}
 }

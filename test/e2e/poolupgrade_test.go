@@ -63,12 +63,28 @@ func TestPoolUpgrade(t *testing.T) {
 	t.Logf("the upgrade went on and ended in %.1f s", time.Since(started).Seconds())
 	fewest, most := watched()
 	checkUpgraded(e, nodes, fewest, most)
+	rollBack(e, nodes)
 }
 
 // upgradePool brings the pool to the control plane's version: az 2.45 fails when it
 // is given one (azure-cli 25530).
 func upgradePool(e *harness.Env) (string, error) {
 	return e.Try("az", "aks", "nodepool", "upgrade", "-g", "rg1", "--cluster-name", "up", "-n", "work", "-y")
+}
+
+// rollBack brings the pool to the versions that it had before (AKS:
+// roll-back-node-pool-version).
+func rollBack(e *harness.Env, nodes []string) {
+	image := strings.TrimSpace(e.Management("get", "agentpools", "-A", "-o", `jsonpath={.items[?(@.spec.name=="work")].status.recentlyUsedVersions[0].nodeImageVersion}`))
+	body := fmt.Sprintf(`{"properties": {"orchestratorVersion": "1.36.3", "nodeImageVersion": %q}}`, image)
+	e.Run("az", "rest", "--method", "put", "--body", body, "--url",
+		"/subscriptions/"+e.Variable("AZURE_SUBSCRIPTION_ID")+"/resourceGroups/rg1/providers/Microsoft.ContainerService/managedClusters/up/agentPools/work?api-version=2026-04-01")
+	e.Eventually("the pool is back on 1.36.3", 3*time.Minute, func() error {
+		if now := kubelets(e); !slices.Equal(now, nodes) {
+			return fmt.Errorf("nodes %v", now)
+		}
+		return nil
+	})
 }
 
 func deployUpgradeWorkload(e *harness.Env) {

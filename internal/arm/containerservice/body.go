@@ -171,7 +171,7 @@ type poolProperties struct {
 	ETag                       string `json:"eTag,omitempty" arm:"read"`
 	ProvisioningState          string `json:"provisioningState,omitempty" arm:"read"`
 	CurrentOrchestratorVersion string `json:"currentOrchestratorVersion,omitempty" arm:"read"`
-	NodeImageVersion           string `json:"nodeImageVersion,omitempty" arm:"read"`
+	NodeImageVersion           string `json:"nodeImageVersion,omitempty"`
 	Status                     any    `json:"status,omitempty" arm:"read"`
 
 	Count               *int32            `json:"count,omitempty"`

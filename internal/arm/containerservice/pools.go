@@ -66,8 +66,12 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if err != nil {
 		return nil, err
 	}
+	back, err := p.rollBack(ctx, found, pool, &body.Properties, &profile)
+	if err != nil {
+		return nil, err
+	}
 	change := p.poolChange(found, profile)
-	input := policy.PoolInput{New: &profile, Others: found.others(name), Around: change.around(found)}
+	input := policy.PoolInput{New: &profile, RollsBack: back, Others: found.others(name), Around: change.around(found)}
 	if pool != nil {
 		input.Old, input.Running = &pool.Spec.AgentPoolProfile, found.poolRunning(pool)
 	}
