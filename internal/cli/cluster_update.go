@@ -17,15 +17,16 @@ func (s *session) clusterUpdate() *cobra.Command {
 	var tags []string
 	var ranges string
 	var channels channelOptions
+	var force forceOptions
 	var dontWait *bool
 	var command *cobra.Command
-	command = s.verb("update", "Change a cluster's tags, authorised IP ranges or channels", func(ctx context.Context, c *clients) error {
+	command = s.verb("update", "Change a cluster's tags, authorised IP ranges, channels or override of upgrades", func(ctx context.Context, c *clients) error {
 		parsed, err := pairs("tags", tags)
 		if err != nil {
 			return err
 		}
 		newRanges := command.Flags().Changed("api-server-authorized-ip-ranges")
-		if !newRanges && !channels.given(command.Flags()) {
+		if !newRanges && !force.given() && !channels.given(command.Flags()) {
 			return s.tagCluster(ctx, c, ref, parsed, *dontWait)
 		}
 		found, err := c.clusters.Get(ctx, ref.group, ref.name, nil)
@@ -37,21 +38,34 @@ func (s *session) clusterUpdate() *cobra.Command {
 			cluster.Tags = parsed
 		}
 		if newRanges {
-			if cluster.Properties.APIServerAccessProfile == nil {
-				cluster.Properties.APIServerAccessProfile = &armcontainerservice.ManagedClusterAPIServerAccessProfile{}
-			}
-			cluster.Properties.APIServerAccessProfile.AuthorizedIPRanges = commaList(ranges)
+			cluster.Properties.APIServerAccessProfile = accessWith(cluster.Properties.APIServerAccessProfile, commaList(ranges))
 		}
 		channels.apply(cluster.Properties)
+		if force.given() {
+			if err := force.apply(cluster.Properties, time.Now()); err != nil {
+				return err
+			}
+		}
 		return s.putCluster(ctx, c, "Updating", ref, cluster, *dontWait)
 	})
 	s.clusterFlags(command, &ref, "name", "n")
 	command.Flags().StringArrayVar(&tags, "tags", nil, `tags, KEY=VALUE …, instead of those there are; "" for none`)
 	command.Flags().StringVar(&ranges, "api-server-authorized-ip-ranges", "", `who may reach the API server: CIDR,…; "" for everybody`)
 	channels.register(command)
-	command.MarkFlagsOneRequired("tags", "api-server-authorized-ip-ranges", "auto-upgrade-channel", "node-os-upgrade-channel")
+	force.register(command)
+	command.MarkFlagsOneRequired("tags", "api-server-authorized-ip-ranges", "auto-upgrade-channel", "node-os-upgrade-channel",
+		"enable-force-upgrade", "disable-force-upgrade", "upgrade-override-until")
 	dontWait = noWait(command)
 	return command
+}
+
+// accessWith is an access profile with other ranges.
+func accessWith(profile *armcontainerservice.ManagedClusterAPIServerAccessProfile, ranges []*string) *armcontainerservice.ManagedClusterAPIServerAccessProfile {
+	if profile == nil {
+		profile = &armcontainerservice.ManagedClusterAPIServerAccessProfile{}
+	}
+	profile.AuthorizedIPRanges = ranges
+	return profile
 }
 
 func (s *session) tagCluster(ctx context.Context, c *clients, ref clusterRef, tags map[string]*string, dontWait bool) error {

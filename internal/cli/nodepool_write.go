@@ -18,9 +18,56 @@ type poolOptions struct {
 	surge         surgeOptions
 }
 
+// surgeOptions are the flags that say how a pool's nodes are replaced.
 type surgeOptions struct {
-	maxSurge    string
-	drain, soak int32
+	maxSurge, maxUnavailable, undrainable string
+	drain, soak                           int32
+}
+
+// surgeFlags are their names.
+var surgeFlags = []string{"max-surge", "max-unavailable", "undrainable-node-behavior", "drain-timeout", "node-soak-duration"}
+
+func (o *surgeOptions) register(command *cobra.Command) {
+	flags := command.Flags()
+	flags.StringVar(&o.maxSurge, "max-surge", "", "extra nodes while upgrading, a number or a percentage")
+	flags.StringVar(&o.maxUnavailable, "max-unavailable", "", "nodes to replace in place at a time, a number or a percentage")
+	flags.StringVar(&o.undrainable, "undrainable-node-behavior", "", "Schedule (the upgrade fails) or Cordon (the node is quarantined)")
+	flags.Int32Var(&o.drain, "drain-timeout", 0, "minutes for a node's pods to leave")
+	flags.Int32Var(&o.soak, "node-soak-duration", 0, "minutes to wait after each node of an upgrade")
+	offer(command, "undrainable-node-behavior", "Schedule", "Cordon")
+}
+
+// apply writes the flags that were given and that the SDK knows.
+func (o *surgeOptions) apply(flags *pflag.FlagSet, pool *armcontainerservice.ManagedClusterAgentPoolProfileProperties) {
+	settings := pool.UpgradeSettings
+	if settings == nil {
+		settings = &armcontainerservice.AgentPoolUpgradeSettings{}
+	}
+	for _, flag := range []struct {
+		name string
+		set  func()
+	}{
+		{"max-surge", func() { settings.MaxSurge = &o.maxSurge }},
+		{"drain-timeout", func() { settings.DrainTimeoutInMinutes = &o.drain }},
+		{"node-soak-duration", func() { settings.NodeSoakDurationInMinutes = &o.soak }},
+	} {
+		if flags.Changed(flag.name) {
+			flag.set()
+			pool.UpgradeSettings = settings
+		}
+	}
+}
+
+// extra are the flags that were given and that the SDK does not know.
+func (o *surgeOptions) extra(flags *pflag.FlagSet) map[string]any {
+	settings := map[string]any{}
+	if flags.Changed("max-unavailable") {
+		settings["maxUnavailable"] = o.maxUnavailable
+	}
+	if flags.Changed("undrainable-node-behavior") {
+		settings["undrainableNodeBehavior"] = o.undrainable
+	}
+	return settings
 }
 
 func (o *poolOptions) registerShared(command *cobra.Command) {
@@ -29,9 +76,7 @@ func (o *poolOptions) registerShared(command *cobra.Command) {
 	flags.StringArrayVar(&o.node.labels, "labels", nil, "labels of the nodes, KEY=VALUE …")
 	flags.StringArrayVar(&o.node.tags, "tags", nil, "tags, KEY=VALUE …")
 	flags.StringVar(&o.node.taints, "node-taints", "", "taints of the nodes, KEY=VALUE:EFFECT,…")
-	flags.StringVar(&o.surge.maxSurge, "max-surge", "", "extra nodes while upgrading, a number or a percentage")
-	flags.Int32Var(&o.surge.drain, "drain-timeout", 0, "minutes for a node's pods to leave")
-	flags.Int32Var(&o.surge.soak, "node-soak-duration", 0, "minutes to wait after each node of an upgrade")
+	o.surge.register(command)
 	offer(command, "mode", "System", "User")
 }
 
@@ -58,21 +103,7 @@ func (o *poolOptions) apply(flags *pflag.FlagSet, pool *armcontainerservice.Mana
 	if flags.Changed("node-taints") {
 		pool.NodeTaints = commaList(o.node.taints)
 	}
-	if !flags.Changed("max-surge") && !flags.Changed("drain-timeout") && !flags.Changed("node-soak-duration") {
-		return nil
-	}
-	if pool.UpgradeSettings == nil {
-		pool.UpgradeSettings = &armcontainerservice.AgentPoolUpgradeSettings{}
-	}
-	if flags.Changed("max-surge") {
-		pool.UpgradeSettings.MaxSurge = &o.surge.maxSurge
-	}
-	if flags.Changed("drain-timeout") {
-		pool.UpgradeSettings.DrainTimeoutInMinutes = &o.surge.drain
-	}
-	if flags.Changed("node-soak-duration") {
-		pool.UpgradeSettings.NodeSoakDurationInMinutes = &o.surge.soak
-	}
+	o.surge.apply(flags, pool)
 	return nil
 }
 
@@ -107,7 +138,7 @@ func (s *session) nodePoolAdd() *cobra.Command {
 		if err := options.apply(command.Flags(), pool); err != nil {
 			return err
 		}
-		made, err := s.putPool(ctx, c, "Adding", ref, pool, *dontWait)
+		made, err := s.putPool(withUpgradeSettings(ctx, options.surge.extra(command.Flags())), c, "Adding", ref, pool, *dontWait)
 		if err != nil || made == nil {
 			return err
 		}
@@ -143,7 +174,7 @@ func (s *session) nodePoolUpdate() *cobra.Command {
 		if err := options.apply(command.Flags(), pool.Properties); err != nil {
 			return err
 		}
-		made, err := s.putPool(ctx, c, "Updating", ref, pool.Properties, *dontWait)
+		made, err := s.putPool(withUpgradeSettings(ctx, options.surge.extra(command.Flags())), c, "Updating", ref, pool.Properties, *dontWait)
 		if err != nil || made == nil {
 			return err
 		}
@@ -151,7 +182,7 @@ func (s *session) nodePoolUpdate() *cobra.Command {
 	})
 	s.poolFlags(command, &ref, "name", "n")
 	options.registerShared(command)
-	command.MarkFlagsOneRequired("mode", "labels", "tags", "node-taints", "max-surge", "drain-timeout", "node-soak-duration")
+	command.MarkFlagsOneRequired(append([]string{"mode", "labels", "tags", "node-taints"}, surgeFlags...)...)
 	dontWait = noWait(command)
 	return command
 }

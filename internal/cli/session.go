@@ -120,9 +120,10 @@ func (s *session) connect() (*clients, error) {
 				cloud.ResourceManager: {Endpoint: settings.endpoint, Audience: settings.endpoint},
 			},
 		},
-		Transport: s.transport,
-		Retry:     policy.RetryOptions{MaxRetries: 4, RetryDelay: 500 * time.Millisecond, ShouldRetry: worthRetrying},
-		Telemetry: policy.TelemetryOptions{ApplicationID: "berth"},
+		Transport:       s.transport,
+		Retry:           policy.RetryOptions{MaxRetries: 4, RetryDelay: 500 * time.Millisecond, ShouldRetry: worthRetrying},
+		Telemetry:       policy.TelemetryOptions{ApplicationID: "berth"},
+		PerCallPolicies: []policy.Policy{extraPolicy{}},
 	}
 	credential, err := azidentity.NewClientSecretCredential(settings.tenant, settings.clientID, settings.clientSecret,
 		&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})

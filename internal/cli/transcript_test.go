@@ -121,7 +121,7 @@ var changing = []struct {
 	{regexp.MustCompile(`-[0-9a-z]{8}\.hcp\.`), "-01234567.hcp."},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "2026-01-02T03:04:05Z"},
 	// How many states are seen on the way depends on the machine's mood.
-	{regexp.MustCompile(`2> .*: (Creating|Updating|Scaling|Deleting) \(…s\)\n`), ""},
+	{regexp.MustCompile(`2> .*: (Creating|Updating|Scaling|Upgrading|Deleting) \(…s\)\n`), ""},
 }
 
 // plan reads "fail METHOD PATH STATUS CODE MESSAGE" or "end CODE MESSAGE", which is how the next operation ends;

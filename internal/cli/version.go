@@ -30,6 +30,7 @@ func (s *session) versionCommand() *cobra.Command {
 	}
 	command.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	offer(command, "output", "table", "json")
+	command.AddCommand(s.versionList())
 	return command
 }
 

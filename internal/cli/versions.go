@@ -16,6 +16,10 @@ var (
 	poolUpgradeColumns    = []column{{"KubernetesVersion", "kubernetesVersion"}, {"LatestNodeImageVersion", "latestNodeImageVersion"}, {"OsType", "osType"}, {"Upgrades", "upgrades"}}
 )
 
+var lifeColumns = []column{
+	{"Version", "version"}, {"State", "state"}, {"Default", "default"}, {"Released", "released"}, {"EndOfSupport", "endOfSupport"}, {"LtsUntil", "endOfLts"}, {"Upgrades", "upgrades"},
+}
+
 const noUpgrades = "None available"
 
 func (s *session) clusterGetVersions() *cobra.Command {
@@ -144,4 +148,55 @@ func (s *session) nodePoolGetUpgrades() *cobra.Command {
 	})
 	s.poolFlags(command, &ref, "nodepool-name", "")
 	return command
+}
+
+// minorLife is a minor version as Berth answers it, with what AKS does not say.
+type minorLife struct {
+	Version       string                                 `json:"version"`
+	IsDefault     bool                                   `json:"isDefault"`
+	State         string                                 `json:"state"`
+	Released      string                                 `json:"released"`
+	EndOfSupport  string                                 `json:"endOfSupport"`
+	EndOfLTS      string                                 `json:"endOfLts"`
+	PatchVersions map[string]struct{ Upgrades []string } `json:"patchVersions"`
+}
+
+func (s *session) versionList() *cobra.Command {
+	var location string
+	command := s.verb("list", "List the Kubernetes versions that clusters can have: state, dates and upgrades", func(ctx context.Context, c *clients) error {
+		var body struct {
+			Values []minorLife `json:"values"`
+		}
+		err := answer(ctx, &body, func(ctx context.Context) error {
+			_, err := c.clusters.ListKubernetesVersions(ctx, location, nil)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return s.print(lifeRows(body.Values, s.output == "table" || s.output == "tsv"), lifeColumns)
+	})
+	s.locationFlag(command, &location)
+	return s.common(command)
+}
+
+// lifeRows has a row for each patch, newest first.
+func lifeRows(minors []minorLife, text bool) []map[string]any {
+	rows := []map[string]any{}
+	for _, minor := range minors {
+		for version, patch := range minor.PatchVersions {
+			row := map[string]any{
+				"version": version, "state": minor.State, "default": minor.IsDefault, "released": minor.Released,
+				"endOfSupport": minor.EndOfSupport, "endOfLts": minor.EndOfLTS, "upgrades": patch.Upgrades,
+			}
+			if text {
+				row["upgrades"], row["default"] = upgradeText(patch.Upgrades), map[bool]string{true: "yes"}[minor.IsDefault]
+			}
+			rows = append(rows, row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b map[string]any) int {
+		return compareVersions(b["version"].(string), a["version"].(string))
+	})
+	return rows
 }

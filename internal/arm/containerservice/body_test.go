@@ -217,7 +217,7 @@ func TestUpgradeSettings(t *testing.T) {
 	if spec := upgradeSpec(&upgradeSettings{}, nil); spec != nil {
 		t.Errorf("az sends {} for the defaults, which became %+v", spec)
 	}
-	spec := upgradeSpec(&upgradeSettings{MaxSurge: "1", DrainTimeoutInMinutes: 30, UndrainableNodeBehavior: "Cordon"}, nil)
+	spec := upgradeSpec(&upgradeSettings{MaxSurge: "1", DrainTimeoutInMinutes: 30}, &v1beta1.UpgradeSettings{MaxSurge: "2", UndrainableNodeBehavior: "Cordon"})
 	if spec.MaxSurge != "1" || *spec.DrainTimeoutInMinutes != 30 || spec.NodeSoakDurationInMinutes != nil || spec.UndrainableNodeBehavior != "Cordon" {
 		t.Errorf("%+v", spec)
 	}

@@ -69,6 +69,7 @@ func renderMachine(r *arm.Request, v *view, pool *v1beta1.AgentPool, machine *v1
 		"properties": map[string]any{
 			"resourceId": r.GroupPath(v.cluster.Spec.NodeResourceGroup) + "/providers/Microsoft.Compute/virtualMachines/" + name,
 			"network":    map[string]any{"ipAddresses": addresses},
+			"status":     machineProgress(machine),
 		},
 	}
 }

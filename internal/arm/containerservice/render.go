@@ -49,6 +49,7 @@ func renderProperties(r *arm.Request, v *view) clusterProperties {
 		NodeResourceGroup:        spec.NodeResourceGroup,
 		EnableRBAC:               &yes,
 		SupportPlan:              supportPlan(spec),
+		Status:                   clusterProgress(status.Upgrade),
 		UpgradeSettings:          renderOverride(spec.UpgradeSettings),
 		ServicePrincipalProfile:  servicePrincipalProfile{ClientID: "msi"},
 		DisableLocalAccounts:     &noLocal,
@@ -113,6 +114,7 @@ func renderPoolProperties(v *view, pool *v1beta1.AgentPool) poolProperties {
 		KubeletDiskType: "OS", MaxPods: spec.MaxPods, OSType: spec.OSType, OSSKU: spec.OSSKU, Type: spec.Type, Mode: spec.Mode,
 		NodeLabels: spec.NodeLabels, NodeTaints: spec.NodeTaints, Tags: spec.Tags, ScaleDownMode: spec.ScaleDownMode,
 		EnableAutoScaling: &no, EnableNodePublicIP: &no, EnableFIPS: &no,
+		Status: poolProgress(status.Upgrade),
 	}
 	if spec.CreationData != nil {
 		properties.CreationData = &creationData{SourceResourceID: spec.CreationData.SourceResourceID}
