@@ -168,6 +168,14 @@ type Rotations struct {
 	ServiceAccountKeys int64 `json:"serviceAccountKeys,omitempty"`
 }
 
+// Asked are the counters, zero where nothing was asked for.
+func (r *Rotations) Asked() Rotations {
+	if r == nil {
+		return Rotations{}
+	}
+	return *r
+}
+
 // NetworkProfile is the cluster's network. None of it ever changes.
 type NetworkProfile struct {
 	// NetworkPlugin is kubenet, azure (with NetworkPluginMode overlay) or none: in
@@ -211,7 +219,7 @@ type ManagedClusterStatus struct {
 	APIServerReady *metav1.Time `json:"apiServerReady,omitempty"`
 	// Upgrade is the control plane's last change of version, running or ended.
 	Upgrade *ControlPlaneUpgrade `json:"upgrade,omitempty"`
-	// Rotations are those that have been done.
+	// Rotations are those whose new roots are in force.
 	Rotations Rotations `json:"rotations,omitempty"`
 	// Error is why ProvisioningState is Failed, in ARM's words.
 	Error *OperationError `json:"error,omitempty"`

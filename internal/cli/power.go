@@ -23,6 +23,32 @@ func (s *session) clusterStop() *cobra.Command {
 		})
 }
 
+func (s *session) clusterRotateCerts() *cobra.Command {
+	var ref clusterRef
+	var sure, dontWait *bool
+	command := s.verb("rotate-certs", "Replace a cluster's certificates: its nodes are made anew, and kubeconfigs end", func(ctx context.Context, c *clients) error {
+		if err := s.confirm(*sure, fmt.Sprintf("Replace all certificates of cluster %s? It is away for a moment with all its nodes, and every kubeconfig of it ends.", ref.name)); err != nil {
+			return err
+		}
+		poller, err := c.clusters.BeginRotateClusterCertificates(ctx, ref.group, ref.name, nil)
+		if err != nil || *dontWait {
+			return err
+		}
+		_, err = follow(ctx, s, "Rotating the certificates of cluster "+ref.name, poller, ref.state(c))
+		return err
+	})
+	s.clusterFlags(command, &ref, "name", "n")
+	sure, dontWait = yes(command), noWait(command)
+	return command
+}
+
+func (s *session) clusterRotateSigningKeys() *cobra.Command {
+	return clusterAction(s, "rotate-signing-keys", "Replace the key that signs service accounts' tokens; the old one is trusted for a day", "Rotating the signing keys of",
+		func(ctx context.Context, c *clients, ref clusterRef) (*runtime.Poller[armcontainerservice.ManagedClustersClientRotateServiceAccountSigningKeysResponse], error) {
+			return c.clusters.BeginRotateServiceAccountSigningKeys(ctx, ref.group, ref.name, nil)
+		})
+}
+
 // clusterAction is a verb that asks a cluster for one thing and waits for it.
 func clusterAction[T any](s *session, verb, short, doing string, begin func(context.Context, *clients, clusterRef) (*runtime.Poller[T], error)) *cobra.Command {
 	var ref clusterRef

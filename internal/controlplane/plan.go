@@ -141,9 +141,11 @@ func (p Plan) fingerprint() string {
 	return hex.EncodeToString(hash.Sum(nil)[:16])
 }
 
-// Revision is a hash over the content of Secrets, for Input.SecretRevision.
-func Revision(secrets ...*corev1.Secret) string {
+// Revision is a hash over the signing keys and the content of Secrets, for
+// Input.SecretRevision.
+func Revision(roots *Roots, secrets ...*corev1.Secret) string {
 	hash := sha256.New()
+	hash.Write(roots.ServiceAccountPublic)
 	for _, secret := range secrets {
 		// A map is encoded in the order of its keys.
 		raw, _ := json.Marshal(secret.Data)

@@ -162,7 +162,8 @@ func TestRevision(t *testing.T) {
 	a := &corev1.Secret{Data: map[string][]byte{"k": []byte("1"), "l": []byte("2")}}
 	b := &corev1.Secret{Data: map[string][]byte{"l": []byte("2"), "k": []byte("1")}}
 	c := &corev1.Secret{Data: map[string][]byte{"k": []byte("1"), "l": []byte("3")}}
-	if Revision(a) != Revision(b) || Revision(a) == Revision(c) {
+	old, rotated := &Roots{ServiceAccountPublic: []byte("1")}, &Roots{ServiceAccountPublic: []byte("2")}
+	if Revision(old, a) != Revision(old, b) || Revision(old, a) == Revision(old, c) || Revision(old, a) == Revision(rotated, a) {
 		t.Error("the revision does not follow the content")
 	}
 }

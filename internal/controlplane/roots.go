@@ -14,8 +14,8 @@ import (
 
 // Roots are a cluster's roots of trust. They are generated together and stored in
 // one Secret, so that a crash can leave all of them or none but never a mismatch.
-// They are never generated again: everything the cluster has stored or signed
-// depends on them.
+// Everything the cluster has stored or signed depends on them, so that they change
+// only in a rotation, and the key of what is encrypted at rest never does.
 type Roots struct {
 	// CA signs what the cluster's own clients and servers show.
 	CA *pki.Authority
@@ -45,17 +45,10 @@ const (
 // pki.CALife from now (D:certificate-rotation).
 func NewRoots(id string, now time.Time) (*Roots, error) {
 	var roots Roots
-	for _, authority := range []struct {
-		name string
-		into **pki.Authority
-	}{{"ca", &roots.CA}, {"etcd-ca", &roots.EtcdCA}, {"front-proxy-ca", &roots.FrontProxyCA}} {
-		made, err := pki.NewAuthority(authority.name+"-"+id, pki.CALife, now)
-		if err != nil {
-			return nil, fmt.Errorf("make %s: %w", authority.name, err)
-		}
-		*authority.into = made
+	err := roots.renewAuthorities(id, now)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if roots.ServiceAccountKey, roots.ServiceAccountPublic, err = pki.NewKeyPEM(); err != nil {
 		return nil, fmt.Errorf("make service account key: %w", err)
 	}
@@ -73,13 +66,17 @@ func (r *Roots) Secret(in Input) *corev1.Secret {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: in.meta(RootsSecret),
 		Type:       corev1.SecretTypeTLS,
-		Data: map[string][]byte{
-			keyCACert: r.CA.CertPEM, keyCAKey: r.CA.KeyPEM,
-			keyEtcdCACert: r.EtcdCA.CertPEM, keyEtcdCAKey: r.EtcdCA.KeyPEM,
-			keyFrontProxyCACert: r.FrontProxyCA.CertPEM, keyFrontProxyCAKey: r.FrontProxyCA.KeyPEM,
-			keySAKey: r.ServiceAccountKey, keySAPublic: r.ServiceAccountPublic,
-			keyEncryption: r.EncryptionConfig,
-		},
+		Data:       r.data(),
+	}
+}
+
+func (r *Roots) data() map[string][]byte {
+	return map[string][]byte{
+		keyCACert: r.CA.CertPEM, keyCAKey: r.CA.KeyPEM,
+		keyEtcdCACert: r.EtcdCA.CertPEM, keyEtcdCAKey: r.EtcdCA.KeyPEM,
+		keyFrontProxyCACert: r.FrontProxyCA.CertPEM, keyFrontProxyCAKey: r.FrontProxyCA.KeyPEM,
+		keySAKey: r.ServiceAccountKey, keySAPublic: r.ServiceAccountPublic,
+		keyEncryption: r.EncryptionConfig,
 	}
 }
 

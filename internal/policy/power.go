@@ -38,6 +38,13 @@ func PowerPhaseOf(asked *v1beta1.PowerState, has v1beta1.PowerState) PowerPhase 
 	}
 }
 
+// NodesAway says whether all nodes of a cluster shall be away: it is to be stopped,
+// or its certificates are to be replaced, which its nodes cannot survive.
+func NodesAway(cluster *v1beta1.ManagedCluster) bool {
+	return cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped ||
+		cluster.Spec.Rotations.Asked().Certificates > cluster.Status.Rotations.Certificates
+}
+
 // PowerAction is something asked of a cluster that its power phase may forbid.
 // Reading, listing credentials and deleting are always allowed.
 type PowerAction string

@@ -34,6 +34,8 @@ func TestBerth(t *testing.T) {
 		{"authorised ranges are enforced at the gateway", authorisedRanges},
 		{"a killed berth serve resumes a create", killedServe},
 		{"kubectl apply does what a PUT does", kubectlCreates},
+		{"a stop keeps every object and no process, and a start brings the cluster back", stopStart},
+		{"a rotation ends old kubeconfigs and keeps every object", rotates},
 		{"a pool scales down and a pool is deleted", scalesDown},
 		{"clusters come back after down and up", downUp},
 		{"deletes leave nothing", deletes},

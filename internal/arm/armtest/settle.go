@@ -152,8 +152,8 @@ func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1bet
 		}
 		cluster.Status = v1beta1.ManagedClusterStatus{
 			ObservedGeneration: cluster.Generation, ProvisioningState: state, PowerState: power,
-			Conditions:               []metav1.Condition{w.stopped(power)},
-			CurrentKubernetesVersion: version, Error: cause, ControlPlaneAddress: "100.65.0.77", AutoUpgrades: cluster.Status.AutoUpgrades,
+			Conditions: []metav1.Condition{w.stopped(power)}, Rotations: cluster.Spec.Rotations.Asked(), AutoUpgrades: cluster.Status.AutoUpgrades,
+			CurrentKubernetesVersion: version, Error: cause, ControlPlaneAddress: "100.65.0.77",
 			FQDN: cluster.Spec.DNSPrefix + "-00000000.hcp." + cluster.Spec.Location + ".berth.internal",
 		}
 		if err := w.Client.Status().Update(ctx, &cluster); err != nil {

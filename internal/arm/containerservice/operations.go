@@ -13,6 +13,8 @@ var operations = []struct{ name, resource, operation string }{
 	{"managedClusters/delete", "Managed cluster", "Delete a managed cluster"},
 	{"managedClusters/start/action", "Managed cluster", "Start a managed cluster"},
 	{"managedClusters/stop/action", "Managed cluster", "Stop a managed cluster"},
+	{"managedClusters/rotateClusterCertificates/action", "Managed cluster", "Replace a managed cluster's certificates"},
+	{"managedClusters/rotateServiceAccountSigningKeys/action", "Managed cluster", "Replace the keys that sign service accounts' tokens"},
 	{"managedClusters/listClusterAdminCredential/action", "Managed cluster", "List the administrator's credential"},
 	{"managedClusters/listClusterUserCredential/action", "Managed cluster", "List the user's credential"},
 	{"managedClusters/accessProfiles/read", "Access profile", "Get an access profile"},

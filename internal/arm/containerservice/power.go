@@ -42,6 +42,35 @@ func (p provider) powerCluster(ctx context.Context, r *arm.Request, action polic
 	return p.act(ctx, r, spec, poolSpecs(spec, found.others("")), powerStates[code])
 }
 
+func (p provider) rotateCertificates(ctx context.Context, r *arm.Request) (*arm.Response, error) {
+	return p.rotate(ctx, r, v1beta1.StateRotatingCertificates, func(rotations *v1beta1.Rotations) { rotations.Certificates++ })
+}
+
+func (p provider) rotateSigningKeys(ctx context.Context, r *arm.Request) (*arm.Response, error) {
+	return p.rotate(ctx, r, v1beta1.StateUpdating, func(rotations *v1beta1.Rotations) { rotations.ServiceAccountKeys++ })
+}
+
+// rotate asks for new roots of trust. A rotation that is still going on is not asked
+// for once more, but followed by a new attempt.
+func (p provider) rotate(ctx context.Context, r *arm.Request, state v1beta1.ProvisioningState, ask func(*v1beta1.Rotations)) (*arm.Response, error) {
+	found, err := p.require(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := found.refuseChange(p.Now()); err != nil {
+		return nil, err
+	}
+	spec := found.cluster.Spec.DeepCopy()
+	rotations := found.cluster.Status.Rotations
+	ask(&rotations)
+	asked := spec.Rotations.Asked()
+	spec.Rotations = &v1beta1.Rotations{
+		Certificates:       max(asked.Certificates, rotations.Certificates),
+		ServiceAccountKeys: max(asked.ServiceAccountKeys, rotations.ServiceAccountKeys),
+	}
+	return p.act(ctx, r, spec, poolSpecs(spec, found.others("")), state)
+}
+
 // act begins an operation that a POST asked for.
 func (p provider) act(ctx context.Context, r *arm.Request, spec *v1beta1.ManagedClusterSpec, pools []v1beta1.AgentPoolSpec, state v1beta1.ProvisioningState) (*arm.Response, error) {
 	op, err := p.Begin(ctx, r, clusterPut(r, spec, pools, state))

@@ -89,6 +89,8 @@ func (p provider) clusterRoutes() []arm.Route {
 		{Method: post, Path: clusterPath + "/listClusterUserCredential", Type: kind, Reads: true, Handle: p.userCredential},
 		{Method: post, Path: clusterPath + "/start", Type: kind, Handle: p.startCluster},
 		{Method: post, Path: clusterPath + "/stop", Type: kind, Handle: p.stopCluster},
+		{Method: post, Path: clusterPath + "/rotateClusterCertificates", Type: kind, Handle: p.rotateCertificates},
+		{Method: post, Path: clusterPath + "/rotateServiceAccountSigningKeys", Type: kind, Handle: p.rotateSigningKeys},
 		{Method: get, Path: clusterPath + "/accessProfiles/{role}", Type: kind, Handle: p.accessProfile},
 		{Method: post, Path: clusterPath + "/accessProfiles/{role}/listCredential", Type: kind, Reads: true, Handle: p.accessProfile},
 		{Method: post, Path: clusterPath + "/abort", Type: kind, Handle: p.abortCluster},
@@ -127,8 +129,6 @@ func (p provider) locationRoutes() []arm.Route {
 
 // later lists what AKS has and this Berth answers only by saying that it does not.
 var later = []struct{ method, path, what string }{
-	{http.MethodPost, clusterPath + "/rotateClusterCertificates", "rotating a cluster's certificates"},
-	{http.MethodPost, clusterPath + "/rotateServiceAccountSigningKeys", "rotating service account keys"},
 	{http.MethodPost, clusterPath + "/resetServicePrincipalProfile", "resetting the service principal"},
 	{http.MethodPost, clusterPath + "/resetAADProfile", "resetting the Entra ID profile"},
 	{http.MethodPost, clusterPath + "/runCommand", "running a command in a cluster"},

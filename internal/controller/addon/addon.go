@@ -22,6 +22,7 @@ import (
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 	"berth.dev/berth/internal/tenant"
 )
@@ -91,7 +92,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	// There is nothing to keep up in a cluster that is stopped or about to be.
-	if cluster.Status.APIServerReady == nil || cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped {
+	if cluster.Status.APIServerReady == nil || policy.NodesAway(&cluster) {
 		return ctrl.Result{}, nil
 	}
 	applyErr := r.applyAll(ctx, &cluster)

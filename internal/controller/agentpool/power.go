@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy"
 )
 
 // powerDown takes all machines of a pool away that is to be stopped. An upgrade
@@ -38,8 +39,8 @@ func (v view) power() v1beta1.PowerCode {
 	return v1beta1.PowerRunning
 }
 
-// poweredOff says whether the pool, or its cluster with all pools, is asked to be
-// stopped.
+// poweredOff says whether the pool's nodes shall be away: it is to be stopped, or all
+// nodes of its cluster are.
 func poweredOff(pool *v1beta1.AgentPool, cluster *v1beta1.ManagedCluster) bool {
-	return pool.Spec.PowerState.Wanted() == v1beta1.PowerStopped || cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped
+	return pool.Spec.PowerState.Wanted() == v1beta1.PowerStopped || policy.NodesAway(cluster)
 }

@@ -18,6 +18,8 @@ type findings struct {
 	stop, off bool
 	// upgrading: the control plane is changing its version.
 	upgrading bool
+	// renewed: the authorities were replaced in this pass, or in one that died.
+	renewed bool
 	// rolledOut: the pods of the control plane are the ones asked for.
 	rolledOut bool
 	// notReady is why the API server does not answer; nil when it does.

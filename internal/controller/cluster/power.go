@@ -8,15 +8,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/policy"
 )
 
 // power decides whether the control plane runs. That of a cluster that is asked to
 // stop goes after the last machine: only it can drain nodes (J1, AKS:
-// start-stop-cluster). Nobody talks to it from then on. An upgrade that has begun
-// ends first.
+// start-stop-cluster), and so does one whose certificates are replaced. Nobody talks
+// to it from then on. An upgrade that has begun ends first.
 func (r *reconciler) power(ctx context.Context, p *pass) (bool, error) {
 	p.found.stop = p.cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped
-	if !p.found.stop || p.found.upgrading {
+	if !policy.NodesAway(p.cluster) || p.found.upgrading {
 		return true, nil
 	}
 	pools, err := r.poolsOf(ctx, r.reader, p.cluster)
@@ -43,11 +45,24 @@ func (r *reconciler) power(ctx context.Context, p *pass) (bool, error) {
 }
 
 // endPods sees whether any pod of a stopped control plane is left. The API server
-// keeps nothing, and clients that still hang on to it need not be waited for.
+// keeps nothing, and clients that still hang on to it are not waited for; etcd ends
+// in peace once it is gone.
 func (r *reconciler) endPods(ctx context.Context, p *pass) error {
 	var pods corev1.PodList
 	if err := r.reader.List(ctx, &pods, client.InNamespace(namespaceOf(p.cluster))); err != nil {
 		return fmt.Errorf("list pods: %w", err)
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		patient := pod.DeletionGracePeriodSeconds == nil || *pod.DeletionGracePeriodSeconds > deletedGrace
+		if pod.Labels[controlplane.LabelComponent] != controlplane.KubeDeployment || !patient {
+			continue
+		}
+		uid := pod.UID
+		err := r.client.Delete(ctx, pod, client.GracePeriodSeconds(deletedGrace), client.Preconditions{UID: &uid})
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete pod %s: %w", pod.Name, err)
+		}
 	}
 	p.found.off = len(pods.Items) == 0
 	if !p.found.off {

@@ -21,6 +21,8 @@ const (
 	// yet, and lookAgain how soon something without a watch is looked at again.
 	probeAgain = 250 * time.Millisecond
 	lookAgain  = 500 * time.Millisecond
+	// atOnce repeats a pass whose own writes changed what it starts from.
+	atOnce = time.Millisecond
 )
 
 type reconciler struct {
@@ -62,7 +64,8 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	p := &pass{cluster: cluster.DeepCopy(), now: r.Now()}
 	steps := []step{
-		r.claim, r.version, r.foundation, r.secrets, r.power, r.workloads, r.upgradePodsStep, r.pools, r.nodeGroup, r.readiness, r.patience,
+		r.claim, r.version, r.foundation, r.secrets, r.power, r.workloads, r.upgradePodsStep, r.rotateCertificates,
+		r.pools, r.nodeGroup, r.readiness, r.patience,
 	}
 	if !cluster.DeletionTimestamp.IsZero() {
 		steps = []step{r.deletePools, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.deleteMaintenance, r.letGo}

@@ -12,8 +12,8 @@ import (
 	"berth.dev/berth/internal/controlplane"
 )
 
-// secrets stores the cluster's roots of trust, once for all time, and the
-// certificates below them, whenever what is stored no longer fits.
+// secrets stores the cluster's roots of trust, once, and the certificates below
+// them, whenever what is stored no longer fits.
 func (r *reconciler) secrets(ctx context.Context, p *pass) (bool, error) {
 	stored, err := r.storedSecrets(ctx, p.cluster)
 	if err != nil {
@@ -36,8 +36,12 @@ func (r *reconciler) secrets(ctx context.Context, p *pass) (bool, error) {
 			return false, err
 		}
 		stored[plan.Name] = made
+		if plan.Name == controlplane.ControllerKubeconfig {
+			// Whoever has a client has one with the certificate from before.
+			r.Tenants.Drop(p.cluster.Spec.ID)
+		}
 	}
-	p.input.SecretRevision = controlplane.Revision(
+	p.input.SecretRevision = controlplane.Revision(roots,
 		stored[controlplane.EtcdSecret], stored[controlplane.KubeSecret], stored[controlplane.KonnectivitySecret])
 	return true, nil
 }
@@ -58,6 +62,10 @@ func (r *reconciler) storedSecrets(ctx context.Context, cluster *v1beta1.Managed
 // process was first, its roots are read in the next pass.
 func (r *reconciler) roots(ctx context.Context, p *pass, stored *corev1.Secret) (*controlplane.Roots, error) {
 	if stored != nil {
+		stored, err := r.rotateKeys(ctx, p, stored)
+		if err != nil {
+			return nil, err
+		}
 		return controlplane.LoadRoots(stored)
 	}
 	roots, err := controlplane.NewRoots(p.input.ID, p.now)

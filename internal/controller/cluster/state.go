@@ -25,6 +25,8 @@ const (
 	sawStopping observation = "Stopping"
 	// sawStarting: it is asked to run, and has not since it was stopped.
 	sawStarting observation = "Starting"
+	// sawRotation: roots of trust are asked for that are not in force yet.
+	sawRotation observation = "Rotation"
 )
 
 const none v1beta1.ProvisioningState = ""
@@ -32,60 +34,67 @@ const none v1beta1.ProvisioningState = ""
 // states is the life of a cluster: what was reported, what is seen, what to
 // report. A control plane that is away for a moment does not change the state of a
 // cluster that had succeeded: provisioning is done, health is a condition. A stop
-// that is turned round before its end becomes a start: its nodes have gone.
+// that is turned round before its end becomes a start: its nodes have gone. A
+// rotation takes the nodes away too, and ends with them.
 var states = map[v1beta1.ProvisioningState]map[observation]v1beta1.ProvisioningState{
 	none: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateCreating, sawChange: v1beta1.StateCreating, sawProgress: v1beta1.StateCreating,
-		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting, sawRotation: v1beta1.StateRotatingCertificates,
 		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateCreating: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateCreating, sawChange: v1beta1.StateCreating, sawProgress: v1beta1.StateCreating,
-		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting, sawRotation: v1beta1.StateRotatingCertificates,
 		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateUpdating: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateUpdating,
-		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting, sawRotation: v1beta1.StateRotatingCertificates,
 		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateUpgrading: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateUpgrading,
-		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting, sawRotation: v1beta1.StateRotatingCertificates,
 		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateSucceeded: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateSucceeded,
-		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting, sawRotation: v1beta1.StateRotatingCertificates,
 		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateFailed: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateSucceeded, sawChange: v1beta1.StateUpdating, sawProgress: v1beta1.StateFailed,
-		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting, sawRotation: v1beta1.StateRotatingCertificates,
 		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateStopping: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateStarting, sawChange: v1beta1.StateStarting, sawProgress: v1beta1.StateStarting,
-		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting, sawRotation: v1beta1.StateRotatingCertificates,
 		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateStarting: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
 		sawPools: v1beta1.StateStarting, sawChange: v1beta1.StateStarting, sawProgress: v1beta1.StateStarting,
-		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting, sawRotation: v1beta1.StateRotatingCertificates,
+		sawUpgrade: v1beta1.StateUpgrading,
+	},
+	v1beta1.StateRotatingCertificates: {
+		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateFailed, sawSettled: v1beta1.StateSucceeded,
+		sawPools: v1beta1.StateRotatingCertificates, sawChange: v1beta1.StateRotatingCertificates, sawProgress: v1beta1.StateRotatingCertificates,
+		sawStopping: v1beta1.StateStopping, sawStarting: v1beta1.StateStarting, sawRotation: v1beta1.StateRotatingCertificates,
 		sawUpgrade: v1beta1.StateUpgrading,
 	},
 	v1beta1.StateDeleting: {
 		sawDeletion: v1beta1.StateDeleting, sawBreakage: v1beta1.StateDeleting, sawSettled: v1beta1.StateDeleting,
 		sawPools: v1beta1.StateDeleting, sawChange: v1beta1.StateDeleting, sawProgress: v1beta1.StateDeleting,
-		sawStopping: v1beta1.StateDeleting, sawStarting: v1beta1.StateDeleting,
+		sawStopping: v1beta1.StateDeleting, sawStarting: v1beta1.StateDeleting, sawRotation: v1beta1.StateDeleting,
 		sawUpgrade: v1beta1.StateDeleting,
 	},
 }
@@ -94,11 +103,15 @@ var states = map[v1beta1.ProvisioningState]map[observation]v1beta1.ProvisioningS
 func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
 	last := cluster.Status.ProvisioningState
 	starting := !f.stop && cluster.Status.PowerState.Code == v1beta1.PowerStopped
-	failedWhileMade := f.poolFailure != nil && !f.stop && (starting || creating(last) || last == v1beta1.StateStarting)
+	failedWhileMade := f.poolFailure != nil && !f.stop && (starting || creating(last) || last == v1beta1.StateStarting || last == v1beta1.StateRotatingCertificates)
 	switch {
 	case !cluster.DeletionTimestamp.IsZero():
 		return sawDeletion
-	case f.broken != nil, failedWhileMade:
+	case f.broken != nil:
+		return sawBreakage
+	case rotationDue(cluster, f):
+		return sawRotation
+	case failedWhileMade:
 		return sawBreakage
 	case f.upgrading:
 		return sawUpgrade
@@ -116,4 +129,11 @@ func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
 	default:
 		return sawProgress
 	}
+}
+
+// rotationDue says whether new roots are asked for that are not in force: authorities
+// until they are replaced, signing keys until the API server has them.
+func rotationDue(cluster *v1beta1.ManagedCluster, f *findings) bool {
+	asked, done := cluster.Spec.Rotations.Asked(), cluster.Status.Rotations
+	return asked.Certificates > done.Certificates && !f.renewed || asked.ServiceAccountKeys > done.ServiceAccountKeys && !f.stop && !f.controlPlaneReady()
 }

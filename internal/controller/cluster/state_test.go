@@ -9,7 +9,9 @@ import (
 	"berth.dev/berth/api/v1beta1"
 )
 
-var everyObservation = []observation{sawDeletion, sawBreakage, sawSettled, sawPools, sawChange, sawProgress, sawStopping, sawStarting, sawUpgrade}
+var everyObservation = []observation{
+	sawDeletion, sawBreakage, sawSettled, sawPools, sawChange, sawProgress, sawStopping, sawStarting, sawRotation, sawUpgrade,
+}
 
 // Every state that the table can lead to has a row, and every row an answer to
 // every observation.

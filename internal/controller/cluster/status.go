@@ -93,6 +93,12 @@ func nextStatus(p *pass, now v1beta1.ManagedClusterStatus) v1beta1.ManagedCluste
 	if p.input.Stopped {
 		next.APIServerReady = nil
 	}
+	if f.renewed {
+		next.Rotations.Certificates = cluster.Spec.Rotations.Asked().Certificates
+	}
+	if f.controlPlaneReady() {
+		next.Rotations.ServiceAccountKeys = cluster.Spec.Rotations.Asked().ServiceAccountKeys
+	}
 	if next.APIServerReady == nil && f.controlPlaneReady() {
 		ready := metav1.NewTime(p.now)
 		next.APIServerReady = &ready
@@ -129,7 +135,7 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 		set(v1beta1.ConditionStopped, stopped, string(status.PowerState.Code), "")
 	}
 	switch {
-	case p.input.Stopped:
+	case p.input.Stopped && f.stop:
 		set(v1beta1.ConditionControlPlaneReady, false, "Stopped", "the cluster is stopped")
 	case f.controlPlaneReady():
 		set(v1beta1.ConditionControlPlaneReady, true, "Ready", "")
@@ -139,7 +145,7 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 		set(v1beta1.ConditionControlPlaneReady, false, "RollingOut", "the control plane is being replaced")
 	}
 	switch {
-	case p.input.Stopped:
+	case p.input.Stopped && f.stop:
 		set(v1beta1.ConditionAgentPoolsReady, false, "Stopped", "the cluster is stopped")
 	case f.poolFailure != nil:
 		set(v1beta1.ConditionAgentPoolsReady, false, "Failed", f.poolFailure.Message)

@@ -11,13 +11,12 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/addon"
+	"berth.dev/berth/internal/policy"
 )
 
-// poweredOff says whether a cluster is asked to be stopped: all of its machines go
-// (AKS: start-stop-cluster).
-func poweredOff(cluster *v1beta1.ManagedCluster) bool {
-	return cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped
-}
+// poweredOff says whether all machines of a cluster go at once, to come back later
+// under the same names (AKS: start-stop-cluster, certificate-rotation).
+func poweredOff(cluster *v1beta1.ManagedCluster) bool { return policy.NodesAway(cluster) }
 
 // managedAgain is how soon managed components that were told to end are looked at.
 const managedAgain = 200 * time.Millisecond

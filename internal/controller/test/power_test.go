@@ -1,10 +1,13 @@
 package test
 
 import (
+	"bytes"
 	"context"
+	"maps"
 	"slices"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -142,6 +145,112 @@ func TestPoolStopsAndStarts(t *testing.T) {
 	}
 	w.delete()
 	w.checkGone()
+}
+
+// A rotation replaces every root of trust but what is needed to read what is stored,
+// and everything below the roots; nodes are made anew under the same names.
+func TestRotateCertificates(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.nextGuard())
+	w.create()
+	w.scale(2)
+	nodes, before := w.machineUIDs(), w.secrets()
+	w.rotate()
+	w.checkCreated(2)
+	w.checkRotated(before)
+	for name, uid := range w.machineUIDs() {
+		if nodes[name] == "" || nodes[name] == uid {
+			t.Errorf("machine %s had uid %s and has %s", name, nodes[name], uid)
+		}
+	}
+	w.delete()
+	w.checkGone()
+}
+
+// New signing keys reach the control plane and leave the nodes alone.
+func TestRotateSigningKeys(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.nextGuard())
+	w.create()
+	machines, before := w.machineUIDs(), w.secrets()["ca"]
+	revision := w.revision()
+	op := w.powerOperation("op-keys", v1beta1.PowerRunning, v1beta1.StateUpdating)
+	op.Spec.Desired.Cluster.Rotations = &v1beta1.Rotations{ServiceAccountKeys: 1}
+	w.request(op)
+	w.succeed("op-keys")
+	w.checkCreated(1)
+	after := w.secrets()["ca"]
+	if bytes.Equal(before.Data["sa.key"], after.Data["sa.key"]) || !bytes.HasSuffix(after.Data["sa.pub"], before.Data["sa.pub"]) {
+		t.Error("the key was not replaced, or tokens of the old one are not taken any more")
+	}
+	if !bytes.Equal(before.Data["tls.crt"], after.Data["tls.crt"]) || !maps.Equal(machines, w.machineUIDs()) {
+		t.Error("authorities or nodes were replaced too")
+	}
+	if w.revision() == revision {
+		t.Error("the control plane was not told of the new key")
+	}
+	w.delete()
+	w.checkGone()
+}
+
+func (w *world) rotate() {
+	w.t.Helper()
+	op := w.powerOperation("op-rotate", v1beta1.PowerRunning, v1beta1.StateRotatingCertificates)
+	op.Spec.Desired.Cluster.Rotations = &v1beta1.Rotations{Certificates: 1}
+	w.request(op)
+	w.succeed("op-rotate")
+}
+
+func (w *world) checkRotated(before map[string]corev1.Secret) {
+	w.t.Helper()
+	after := w.secrets()
+	if len(after) != len(before) {
+		w.t.Errorf("%d Secrets after a rotation, %d before", len(after), len(before))
+	}
+	for name, secret := range after {
+		for key, value := range secret.Data {
+			kept := name == "ca" && (key == "sa.key" || key == "sa.pub" || key == "encryption.yaml")
+			if bytes.Equal(value, before[name].Data[key]) != kept {
+				w.t.Errorf("%s of Secret %s: kept should be %v", key, name, kept)
+			}
+		}
+	}
+	if s := w.cluster().Status; s.Rotations.Certificates != 1 || s.PowerState.Code != v1beta1.PowerRunning {
+		w.t.Errorf("status after a rotation: %+v", s)
+	}
+}
+
+func (w *world) secrets() map[string]corev1.Secret {
+	w.t.Helper()
+	var list corev1.SecretList
+	if err := w.client.List(w.t.Context(), &list, client.InNamespace(v1beta1.ControlPlaneNamespace(clusterID))); err != nil {
+		w.t.Fatal(err)
+	}
+	secrets := map[string]corev1.Secret{}
+	for _, secret := range list.Items {
+		secrets[secret.Name] = secret
+	}
+	return secrets
+}
+
+func (w *world) machineUIDs() map[string]string {
+	w.t.Helper()
+	uids := map[string]string{}
+	for _, m := range w.machineObjects() {
+		uids[m.Name] = string(m.UID)
+	}
+	return uids
+}
+
+// revision is that of the Secrets that the control plane's pods run with.
+func (w *world) revision() string {
+	w.t.Helper()
+	var deployment appsv1.Deployment
+	key := client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(clusterID), Name: "kube"}
+	if err := w.client.Get(w.t.Context(), key, &deployment); err != nil {
+		w.t.Fatal(err)
+	}
+	return deployment.Spec.Template.Annotations["berth.dev/secret-revision"]
 }
 
 // A cluster that is stopped can be deleted: there is no API server to ask.
