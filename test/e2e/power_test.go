@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -131,9 +130,7 @@ func uids(e *harness.Env, list string) map[string]string {
 			Metadata struct{ Namespace, Name, UID string }
 		}
 	}
-	if err := json.Unmarshal([]byte(list), &found); err != nil {
-		e.T.Fatal(err)
-	}
+	decode(e, list, &found)
 	objects := map[string]string{}
 	for _, item := range found.Items {
 		objects[item.Kind+" "+item.Metadata.Namespace+"/"+item.Metadata.Name] = item.Metadata.UID
