@@ -71,6 +71,11 @@ func TestBench(t *testing.T) {
 		})
 	}
 	measureNodeUpgrade(e, &results)
+	for i := range count() {
+		name := fmt.Sprintf("u%d", i)
+		measureUpgrade(e, &results, name)
+		e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
+	}
 	for range count() {
 		e.Run("berth", "down", "--state-dir", e.State)
 		measure(&results, "berth up, warm", "s", "", e.Up)

@@ -31,6 +31,8 @@ func TestBerth(t *testing.T) {
 		{"a workload answers by Service and by name from the other node", workload},
 		{"exec, logs, top and port-forward", operate},
 		{"tenants cannot reach each other", isolation},
+		{"a control plane is upgraded and answers meanwhile", controlPlaneUpgrade},
+		{"an upgrade that does not come up is taken back", controlPlaneRollsBack},
 		{"authorised ranges are enforced at the gateway", authorisedRanges},
 		{"a killed berth serve resumes a create", killedServe},
 		{"kubectl apply does what a PUT does", kubectlCreates},
