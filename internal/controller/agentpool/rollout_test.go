@@ -145,7 +145,7 @@ func TestRolloutGivesUpWithAReason(t *testing.T) {
 }
 
 // fate is what becomes of a machine in a simulated world.
-type fate struct{ undrainable, broken bool }
+type fate struct{ undrainable bool }
 
 // Whatever the pool and its settings: an upgrade ends, never has more nodes than
 // count and surge, never fewer Ready ones than the count less those that may be

@@ -1,6 +1,7 @@
 package agentpool
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -48,7 +49,7 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 	status := *v.pool.Status.DeepCopy()
 	status.Count, status.ReadyCount = int32(len(v.machines)), readyCount(v.machines)
 	noteUpgrade(&status, v)
-	upgrades := v.stage == stageWaiting || v.stage == stageRolling && status.Upgrade.EndTime == nil
+	upgrades := v.upgrades(&status)
 	converged := v.failure == nil && !upgrades && v.stage != stageHalted && v.rollout.failure == nil && len(lagging(v)) == 0
 	since := setConverged(&status, v, converged)
 	if status.CurrentOrchestratorVersion == "" {
@@ -60,17 +61,7 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 		status.Error = nil
 	}
 	switch {
-	case !v.pool.DeletionTimestamp.IsZero():
-		status.ProvisioningState = v1beta1.StateDeleting
-	case v.failure != nil:
-		status.ProvisioningState, status.Error = v1beta1.StateFailed, v.failure
-	case v.rollout.failure != nil:
-		status.ProvisioningState, status.Error = v1beta1.StateFailed, v.rollout.failure
-	case v.stage == stageHalted:
-		// It stays as it was given up, until something is asked for.
-		if !status.ProvisioningState.Terminal() {
-			status.ProvisioningState, status.Error = v1beta1.StateCanceled, abortedUpgrade(v.pool)
-		}
+	case overridden(&status, v):
 	case upgrades:
 		status.ProvisioningState = upgrading(v)
 	case converged:
@@ -89,6 +80,28 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 		status.ProvisioningState = progress(v)
 	}
 	return status
+}
+
+// upgrades says whether nodes are being replaced, or wait for it.
+func (v view) upgrades(status *v1beta1.AgentPoolStatus) bool {
+	return v.stage == stageWaiting || v.stage == stageRolling && status.Upgrade.EndTime == nil
+}
+
+// overridden sets the state of a pool whose nodes do not decide it: one that is
+// deleted, that can never become what is asked for, or whose upgrade was given up.
+func overridden(status *v1beta1.AgentPoolStatus, v view) bool {
+	failure := cmp.Or(v.failure, v.rollout.failure)
+	switch {
+	case !v.pool.DeletionTimestamp.IsZero():
+		status.ProvisioningState = v1beta1.StateDeleting
+	case failure != nil:
+		status.ProvisioningState, status.Error = v1beta1.StateFailed, failure
+	case v.stage != stageHalted:
+		return false
+	case !status.ProvisioningState.Terminal():
+		status.ProvisioningState, status.Error = v1beta1.StateCanceled, abortedUpgrade(v.pool)
+	}
+	return true
 }
 
 // waitsFor is what an upgrade waits for that has not begun, as a sentence.
