@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"sigs.k8s.io/yaml"
 )
@@ -167,7 +168,7 @@ func flat(out map[string]any) map[string]any {
 // capture makes a call remember the body of its answer, which has fields that the SDK does not know.
 func capture(ctx context.Context) (context.Context, func() (map[string]any, error)) {
 	var response *http.Response
-	return runtime.WithCaptureResponse(ctx, &response), func() (map[string]any, error) {
+	return policy.WithCaptureResponse(ctx, &response), func() (map[string]any, error) {
 		payload, err := runtime.Payload(response)
 		if err != nil {
 			return nil, fmt.Errorf("read the answer: %w", err)
