@@ -46,6 +46,14 @@ func (p provider) refuseBlocked(ctx context.Context, cluster *v1beta1.ManagedClu
 	return nil
 }
 
+// refuseBlockedNodes is refuseBlocked for a pool whose nodes are replaced while its
+// version stays.
+func (p provider) refuseBlockedNodes(ctx context.Context, cluster *v1beta1.ManagedCluster, pool string) error {
+	// Any two versions that differ say that the nodes are replaced.
+	change := versionChange{Versions: policy.Versions{Now: p.Now()}, pools: []policy.PoolVersion{{Name: pool, Wanted: "another image"}}}
+	return p.refuseBlocked(ctx, cluster, &cluster.Spec, change)
+}
+
 // unreadable refuses an upgrade of which nobody can say what it would break.
 func unreadable(err error) error {
 	return arm.Errorf(http.StatusConflict, "KubernetesAPICallFailed",

@@ -30,6 +30,19 @@ func (f *found) Uses(context.Context, *v1beta1.ManagedCluster) ([]policy.APIUse,
 
 func (*found) Window(context.Context) (time.Duration, error) { return time.Hour, nil }
 
+// A new node image replaces nodes as a new version does.
+func TestRefuseBlockedNodes(t *testing.T) {
+	facts := &found{}
+	p := provider{&arm.Server{Config: arm.Config{Preflight: facts, Now: time.Now}}}
+	var refusal *arm.Error
+	if err := p.refuseBlockedNodes(context.Background(), &v1beta1.ManagedCluster{}, "np1"); !errors.As(err, &refusal) || refusal.Code != policy.CodeUnsatisfiablePDB {
+		t.Errorf("got %v, want %s", err, policy.CodeUnsatisfiablePDB)
+	}
+	if len(facts.pools) != 1 || facts.pools[0] != "np1" {
+		t.Errorf("looked at %v", facts.pools)
+	}
+}
+
 func TestRefuseBlocked(t *testing.T) {
 	pool := policy.PoolVersion{Name: "np1", Running: "1.36.3", Asked: "1.36.3", Wanted: "1.36.3"}
 	moved := pool

@@ -23,6 +23,11 @@ func (p provider) upgradeNodeImage(ctx context.Context, r *arm.Request) (*arm.Re
 	}
 	cluster, profile := &found.cluster.Spec, *pool.Spec.AgentPoolProfile.DeepCopy()
 	profile.NodeImageVersion = p.Catalogue.NodeImageVersion
+	if profile.NodeImageVersion != pool.Status.NodeImageVersion {
+		if err := p.refuseBlockedNodes(ctx, found.cluster, profile.Name); err != nil {
+			return nil, err
+		}
+	}
 	op, err := p.Begin(ctx, r, v1beta1.OperationSpec{
 		Type: v1beta1.OperationPut, State: v1beta1.StateUpgradingNodeImage, Target: poolTarget(r, cluster, profile.Name),
 		Desired: &v1beta1.DesiredState{AgentPools: poolSpecs(cluster, []v1beta1.AgentPoolProfile{profile})},
