@@ -15,9 +15,14 @@ import (
 // is collected for its owner reference.
 func (r *reconciler) deleteMaintenance(ctx context.Context, p *pass) (bool, error) {
 	selector := client.MatchingLabels{v1beta1.LabelCluster: operation.LabelValue(p.cluster.Name)}
-	err := r.client.DeleteAllOf(ctx, &v1beta1.MaintenanceConfiguration{}, client.InNamespace(p.cluster.Namespace), selector)
-	if err != nil {
-		return false, fmt.Errorf("delete maintenance configurations: %w", err)
+	var list v1beta1.MaintenanceConfigurationList
+	if err := r.reader.List(ctx, &list, client.InNamespace(p.cluster.Namespace), selector); err != nil {
+		return false, fmt.Errorf("list maintenance configurations: %w", err)
+	}
+	for i := range list.Items {
+		if err := r.client.Delete(ctx, &list.Items[i]); client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("delete maintenance configuration %s: %w", list.Items[i].Spec.Name, err)
+		}
 	}
 	return true, nil
 }
