@@ -66,8 +66,15 @@ func RotateSigningKeys(stored *corev1.Secret, number int64, now time.Time) (*cor
 // RetireSigningKey is the stored roots without the signing key before the last
 // rotation, or nil while that is still trusted or not there any more.
 func RetireSigningKey(stored *corev1.Secret, now time.Time) (*corev1.Secret, error) {
-	at, err := time.Parse(time.RFC3339, stored.Annotations[annotationRetireKey])
-	if err != nil || now.Before(at) {
+	due := stored.Annotations[annotationRetireKey]
+	if due == "" {
+		return nil, nil
+	}
+	at, err := time.Parse(time.RFC3339, due)
+	if err != nil {
+		return nil, fmt.Errorf("read when the signing key before the last rotation ends: %w", err)
+	}
+	if now.Before(at) {
 		return nil, nil
 	}
 	return rotate(stored, func(roots *Roots, annotations map[string]string) error {

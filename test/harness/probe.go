@@ -58,7 +58,10 @@ func (e *Env) StartProbe(gateway, fqdn string) *Probe {
 			p.note(err, &good, &failing)
 		}
 	}()
-	e.T.Cleanup(func() { p.Stop() })
+	e.T.Cleanup(func() {
+		p.stop()
+		<-p.done
+	})
 	return p
 }
 

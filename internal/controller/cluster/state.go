@@ -101,9 +101,7 @@ var states = map[v1beta1.ProvisioningState]map[observation]v1beta1.ProvisioningS
 
 // observe reads the findings of a pass.
 func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
-	last := cluster.Status.ProvisioningState
 	starting := !f.stop && cluster.Status.PowerState.Code == v1beta1.PowerStopped
-	failedWhileMade := f.poolFailure != nil && !f.stop && (starting || creating(last) || last == v1beta1.StateStarting || last == v1beta1.StateRotatingCertificates)
 	switch {
 	case !cluster.DeletionTimestamp.IsZero():
 		return sawDeletion
@@ -111,7 +109,7 @@ func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
 		return sawBreakage
 	case rotationDue(cluster, f):
 		return sawRotation
-	case failedWhileMade:
+	case f.poolFailure != nil && !f.stop && (starting || makingNodes(cluster.Status.ProvisioningState)):
 		return sawBreakage
 	case f.upgrading:
 		return sawUpgrade
@@ -123,12 +121,24 @@ func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
 		return sawStarting
 	case f.settled():
 		return sawPools
-	case cluster.Status.ObservedGeneration != cluster.Generation,
-		cluster.Status.ObservedOperation != cluster.Annotations[v1beta1.AnnotationOperation]:
+	case newAttempt(cluster):
 		return sawChange
 	default:
 		return sawProgress
 	}
+}
+
+// makingNodes: the states of which the nodes are a part, so that a pool's failure is
+// the cluster's.
+func makingNodes(state v1beta1.ProvisioningState) bool {
+	return creating(state) || state == v1beta1.StateStarting || state == v1beta1.StateRotatingCertificates
+}
+
+// newAttempt says whether something else is asked for than the status describes, or
+// the same once more.
+func newAttempt(cluster *v1beta1.ManagedCluster) bool {
+	return cluster.Status.ObservedGeneration != cluster.Generation ||
+		cluster.Status.ObservedOperation != cluster.Annotations[v1beta1.AnnotationOperation]
 }
 
 // rotationDue says whether new roots are asked for that are not in force: authorities
