@@ -101,7 +101,7 @@ var states = map[v1beta1.ProvisioningState]map[observation]v1beta1.ProvisioningS
 
 // observe reads the findings of a pass.
 func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
-	starting := !f.stop && cluster.Status.PowerState.Code == v1beta1.PowerStopped
+	starting := isStarting(cluster, f)
 	switch {
 	case !cluster.DeletionTimestamp.IsZero():
 		return sawDeletion
@@ -109,7 +109,7 @@ func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
 		return sawBreakage
 	case rotationDue(cluster, f):
 		return sawRotation
-	case f.poolFailure != nil && !f.stop && (starting || makingNodes(cluster.Status.ProvisioningState)):
+	case f.poolFailure != nil && (starting || !f.stop && makingNodes(cluster.Status.ProvisioningState)):
 		return sawBreakage
 	case f.upgrading:
 		return sawUpgrade
@@ -126,6 +126,11 @@ func observe(cluster *v1beta1.ManagedCluster, f *findings) observation {
 	default:
 		return sawProgress
 	}
+}
+
+// isStarting: the cluster is asked to run, and has not since it was stopped.
+func isStarting(cluster *v1beta1.ManagedCluster, f *findings) bool {
+	return !f.stop && cluster.Status.PowerState.Code == v1beta1.PowerStopped
 }
 
 // makingNodes: the states of which the nodes are a part, so that a pool's failure is
