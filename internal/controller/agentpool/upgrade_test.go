@@ -165,3 +165,31 @@ func TestPoolsTakeTurns(t *testing.T) {
 		t.Errorf("both pools are upgraded at once: %+v, %+v", first, second)
 	}
 }
+
+// A pool goes back to the version that it had, by the same steps (AKS:
+// roll-back-node-pool-version).
+func TestPoolGoesBack(t *testing.T) {
+	w := upgradable(t, "sub-back")
+	for _, version := range []string{"1.37.2", "1.36.3"} {
+		w.change(func(s *v1beta1.AgentPoolSpec) {
+			s.OrchestratorVersion, s.NodeImageVersion = version, "BerthDebian-12containerd-202602.01.0"
+		})
+		for range 12 {
+			if w.reconcile().Status.ProvisioningState == v1beta1.StateSucceeded {
+				break
+			}
+			w.settle()
+		}
+		if s := w.pool.Status; s.ProvisioningState != v1beta1.StateSucceeded || s.CurrentOrchestratorVersion != version {
+			t.Fatalf("after %s: %+v", version, s)
+		}
+		for _, m := range w.machines() {
+			if m.Spec.Surge || m.Status.KubernetesVersion != version {
+				t.Errorf("after %s: machine %+v", version, m.Spec)
+			}
+		}
+	}
+	if used := w.pool.Status.RecentlyUsedVersions; len(used) != 1 || used[0].OrchestratorVersion != "1.37.2" {
+		t.Errorf("recently used versions %+v; what it went back to is not among them", used)
+	}
+}
