@@ -2,7 +2,6 @@ package tenant_test
 
 import (
 	"context"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -60,14 +59,7 @@ func until(t *testing.T, what string, condition func() bool) {
 }
 
 func TestWatches(t *testing.T) {
-	env, err := testenv.Start(testenv.Options{})
-	if err != nil && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(env.Stop)
+	env := testenv.New(t, testenv.Options{})
 	c, err := env.Client()
 	if err != nil {
 		t.Fatal(err)

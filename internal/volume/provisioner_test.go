@@ -30,17 +30,8 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	for _, program := range []string{testenv.Etcd, testenv.Kube} {
-		if _, err := testenv.Binary(program); err != nil {
-			t.Skip(err)
-		}
-	}
-	env, err := testenv.Start(testenv.Options{Controllers: "persistentvolume-binder-controller," +
+	env := testenv.New(t, testenv.Options{Controllers: "persistentvolume-binder-controller," +
 		"persistentvolumeclaim-protection-controller,persistentvolume-protection-controller"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(env.Stop)
 	c, err := env.Client()
 	if err != nil {
 		t.Fatal(err)

@@ -42,16 +42,7 @@ func TestScenariosOverAPIServer(t *testing.T) {
 	if *update || testing.Short() {
 		t.Skip("this only repeats TestScenarios")
 	}
-	for _, program := range []string{testenv.Etcd, testenv.Kube} {
-		if _, err := testenv.Binary(program); err != nil {
-			t.Skip(err)
-		}
-	}
-	env, err := testenv.Start(testenv.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer env.Stop()
+	env := testenv.New(t, testenv.Options{})
 	c, err := env.Client()
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"sync"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -25,14 +24,12 @@ import (
 	"berth.dev/berth/internal/testenv"
 )
 
-var startEnv = sync.OnceValues(func() (*testenv.Env, error) { return testenv.Start(testenv.Options{}) })
+var shared testenv.Shared
 
 func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
 	code := m.Run()
-	if env, err := startEnv(); err == nil {
-		env.Stop()
-	}
+	shared.Stop()
 	os.Exit(code)
 }
 
@@ -46,13 +43,7 @@ type world struct {
 
 func newWorld(t *testing.T, namespace string, count int32) *world {
 	t.Helper()
-	env, err := startEnv()
-	if err != nil && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	env := shared.Env(t)
 	c, err := env.Client()
 	if err != nil {
 		t.Fatal(err)

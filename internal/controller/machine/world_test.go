@@ -35,14 +35,12 @@ import (
 
 const patience = 60 * time.Second
 
-var startEnv = sync.OnceValues(func() (*testenv.Env, error) { return testenv.Start(testenv.Options{}) })
+var shared testenv.Shared
 
 func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
 	code := m.Run()
-	if env, err := startEnv(); err == nil {
-		env.Stop()
-	}
+	shared.Stop()
 	os.Exit(code)
 }
 
@@ -79,13 +77,7 @@ func (c *clock) advance(d time.Duration) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	env, err := startEnv()
-	if err != nil && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	env := shared.Env(t)
 	c, err := env.Client()
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -48,7 +47,7 @@ const (
 	clusterID    = "abcdefghijkl"
 )
 
-var env *testenv.Env
+var shared = testenv.Shared{Options: testenv.Options{Controllers: testenv.DefaultControllers}}
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -59,16 +58,7 @@ func run(m *testing.M) int {
 	if os.Getenv("BERTH_TEST_LOG") != "" {
 		log.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, nil)))
 	}
-	var err error
-	env, err = testenv.Start(testenv.Options{Controllers: testenv.DefaultControllers})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "controllers are not tested:", err)
-		if os.Getenv("CI") != "" {
-			return 1
-		}
-		return 0
-	}
-	defer env.Stop()
+	defer shared.Stop()
 	return m.Run()
 }
 
@@ -121,6 +111,7 @@ type process struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	env := shared.Env(t)
 	c, err := env.Client()
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +141,7 @@ func (w *world) ensure(object client.Object) {
 func (w *world) start(g *guard) *process {
 	w.t.Helper()
 	p := &process{guard: g, ended: make(chan struct{})}
+	env := shared.Env(w.t)
 	mgr, err := ctrl.NewManager(env.Config, ctrl.Options{
 		Scheme:     env.Scheme,
 		Metrics:    server.Options{BindAddress: "0"},

@@ -20,11 +20,7 @@ import (
 type kubelet struct{ client client.Client }
 
 func TestConformance(t *testing.T) {
-	env, err := testenv.Start(testenv.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(env.Stop)
+	env := testenv.New(t, testenv.Options{})
 	c, err := env.Client()
 	if err != nil {
 		t.Fatal(err)
