@@ -60,17 +60,30 @@ func (r *reconciler) deleteControlPlane(ctx context.Context, p *pass) (bool, err
 		return false, fmt.Errorf("list pods: %w", err)
 	}
 	for i := range pods.Items {
-		if !pods.Items[i].DeletionTimestamp.IsZero() {
-			continue
-		}
-		if err := r.client.Delete(ctx, &pods.Items[i], client.GracePeriodSeconds(deletedGrace)); client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("delete pod %s: %w", pods.Items[i].Name, err)
+		if err := r.hasten(ctx, &pods.Items[i]); err != nil {
+			return false, err
 		}
 	}
 	if len(pods.Items) > 0 {
 		p.lookIn(lookAgain)
 	}
 	return len(pods.Items) == 0, nil
+}
+
+// hasten ends a pod within deletedGrace, also one that its owner's end gave longer.
+func (r *reconciler) hasten(ctx context.Context, pod *corev1.Pod) error {
+	if grace := pod.DeletionGracePeriodSeconds; grace != nil && *grace <= deletedGrace {
+		return nil
+	}
+	uid := pod.UID
+	err := r.client.Delete(ctx, pod, client.GracePeriodSeconds(deletedGrace), client.Preconditions{UID: &uid})
+	if apierrors.IsConflict(err) {
+		return nil // another pod has its name by now
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete pod %s: %w", pod.Name, err)
+	}
+	return nil
 }
 
 // deleteVolumes deletes the claims and waits until the provisioner has removed
@@ -120,6 +133,35 @@ func (r *reconciler) volumesOf(ctx context.Context, namespace string) (int, erro
 	return count, nil
 }
 
+// dropMachines begins to remove the namespace of the machines, which are gone: that
+// takes seconds, in which the control plane ends.
+func (r *reconciler) dropMachines(ctx context.Context, p *pass) (bool, error) {
+	if p.cluster.Spec.ID == "" {
+		return true, nil
+	}
+	_, err := r.dropNamespace(ctx, v1beta1.MachineNamespace(p.cluster.Spec.ID))
+	return err == nil, err
+}
+
+// dropNamespace deletes a namespace, and says whether it is gone.
+func (r *reconciler) dropNamespace(ctx context.Context, name string) (bool, error) {
+	var namespace corev1.Namespace
+	err := r.reader.Get(ctx, client.ObjectKey{Name: name}, &namespace)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read namespace %s: %w", name, err)
+	}
+	if !namespace.DeletionTimestamp.IsZero() {
+		return false, nil
+	}
+	if err := r.client.Delete(ctx, &namespace); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("delete namespace %s: %w", name, err)
+	}
+	return false, nil
+}
+
 // deleteNamespaces removes all that is left.
 func (r *reconciler) deleteNamespaces(ctx context.Context, p *pass) (bool, error) {
 	if p.cluster.Spec.ID == "" {
@@ -127,20 +169,12 @@ func (r *reconciler) deleteNamespaces(ctx context.Context, p *pass) (bool, error
 	}
 	left := 0
 	for _, name := range []string{namespaceOf(p.cluster), v1beta1.MachineNamespace(p.cluster.Spec.ID)} {
-		var namespace corev1.Namespace
-		err := r.reader.Get(ctx, client.ObjectKey{Name: name}, &namespace)
-		if apierrors.IsNotFound(err) {
-			continue
-		}
+		gone, err := r.dropNamespace(ctx, name)
 		if err != nil {
-			return false, fmt.Errorf("read namespace %s: %w", name, err)
+			return false, err
 		}
-		left++
-		if !namespace.DeletionTimestamp.IsZero() {
-			continue
-		}
-		if err := r.client.Delete(ctx, &namespace); client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("delete namespace %s: %w", name, err)
+		if !gone {
+			left++
 		}
 	}
 	if left > 0 {

@@ -53,15 +53,11 @@ func (r *reconciler) endPods(ctx context.Context, p *pass) error {
 		return fmt.Errorf("list pods: %w", err)
 	}
 	for i := range pods.Items {
-		pod := &pods.Items[i]
-		patient := pod.DeletionGracePeriodSeconds == nil || *pod.DeletionGracePeriodSeconds > deletedGrace
-		if pod.Labels[controlplane.LabelComponent] != controlplane.KubeDeployment || !patient {
+		if pods.Items[i].Labels[controlplane.LabelComponent] != controlplane.KubeDeployment {
 			continue
 		}
-		uid := pod.UID
-		err := r.client.Delete(ctx, pod, client.GracePeriodSeconds(deletedGrace), client.Preconditions{UID: &uid})
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete pod %s: %w", pod.Name, err)
+		if err := r.hasten(ctx, &pods.Items[i]); err != nil {
+			return err
 		}
 	}
 	p.found.off = len(pods.Items) == 0
