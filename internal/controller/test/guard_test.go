@@ -27,6 +27,9 @@ var errDead = errors.New("the process is dead")
 type guard struct {
 	// killAt is the side effect that the process dies at; 0 never.
 	killAt int
+	// killAfter names side effects that the process dies at whatever their number;
+	// each is asked for once. Nil is none.
+	killAfter func(what string) bool
 	// reader looks for changes. A write that changes nothing is no side effect: it
 	// could be repeated for ever.
 	reader client.Reader
@@ -72,7 +75,7 @@ func (g *guard) do(what string, version func() string, effect func() error) erro
 		return err
 	}
 	g.count, g.last = g.count+1, what
-	if g.count != g.killAt {
+	if g.count != g.killAt && (g.killAfter == nil || !g.killAfter(what)) {
 		return err
 	}
 	close(g.dead)
