@@ -42,17 +42,8 @@ func (r *reconciler) deleteControlPlane(ctx context.Context, p *pass) (bool, err
 		return true, nil
 	}
 	namespace := namespaceOf(p.cluster)
-	for _, object := range []client.Object{
-		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: controlplane.KubeDeployment}},
-		&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: controlplane.EtcdStatefulSet}},
-	} {
-		err := r.reader.Get(ctx, client.ObjectKeyFromObject(object), object)
-		if err == nil && object.GetDeletionTimestamp().IsZero() {
-			err = r.client.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground))
-		}
-		if client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("delete %s: %w", object.GetName(), err)
-		}
+	if err := r.deleteWorkloads(ctx, namespace); err != nil {
+		return false, err
 	}
 	r.applier.Forget(p.cluster.Spec.ID)
 	var pods corev1.PodList
@@ -68,6 +59,33 @@ func (r *reconciler) deleteControlPlane(ctx context.Context, p *pass) (bool, err
 		p.lookIn(lookAgain)
 	}
 	return len(pods.Items) == 0, nil
+}
+
+// deleteWorkloads deletes what would make pods again, and leaves the pods: whoever
+// deleted them for it would give them all of their grace, in which an API server
+// waits for an etcd that has ended.
+func (r *reconciler) deleteWorkloads(ctx context.Context, namespace string) error {
+	workloads := []client.Object{
+		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: controlplane.KubeDeployment}},
+		&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: controlplane.EtcdStatefulSet}},
+	}
+	var sets appsv1.ReplicaSetList
+	if err := r.reader.List(ctx, &sets, client.InNamespace(namespace)); err != nil {
+		return fmt.Errorf("list replica sets: %w", err)
+	}
+	for i := range sets.Items {
+		workloads = append(workloads, &sets.Items[i])
+	}
+	for _, object := range workloads {
+		err := r.reader.Get(ctx, client.ObjectKeyFromObject(object), object)
+		if err == nil && object.GetDeletionTimestamp().IsZero() {
+			err = r.client.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationOrphan))
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete %s: %w", object.GetName(), err)
+		}
+	}
+	return nil
 }
 
 // hasten ends a pod within deletedGrace, also one that its owner's end gave longer.
