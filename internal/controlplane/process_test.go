@@ -39,7 +39,7 @@ type hosted struct {
 
 func startHosted(t *testing.T) *hosted {
 	t.Helper()
-	etcdBinary, kubeBinary := program(t, testenv.Etcd), program(t, testenv.Kube)
+	etcdBinary, kubeBinary := testenv.Program(t, testenv.Etcd), testenv.Program(t, testenv.Kube)
 	in := testInput()
 	in.APIServerAddress, in.EtcdAddress = "127.0.0.1", "127.0.0.1"
 	h := &hosted{dir: t.TempDir()}
@@ -148,17 +148,6 @@ func (h *hosted) waitReady(t *testing.T) {
 		raw, _ := os.ReadFile(h.dir + "/kube.log")
 		t.Fatalf("control plane not ready: %v\n%s", err, raw)
 	}
-}
-
-// program is the path of one that the build has made.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	testenv.Require(t, name)
-	path, err := testenv.Binary(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 func podTemplate(t *testing.T, object any) corev1.PodTemplateSpec {

@@ -18,7 +18,7 @@ import (
 // A snapshot of a running control plane's etcd brings back what was there when it
 // was taken, and nothing that came later; with the commands as they are rendered.
 func TestSnapshotBringsBackWhatWas(t *testing.T) {
-	tool := program(t, testenv.EtcdSnapshot)
+	tool := testenv.Program(t, testenv.EtcdSnapshot)
 	h := startHosted(t)
 	in := testInput()
 	in.EtcdAddress = "127.0.0.1"

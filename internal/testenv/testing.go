@@ -5,24 +5,30 @@ import (
 	"testing"
 )
 
-// Require skips the test in ring 1, which needs nothing but Go, and fails it
-// elsewhere if one of the programs is missing.
-func Require(t testing.TB, programs ...string) {
+// Program is the path of a program that the build has made. The test is skipped in
+// ring 1, which needs nothing but Go, and fails elsewhere if the program is missing.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	skipShort(t)
+	path, err := Binary(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func skipShort(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("runs built programs, which ring 1 does without")
 	}
-	for _, name := range programs {
-		if _, err := Binary(name); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
-// New starts a management cluster for one test, which ends it.
+// New starts a management cluster for one test, which ends it. It skips and fails
+// as Program does.
 func New(t testing.TB, options Options) *Env {
 	t.Helper()
-	Require(t, Etcd, Kube)
+	skipShort(t)
 	env, err := Start(options)
 	if err != nil {
 		t.Fatal(err)
@@ -41,10 +47,10 @@ type Shared struct {
 	err  error
 }
 
-// Env is the management cluster.
+// Env is the management cluster. It skips and fails as Program does.
 func (s *Shared) Env(t testing.TB) *Env {
 	t.Helper()
-	Require(t, Etcd, Kube)
+	skipShort(t)
 	s.once.Do(func() { s.env, s.err = Start(s.Options) })
 	if s.err != nil {
 		t.Fatal(s.err)
