@@ -61,6 +61,8 @@ func kubeProxyFlags() []string {
 		"--cluster-cidr=" + PodCIDR,
 		"--hostname-override=$(NODE_NAME)",
 		"--metrics-bind-address=127.0.0.1:10249",
+		// For nftables too, whatever its name says. A new control plane waits for a route to its etcd, and would for a second.
+		"--iptables-min-sync-period=100ms",
 		// The limits of connection tracking belong to the host and cannot be set from here.
 		"--conntrack-max-per-core=0",
 		"--conntrack-tcp-timeout-established=0s",

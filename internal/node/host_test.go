@@ -244,7 +244,10 @@ func TestContainerProcessesAreTheChildrenOfOwnShims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := containerProcesses(all)
+	var got []int
+	for _, p := range containerProcesses(all) {
+		got = append(got, p.PID)
+	}
 	slices.Sort(got)
 	if want := []int{21, 22}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +18,8 @@ const (
 	// stopContainersWithin is how long containers may take after SIGTERM.
 	stopContainersWithin = 10 * time.Second
 	shimName             = "containerd-shim"
+	// storeName is the process that others store in.
+	storeName = "etcd"
 )
 
 // process is one line of the process table.
@@ -64,24 +67,25 @@ func parseStat(pid int, stat []byte) (process, bool) {
 
 // containerProcesses are the first processes of this machine's containers: the children of its own shims. What they
 // started is theirs to stop; that of a machine in a pod among it.
-func containerProcesses(all []process) []int {
+func containerProcesses(all []process) []process {
 	shims := map[int]bool{}
 	for _, p := range all {
 		if p.Parent == 1 && strings.HasPrefix(p.Name, shimName) {
 			shims[p.PID] = true
 		}
 	}
-	var first []int
-	for _, p := range all {
-		if shims[p.Parent] {
-			first = append(first, p.PID)
-		}
-	}
-	return first
+	return slices.DeleteFunc(slices.Clone(all), func(p process) bool { return !shims[p.Parent] })
 }
 
-// stopContainers asks every container to end and kills those that have not after a while.
+// stopContainers asks every container to end and kills those that have not after a while. Stores go last: an API
+// server that is told to end finishes what it began, and waits in vain for an etcd that went before it.
 func (m *machine) stopContainers(within time.Duration) {
+	m.stopWave(within, func(p process) bool { return p.Name != storeName })
+	m.stopWave(within, func(process) bool { return true })
+}
+
+// stopWave ends those of the containers that are its part.
+func (m *machine) stopWave(within time.Duration, part func(process) bool) {
 	deadline := time.Now().Add(within)
 	asked := map[int]bool{}
 	for {
@@ -90,23 +94,29 @@ func (m *machine) stopContainers(within time.Duration) {
 			m.lines.Printf("init", "%v", err)
 			return
 		}
-		left := containerProcesses(all)
+		left := slices.DeleteFunc(containerProcesses(all), func(p process) bool { return !part(p) })
 		if len(left) == 0 {
 			return
 		}
 		if time.Now().After(deadline) {
-			m.lines.Printf("init", "kill %d containers that did not end within %s", len(left), within)
-			for _, pid := range left {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
+			m.killAll(left, within)
 			return
 		}
-		for _, pid := range left {
-			if !asked[pid] {
-				asked[pid] = true
-				_ = syscall.Kill(pid, syscall.SIGTERM)
+		for _, p := range left {
+			if !asked[p.PID] {
+				asked[p.PID] = true
+				_ = syscall.Kill(p.PID, syscall.SIGTERM)
 			}
 		}
 		<-time.After(50 * time.Millisecond)
 	}
+}
+
+func (m *machine) killAll(left []process, after time.Duration) {
+	names := make([]string, 0, len(left))
+	for _, p := range left {
+		names = append(names, p.Name)
+		_ = syscall.Kill(p.PID, syscall.SIGKILL)
+	}
+	m.lines.Printf("init", "killed %d containers that did not end within %s: %s", len(left), after, strings.Join(names, ", "))
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +26,12 @@ import (
 // apiReadyTimeout is how long the controller-manager and the scheduler wait for
 // the API server of their own process before the process gives up.
 const apiReadyTimeout = 2 * time.Minute
+
+// How long, and how often, the API server's etcd is dialled.
+const (
+	etcdTimeout   = time.Minute
+	etcdDialEvery = 20 * time.Millisecond
+)
 
 // newControlPlaneCommand runs kube-apiserver, kube-controller-manager and
 // kube-scheduler as one process, which shares the heap, the caches of compiled
@@ -64,6 +73,7 @@ func runControlPlane(apiserverArgs, controllerManagerArgs, schedulerArgs []strin
 	logsapi.ReapplyHandling = logsapi.ReapplyHandlingIgnoreUnchanged
 	ended := make(chan error, 3)
 	go func() {
+		waitForEtcd(apiserverArgs)
 		command := apiserver.NewAPIServerCommand()
 		command.SetArgs(apiserverArgs)
 		ended <- command.Execute()
@@ -71,6 +81,47 @@ func runControlPlane(apiserverArgs, controllerManagerArgs, schedulerArgs []strin
 	go func() { ended <- runControllerManager(controllerManagerArgs) }()
 	go func() { ended <- runScheduler(schedulerArgs) }()
 	return <-ended
+}
+
+// waitForEtcd returns once etcd takes connections, or after etcdTimeout, when the
+// API server may say what is wrong. An API server that starts before its etcd waits
+// out gRPC's back-off, seconds for an etcd that is there within one.
+func waitForEtcd(apiserverArgs []string) {
+	address := etcdAddress(apiserverArgs)
+	if address == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), etcdTimeout)
+	defer cancel()
+	var dialer net.Dialer
+	dial := func(ctx context.Context) (bool, error) {
+		connection, err := dialer.DialContext(ctx, "tcp", address)
+		if err != nil {
+			return false, nil
+		}
+		return true, connection.Close()
+	}
+	if err := wait.PollUntilContextCancel(ctx, etcdDialEvery, true, dial); err != nil {
+		klog.ErrorS(err, "etcd does not take connections", "address", address)
+	}
+}
+
+// etcdAddress is the host and port of the first server in --etcd-servers; empty if
+// none is named.
+func etcdAddress(args []string) string {
+	for _, arg := range args {
+		list, found := strings.CutPrefix(arg, "--etcd-servers=")
+		if !found {
+			continue
+		}
+		first, _, _ := strings.Cut(list, ",")
+		server, err := url.Parse(first)
+		if err != nil {
+			return ""
+		}
+		return server.Host
+	}
+	return ""
 }
 
 func runControllerManager(args []string) error {
