@@ -48,6 +48,8 @@ func apiServerFlags(in Input) flags {
 	f.set("profiling", "false")
 	f.set("event-ttl", "1h")
 	f.set("allow-privileged", "true")
+	// Without it an API server that is told to end waits a minute for watches that nobody tells to end.
+	f.set("shutdown-watch-termination-grace-period", "2s")
 	f.storage(in)
 	f.access(in)
 	f.reachNodes()

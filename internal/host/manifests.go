@@ -130,6 +130,7 @@ func apiServerFlags() []string {
 		"--enable-admission-plugins=NodeRestriction",
 		"--authentication-config=/etc/kubernetes/authentication.yaml",
 		"--allow-privileged=true",
+		"--shutdown-watch-termination-grace-period=2s",
 		"--profiling=false",
 		"--kubelet-preferred-address-types=InternalIP",
 		"--client-ca-file=" + machinePKI + "/ca.crt",

@@ -20,6 +20,8 @@ const (
 	shimName             = "containerd-shim"
 	// storeName is the process that others store in.
 	storeName = "etcd"
+	// tunnelName is konnectivity's agent, which takes the first SIGTERM for a request to drain and ends at the second.
+	tunnelName = "proxy-agent"
 )
 
 // process is one line of the process table.
@@ -103,7 +105,7 @@ func (m *machine) stopWave(within time.Duration, part func(process) bool) {
 			return
 		}
 		for _, p := range left {
-			if !asked[p.PID] {
+			if !asked[p.PID] || p.Name == tunnelName {
 				asked[p.PID] = true
 				_ = syscall.Kill(p.PID, syscall.SIGTERM)
 			}
