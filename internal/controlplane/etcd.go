@@ -42,7 +42,7 @@ func etcdStatefulSet(in Input) client.Object {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
 		ObjectMeta: in.meta(EtcdStatefulSet),
 		Spec: appsv1.StatefulSetSpec{
-			Replicas:             in.replicas(),
+			Replicas:             replicas(in.Stopped && !in.EtcdLast),
 			RevisionHistoryLimit: ptr(int32(1)),
 			ServiceName:          EtcdService,
 			PodManagementPolicy:  appsv1.ParallelPodManagement,

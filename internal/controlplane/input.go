@@ -96,6 +96,8 @@ type Input struct {
 	PrivateRanges []string
 	// Stopped leaves nothing running: everything that a start needs is kept (J1).
 	Stopped bool
+	// EtcdLast keeps etcd in spite of Stopped: an API server that ends still writes.
+	EtcdLast bool
 	// Trial is the image of an API server that runs beside the control plane while it
 	// is replaced by another version; empty for none.
 	Trial string
@@ -123,9 +125,8 @@ func FQDN(spec *v1beta1.ManagedClusterSpec) string {
 func (in Input) namespace() string        { return v1beta1.ControlPlaneNamespace(in.ID) }
 func (in Input) machineNamespace() string { return v1beta1.MachineNamespace(in.ID) }
 
-// replicas of everything that runs.
-func (in Input) replicas() *int32 {
-	if in.Stopped {
+func replicas(stopped bool) *int32 {
+	if stopped {
 		return ptr(int32(0))
 	}
 	return ptr(int32(1))

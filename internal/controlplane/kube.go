@@ -34,7 +34,7 @@ func kubeDeployment(in Input) client.Object {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: in.meta(KubeDeployment),
 		Spec: appsv1.DeploymentSpec{
-			Replicas:             in.replicas(),
+			Replicas:             replicas(in.Stopped),
 			RevisionHistoryLimit: ptr(int32(1)),
 			Strategy:             appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType},
 			Selector:             podsOf(ComponentKube),

@@ -22,6 +22,9 @@ const (
 	storeName = "etcd"
 	// tunnelName is konnectivity's agent, which takes the first SIGTERM for a request to drain and ends at the second.
 	tunnelName = "proxy-agent"
+	// nameServer would answer for some seconds more, for clients that learn meanwhile where else to ask. Those of a node
+	// that was drained have learnt, and where all nodes go there are none.
+	nameServer = "coredns"
 )
 
 // process is one line of the process table.
@@ -107,7 +110,7 @@ func (m *machine) stopWave(within time.Duration, part func(process) bool) {
 		for _, p := range left {
 			if !asked[p.PID] || p.Name == tunnelName {
 				asked[p.PID] = true
-				_ = syscall.Kill(p.PID, syscall.SIGTERM)
+				_ = syscall.Kill(p.PID, ending(p.Name))
 			}
 		}
 		<-time.After(50 * time.Millisecond)
@@ -121,4 +124,12 @@ func (m *machine) killAll(left []process, after time.Duration) {
 		_ = syscall.Kill(p.PID, syscall.SIGKILL)
 	}
 	m.lines.Printf("init", "killed %d containers that did not end within %s: %s", len(left), after, strings.Join(names, ", "))
+}
+
+// ending is what asks a container to end.
+func ending(name string) syscall.Signal {
+	if name == nameServer {
+		return syscall.SIGKILL
+	}
+	return syscall.SIGTERM
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,21 +45,19 @@ func (r *reconciler) power(ctx context.Context, p *pass) (bool, error) {
 	return true, nil
 }
 
-// endPods sees whether any pod of a stopped control plane is left. The API server
-// keeps nothing, and clients that still hang on to it are not waited for; etcd ends
-// in peace once it is gone.
-func (r *reconciler) endPods(ctx context.Context, p *pass) error {
+// end ends the control plane, its API servers before the etcd that they still write
+// to, and sees whether any pod of it is left.
+func (r *reconciler) end(ctx context.Context, p *pass) error {
 	var pods corev1.PodList
 	if err := r.reader.List(ctx, &pods, client.InNamespace(namespaceOf(p.cluster))); err != nil {
 		return fmt.Errorf("list pods: %w", err)
 	}
-	for i := range pods.Items {
-		if pods.Items[i].Labels[controlplane.LabelComponent] != controlplane.KubeDeployment {
-			continue
-		}
-		if err := r.hasten(ctx, &pods.Items[i]); err != nil {
-			return err
-		}
+	p.input.EtcdLast = slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool {
+		component := pod.Labels[controlplane.LabelComponent]
+		return component == controlplane.ComponentKube || component == controlplane.TrialPod
+	})
+	if err := r.applier.Apply(ctx, r.client, p.input.ID, controlplane.Workloads(p.input)...); err != nil {
+		return err
 	}
 	p.found.off = len(pods.Items) == 0
 	if !p.found.off {

@@ -15,12 +15,12 @@ import (
 // workloads runs etcd and the kube process, and sees whether the pods that run
 // are the ones asked for.
 func (r *reconciler) workloads(ctx context.Context, p *pass) (bool, error) {
+	if p.input.Stopped {
+		return true, r.end(ctx, p)
+	}
 	objects := controlplane.Workloads(p.input)
 	if err := r.applier.Apply(ctx, r.client, p.input.ID, objects...); err != nil {
 		return false, err
-	}
-	if p.input.Stopped {
-		return true, r.endPods(ctx, p)
 	}
 	wanted, ok := objects[len(objects)-1].(*appsv1.Deployment)
 	if !ok {

@@ -52,7 +52,7 @@ var actions = map[Step]struct {
 	StepSettle:  {[]action{(*Reconciler).mark, (*Reconciler).retireToken, (*Reconciler).admitPods, (*Reconciler).settle}, 10 * time.Minute},
 	StepRemake:  {[]action{removeWithin(hasteGrace)}, 5 * time.Second},
 	StepRenew:   {[]action{(*Reconciler).retireToken, (*Reconciler).renew}, time.Millisecond},
-	StepEvict:   {[]action{(*Reconciler).cordon, (*Reconciler).evict, (*Reconciler).endManaged}, time.Second},
+	StepEvict:   {[]action{(*Reconciler).cordon, (*Reconciler).evict}, time.Second},
 	StepStop:    {[]action{removeWithin(stopGrace)}, 5 * time.Second},
 	StepAbandon: {[]action{removeWithin(hasteGrace)}, 5 * time.Second},
 	StepForget:  {[]action{removeWithin(stopGrace), (*Reconciler).forgetNode, (*Reconciler).endPods, (*Reconciler).retireToken, (*Reconciler).release}, 5 * time.Second},

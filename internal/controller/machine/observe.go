@@ -29,9 +29,7 @@ type scene struct {
 	tenant client.Client
 	node   *corev1.Node
 	// leaving are the pods that must leave the node.
-	leaving []corev1.Pod
-	// managed are the managed components among them, when all nodes go.
-	managed   []corev1.Pod
+	leaving   []corev1.Pod
 	situation Situation
 }
 
@@ -152,7 +150,7 @@ func (r *Reconciler) observePods(ctx context.Context, s *scene) error {
 		s.situation.Node = NodeUnknown
 		return nil
 	}
-	s.leaving = leaving(pods.Items, r.Now())
+	s.leaving = withoutManaged(s.cluster, leaving(pods.Items, r.Now()))
 	switch {
 	case len(s.leaving) == 0 && s.node.Spec.Unschedulable:
 		s.situation.Pods = soaked(s.object, r.Now())

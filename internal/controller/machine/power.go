@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,21 +17,11 @@ import (
 // under the same names (AKS: start-stop-cluster, certificate-rotation).
 func poweredOff(cluster *v1beta1.ManagedCluster) bool { return policy.NodesAway(cluster) }
 
-// managedAgain is how soon managed components that were told to end are looked at.
-const managedAgain = 200 * time.Millisecond
-
-// observePower parts the managed components from the pods that are to be evicted
-// when all nodes go, and tells a Node that cannot be asked for from one that nobody will
+// observePower tells a Node that cannot be asked for from one that nobody will
 // answer for any more: the cluster is stopped, or its API server was silent for
 // the whole time that a drain may take.
 func (s *scene) observePower() {
-	if !poweredOff(s.cluster) {
-		return
-	}
-	own := func(pod corev1.Pod) bool { return addon.Managed(&pod) }
-	s.managed = slices.DeleteFunc(slices.Clone(s.leaving), func(pod corev1.Pod) bool { return !own(pod) })
-	s.leaving = slices.DeleteFunc(s.leaving, own)
-	if s.situation.Node != NodeUnknown {
+	if !poweredOff(s.cluster) || s.situation.Node != NodeUnknown {
 		return
 	}
 	off := s.cluster.Status.APIServerReady == nil && s.cluster.Status.PowerState.Code == v1beta1.PowerStopped
@@ -41,26 +30,13 @@ func (s *scene) observePower() {
 	}
 }
 
-// endManaged deletes what is left of the managed components (A6) when the
-// customer's own pods have left. There is no other place for them when all nodes
-// go: they are not evicted, as their disruption budgets would wait for one.
-func (r *Reconciler) endManaged(ctx context.Context, s *scene, out *outcome) error {
-	if len(s.leaving) > 0 || len(s.managed) == 0 {
-		return nil
+// withoutManaged leaves out the managed components (A6) where all nodes go at once:
+// there is no other place for them, and they end with their machine.
+func withoutManaged(cluster *v1beta1.ManagedCluster, pods []corev1.Pod) []corev1.Pod {
+	if !poweredOff(cluster) {
+		return pods
 	}
-	out.again = managedAgain
-	for i := range s.managed {
-		pod := &s.managed[i]
-		if pod.DeletionTimestamp != nil {
-			continue
-		}
-		uid := pod.UID
-		err := s.tenant.Delete(ctx, pod, client.GracePeriodSeconds(1), client.Preconditions{UID: &uid})
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete pod %s/%s: %w", pod.Namespace, pod.Name, err)
-		}
-	}
-	return nil
+	return slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return addon.Managed(&pod) })
 }
 
 // endPods deletes what was bound to a node that is gone: a pod without a
