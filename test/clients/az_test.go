@@ -66,6 +66,19 @@ func (a az) fails(t *testing.T, line, want string, wantExit int) {
 	}
 }
 
+// register makes the server the cloud that az talks to.
+func (a az) register(t *testing.T, w *armtest.World) {
+	t.Helper()
+	a.run(t, "cloud register -n Berth --endpoint-resource-manager "+w.Server.URL, nil)
+	a.run(t, "cloud set -n Berth", nil)
+}
+
+// login logs the application in.
+func (a az) login(t *testing.T) {
+	t.Helper()
+	a.run(t, "login --service-principal -u "+armtest.ClientID+" -p "+armtest.ClientSecret+" --tenant "+armtest.TenantID, nil)
+}
+
 // cluster is what the test reads of a cluster.
 type cluster struct {
 	Name              string `json:"name"`
@@ -85,10 +98,9 @@ func TestAz(t *testing.T) {
 	w := armtest.New(t)
 	w.Run(t)
 	a := newAz(t, w)
-	a.run(t, "cloud register -n Berth --endpoint-resource-manager "+w.Server.URL, nil)
-	a.run(t, "cloud set -n Berth", nil)
+	a.register(t, w)
 	a.fails(t, "login --service-principal -u "+armtest.ClientID+" -p wrong --tenant "+armtest.TenantID, "AADSTS7000215", 1)
-	a.run(t, "login --service-principal -u "+armtest.ClientID+" -p "+armtest.ClientSecret+" --tenant "+armtest.TenantID, nil)
+	a.login(t)
 	a.run(t, "account set -s "+armtest.Subscription, nil)
 	a.run(t, "group create -n rg1 -l westus2", nil)
 
