@@ -30,7 +30,7 @@ const (
 // Begin starts an asynchronous operation for the request: it names it, says who
 // asked, and writes it before anything else happens.
 func (s *Server) Begin(ctx context.Context, r *Request, spec v1beta1.OperationSpec) (*v1beta1.Operation, error) {
-	spec.RequestedBy, spec.CorrelationID = r.Caller.ClientID, r.CorrelationID
+	spec.RequestedBy, spec.CorrelationID = r.Caller.Name(), r.CorrelationID
 	op := &v1beta1.Operation{
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace(), Name: NewID()},
 		Spec:       spec,
@@ -42,7 +42,7 @@ func (s *Server) Begin(ctx context.Context, r *Request, spec v1beta1.OperationSp
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("begin %s of %s: %w", spec.Type, spec.Target.ResourceID, err), s.giveUp(ctx, op, err))
 	}
-	s.Log.Info("operation begun", "operation", op.Name, "type", string(spec.Type), "target", spec.Target.ResourceID, "correlation", r.CorrelationID, "client", r.Caller.ClientID)
+	s.Log.Info("operation begun", "operation", op.Name, "type", string(spec.Type), "target", spec.Target.ResourceID, "correlation", r.CorrelationID, "caller", r.Caller.Name())
 	return op, nil
 }
 

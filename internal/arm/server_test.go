@@ -60,7 +60,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	directory, err := identity.New(key, identity.Application{TenantID: tenant, ClientID: "app", SecretHash: hash})
+	directory, err := identity.New(key, []identity.Application{{TenantID: tenant, ClientID: "app", SecretHash: hash}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

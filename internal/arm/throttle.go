@@ -92,7 +92,7 @@ func (l *limits) makeRoom(now time.Time) {
 
 // throttle counts the request against ARM's limits and its handler's own.
 func (s *Server) throttle(header http.Header, route *Route, r *Request) error {
-	limit, who := requestLimit(route), r.Caller.ClientID
+	limit, who := requestLimit(route), r.Caller.ObjectID
 	if r.Subscription != nil {
 		who += "|" + r.Subscription.Name
 	}

@@ -204,6 +204,10 @@ func TestKeysAreMadeOnce(t *testing.T) {
 	if strings.Contains(first.ClientSecretHash, first.ClientSecret) || first.ClientSecret == "" {
 		t.Error("the hash holds the secret")
 	}
+	password, err := os.ReadFile(filepath.Join(paths.berthPKI(), "user-password"))
+	if err != nil || len(password) == 0 || string(password) == first.ClientSecret || strings.Contains(first.UserPasswordHash, string(password)) {
+		t.Errorf("the user's password is %d bytes long, or not its own: %v", len(password), err)
+	}
 	for name, mode := range modes(t, paths.State) {
 		if mode&0o077 != 0 {
 			t.Errorf("%s has mode %o: others can read it", name, mode)

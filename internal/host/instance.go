@@ -14,6 +14,10 @@ const MachineName = "berth-management"
 // DefaultLocation is where clusters are when `berth up` is told nothing else.
 const DefaultLocation = "westus2"
 
+// UserName is the user that `berth up` makes beside the application: the name that
+// `az login -u` takes. Its password is in the state directory.
+const UserName = "admin@berth.internal"
+
 // Instance is what is drawn once for a state directory and stays.
 type Instance struct {
 	// ID names this Berth; the others are the GUIDs that clients log in with.

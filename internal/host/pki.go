@@ -238,10 +238,13 @@ type berthKeys struct {
 	// ClientSecret never leaves the state directory but by `berth env`; the
 	// cluster has only its hash.
 	ClientSecret, ClientSecretHash string
+	// UserPasswordHash is that of the user's password, which only the state
+	// directory has.
+	UserPasswordHash string
 }
 
-// ensureBerthKeys makes Berth's authority, server certificate, token key and
-// client secret, each once.
+// ensureBerthKeys makes Berth's authority, server certificate, token key, client
+// secret and user's password, each once.
 func ensureBerthKeys(paths Paths, now time.Time) (berthKeys, error) {
 	var keys berthKeys
 	k := keystore{paths.berthPKI(), now}
@@ -261,15 +264,22 @@ func ensureBerthKeys(paths Paths, now time.Time) (berthKeys, error) {
 	if keys.SigningKey, err = k.once("signing-key.pem", identity.NewSigningKey); err != nil {
 		return keys, err
 	}
-	secret, err := k.once("client-secret", func() ([]byte, error) { return []byte(identity.NewSecret()), nil })
-	if err != nil {
+	if keys.ClientSecret, keys.ClientSecretHash, err = k.secret("client-secret"); err != nil {
 		return keys, err
 	}
-	keys.ClientSecret = string(secret)
-	hash, err := k.once("client-secret-hash", func() ([]byte, error) {
-		made, err := identity.HashSecret(keys.ClientSecret)
+	_, keys.UserPasswordHash, err = k.secret("user-password")
+	return keys, err
+}
+
+// secret draws a secret once, and makes its hash once.
+func (k keystore) secret(name string) (secret, hash string, err error) {
+	drawn, err := k.once(name, func() ([]byte, error) { return []byte(identity.NewSecret()), nil })
+	if err != nil {
+		return "", "", err
+	}
+	hashed, err := k.once(name+"-hash", func() ([]byte, error) {
+		made, err := identity.HashSecret(string(drawn))
 		return []byte(made), err
 	})
-	keys.ClientSecretHash = string(hash)
-	return keys, err
+	return string(drawn), string(hashed), err
 }

@@ -16,6 +16,8 @@ const (
 	FileTenantID         = "tenant-id"
 	FileClientID         = "client-id"
 	FileClientSecretHash = "client-secret-hash"
+	FileUserName         = "user-name"
+	FileUserPasswordHash = "user-password-hash"
 	FileSigningKey       = "signing-key.pem"
 )
 
@@ -34,17 +36,18 @@ func (a Application) ObjectID() string {
 	return derivedGUID("service-principal", a.TenantID, a.ClientID)
 }
 
-// Directory is the tenants and applications that Berth knows, and the key that
-// signs their tokens. It does not change once made.
+// Directory is the tenants, applications and users that Berth knows, and the key
+// that signs their tokens. It does not change once made.
 type Directory struct {
 	key          signingKey
 	applications map[string]Application
+	users        map[string]User
 	tenants      map[string]bool
 	firstTenant  string
 }
 
 // New makes a directory. The key is an ECDSA P-256 or an RSA key.
-func New(key crypto.Signer, applications ...Application) (*Directory, error) {
+func New(key crypto.Signer, applications []Application, users []User) (*Directory, error) {
 	signing, err := newSigningKey(key)
 	if err != nil {
 		return nil, err
@@ -52,7 +55,7 @@ func New(key crypto.Signer, applications ...Application) (*Directory, error) {
 	if len(applications) == 0 {
 		return nil, errors.New("a directory needs an application")
 	}
-	d := &Directory{key: signing, applications: map[string]Application{}, tenants: map[string]bool{}}
+	d := &Directory{key: signing, applications: map[string]Application{}, users: map[string]User{}, tenants: map[string]bool{}}
 	for _, application := range applications {
 		application.TenantID = strings.ToLower(application.TenantID)
 		if err := application.check(); err != nil {
@@ -68,11 +71,16 @@ func New(key crypto.Signer, applications ...Application) (*Directory, error) {
 			d.firstTenant = application.TenantID
 		}
 	}
+	for _, user := range users {
+		if err := d.addUser(user); err != nil {
+			return nil, err
+		}
+	}
 	return d, nil
 }
 
-// Load reads the directory of one tenant and one application from files named by
-// the File constants, as a mounted Secret has them.
+// Load reads the directory of one tenant, one application and one user from files
+// named by the File constants, as a mounted Secret has them.
 func Load(dir string) (*Directory, error) {
 	read := func(name string) (string, error) {
 		raw, err := os.ReadFile(filepath.Join(dir, name))
@@ -82,11 +90,14 @@ func Load(dir string) (*Directory, error) {
 		return strings.TrimSpace(string(raw)), nil
 	}
 	var application Application
+	var user User
 	var keyPEM string
 	for name, into := range map[string]*string{
 		FileTenantID:         &application.TenantID,
 		FileClientID:         &application.ClientID,
 		FileClientSecretHash: &application.SecretHash,
+		FileUserName:         &user.Name,
+		FileUserPasswordHash: &user.PasswordHash,
 		FileSigningKey:       &keyPEM,
 	} {
 		value, err := read(name)
@@ -99,7 +110,8 @@ func Load(dir string) (*Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read identity: %s: %w", FileSigningKey, err)
 	}
-	return New(key, application)
+	user.TenantID = application.TenantID
+	return New(key, []Application{application}, []User{user})
 }
 
 func (a Application) check() error {

@@ -2,8 +2,10 @@ package identity
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -54,8 +56,8 @@ func (s *Service) configuration(w http.ResponseWriter, issuer, authorize, token,
 		"token_endpoint":                        token,
 		"jwks_uri":                              keys,
 		"response_types_supported":              []string{"token"},
-		"grant_types_supported":                 []string{"client_credentials"},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "client_secret_basic"},
+		"grant_types_supported":                 slices.Sorted(maps.Keys(grants)),
+		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "client_secret_basic", "none"},
 		"subject_types_supported":               []string{"pairwise"},
 		"id_token_signing_alg_values_supported": []string{string(s.directory.key.algorithm)},
 	})

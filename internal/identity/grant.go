@@ -24,113 +24,150 @@ type oauthError struct {
 	retryAfter  time.Duration
 }
 
+// subject is who a token speaks for: an application, or a user who came through one.
+type subject struct {
+	tenantID, clientID, objectID string
+	// user is the user principal name, empty for an application.
+	user string
+}
+
+// issuer is the name that tokens of a tenant get at one token endpoint; false if
+// the tenant's tokens are not to be had there.
+type issuer func(tenantID string) (string, bool)
+
+// grants are the grant types (RFC 6749): how a subject proves itself.
+var grants = map[string]func(*Service, *http.Request, issuer) (subject, *oauthError){
+	"client_credentials": (*Service).bySecret,
+	"password":           (*Service).byPassword,
+	"refresh_token":      (*Service).byRefreshToken,
+}
+
 func (s *Service) adfsToken(w http.ResponseWriter, r *http.Request) {
-	s.token(w, r, func(application Application) (string, *oauthError) { return s.url + "/adfs", nil })
+	s.token(w, r, func(string) (string, bool) { return s.url + "/adfs", true })
 }
 
 func (s *Service) tenantToken(w http.ResponseWriter, r *http.Request) {
 	tenant, err := s.resolveTenant(r.PathValue("tenant"))
 	named := s.directory.tenants[strings.ToLower(r.PathValue("tenant"))]
-	s.token(w, r, func(application Application) (string, *oauthError) {
-		if err != nil {
-			return "", err
-		}
-		if named && application.TenantID != tenant {
-			return "", unknownApplication()
-		}
-		return s.url + "/" + application.TenantID + "/v2.0", nil
+	s.token(w, r, func(tenantID string) (string, bool) {
+		return s.url + "/" + tenantID + "/v2.0", err == nil && (!named || tenantID == tenant)
 	})
 }
 
-// token answers the client credentials grant (RFC 6749, 4.4).
-func (s *Service) token(w http.ResponseWriter, r *http.Request, issuerFor func(Application) (string, *oauthError)) {
+// token answers a token request of any grant type.
+func (s *Service) token(w http.ResponseWriter, r *http.Request, issuerFor issuer) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Pragma", "no-cache")
-	application, audience, refusal := s.grant(w, r, issuerFor)
+	who, audience, refusal := s.grant(w, r, issuerFor)
 	if refusal != nil {
-		s.log.Warn("token refused", "client", sanitize(clientID(r)), "remote", remoteIP(r), "reason", refusal.code, "aadsts", refusal.aadsts)
+		s.log.Warn("token refused", "client", sanitize(clientID(r)), "user", sanitize(r.PostForm.Get("username")), "remote", remoteIP(r), "reason", refusal.code, "aadsts", refusal.aadsts)
 		s.refuse(w, refusal)
 		return
 	}
-	issuer, refusal := issuerFor(application)
-	if refusal != nil {
-		s.refuse(w, refusal)
-		return
-	}
-	token, err := s.issue(application, issuer, audience)
+	name, _ := issuerFor(who.tenantID)
+	answer, err := s.tokens(who, name, audience)
 	if err != nil {
-		s.log.Error("token not issued", "client", application.ClientID, "error", err)
+		s.log.Error("token not issued", "client", who.clientID, "user", who.user, "error", err)
 		s.refuse(w, &oauthError{http.StatusInternalServerError, "server_error", 90033, "The token could not be signed.", 0})
 		return
 	}
-	s.log.Info("token issued", "client", application.ClientID, "remote", remoteIP(r))
+	s.log.Info("token issued", "client", who.clientID, "user", who.user, "remote", remoteIP(r))
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// tokens is the answer to a request that was granted.
+func (s *Service) tokens(who subject, issuer, audience string) (map[string]any, error) {
+	access, err := s.issue(who, issuer, audience)
+	if err != nil {
+		return nil, err
+	}
 	seconds := int(tokenLifetime / time.Second)
-	writeJSON(w, http.StatusOK, map[string]any{
-		"token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token,
-	})
+	answer := map[string]any{"token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": access}
+	if who.user == "" {
+		return answer, nil
+	}
+	return answer, s.addUserTokens(answer, who, issuer)
 }
 
 // grant checks the form and who sent it.
-func (s *Service) grant(w http.ResponseWriter, r *http.Request, issuerFor func(Application) (string, *oauthError)) (Application, string, *oauthError) {
+func (s *Service) grant(w http.ResponseWriter, r *http.Request, issuerFor issuer) (subject, string, *oauthError) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		return Application{}, "", &oauthError{http.StatusBadRequest, "invalid_request", 900144, "The request body is not a form, or it is too large.", 0}
+		return subject{}, "", &oauthError{http.StatusBadRequest, "invalid_request", 900144, "The request body is not a form, or it is too large.", 0}
 	}
-	if kind := r.PostForm.Get("grant_type"); kind != "client_credentials" {
-		return Application{}, "", &oauthError{http.StatusBadRequest, "unsupported_grant_type", 70003, "Only the grant type 'client_credentials' is supported.", 0}
+	prove, supported := grants[r.PostForm.Get("grant_type")]
+	if !supported {
+		return subject{}, "", &oauthError{http.StatusBadRequest, "unsupported_grant_type", 70003, "Only the grant types 'client_credentials', 'password' and 'refresh_token' are supported.", 0}
 	}
-	application, refusal := s.authenticate(r, issuerFor)
+	who, refusal := prove(s, r, issuerFor)
 	if refusal != nil {
-		return Application{}, "", refusal
+		return subject{}, "", refusal
 	}
 	audience, refusal := s.audience(r)
-	return application, audience, refusal
+	return who, audience, refusal
 }
 
-// authenticate finds the application and checks its secret.
-func (s *Service) authenticate(r *http.Request, issuerFor func(Application) (string, *oauthError)) (Application, *oauthError) {
+// bySecret is the client credentials grant (RFC 6749, 4.4).
+func (s *Service) bySecret(r *http.Request, issuerFor issuer) (subject, *oauthError) {
 	id, secret := clientID(r), clientSecret(r)
 	if id == "" || secret == "" {
-		return Application{}, &oauthError{http.StatusUnauthorized, "invalid_client", 7000218, "The request must carry 'client_id' and 'client_secret'.", 0}
+		return subject{}, &oauthError{http.StatusUnauthorized, "invalid_client", 7000218, "The request must carry 'client_id' and 'client_secret'.", 0}
 	}
 	application, known := s.directory.application(id)
-	if known && s.proved(application, secret) {
-		return application, nil
-	}
-	guesser := strings.ToLower(id) + "|" + remoteIP(r)
-	if wait := s.failures.wait(guesser, s.now()); wait > 0 {
-		return Application{}, &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", 50196, "Too many failed log-ins. Try again later.", wait}
-	}
 	if known {
-		if _, refusal := issuerFor(application); refusal != nil {
-			known = false
-		}
+		_, known = issuerFor(application.TenantID)
 	}
+	owner := "application " + strings.ToLower(id)
 	if !known {
-		s.failures.add(guesser, s.now())
-		return Application{}, unknownApplication()
+		return subject{}, s.prove(r, proof{owner: owner, guesses: owner}, unknownApplication())
 	}
-	right, err := s.secretMatches(r.Context(), application, secret)
+	wrong := &oauthError{http.StatusUnauthorized, "invalid_client", 7000215, "Invalid client secret provided. Send the secret's value, not its id, of application '" + application.ClientID + "'.", 0}
+	who := subject{tenantID: application.TenantID, clientID: application.ClientID, objectID: application.ObjectID()}
+	return who, s.prove(r, proof{owner: owner, guesses: owner, hash: application.SecretHash, secret: secret}, wrong)
+}
+
+// proof is a secret that a caller sent, whose it should be, and the hash that it
+// must have. Without a hash it is wrong.
+type proof struct {
+	owner, hash, secret string
+	// guesses is what wrong ones are counted under, beside the caller's address.
+	guesses string
+}
+
+// prove checks a proof; wrong is what a wrong one is answered with. Who sends
+// wrong ones is slowed down.
+func (s *Service) prove(r *http.Request, p proof, wrong *oauthError) *oauthError {
+	if s.proved(p) {
+		return nil
+	}
+	guesser := p.guesses + "|" + remoteIP(r)
+	if wait := s.failures.wait(guesser, s.now()); wait > 0 {
+		return &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", 50196, "Too many failed log-ins. Try again later.", wait}
+	}
+	right, err := s.secretMatches(r.Context(), p)
 	if err != nil {
-		return Application{}, &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", 90033, "Too many log-ins at once. Try again.", time.Second}
+		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", 90033, "Too many log-ins at once. Try again.", time.Second}
 	}
 	if !right {
 		s.failures.add(guesser, s.now())
-		return Application{}, &oauthError{http.StatusUnauthorized, "invalid_client", 7000215, "Invalid client secret provided. Send the secret's value, not its id, of application '" + application.ClientID + "'.", 0}
+		return wrong
 	}
-	s.remember(application, secret)
-	return application, nil
+	s.remember(p)
+	return nil
 }
 
-func (s *Service) secretMatches(ctx context.Context, application Application, secret string) (bool, error) {
+func (s *Service) secretMatches(ctx context.Context, p proof) (bool, error) {
+	hash, err := parseHash(p.hash)
+	if err != nil {
+		return false, nil
+	}
 	select {
 	case s.hashing <- struct{}{}:
 		defer func() { <-s.hashing }()
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	hash, err := parseHash(application.SecretHash)
-	return err == nil && hash.matches(secret), nil
+	return hash.matches(p.secret), nil
 }
 
 // audience finds what the token is for: v2 says scope=<resource>/.default, v1

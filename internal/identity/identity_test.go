@@ -25,10 +25,12 @@ import (
 )
 
 const (
-	tenantA = "11111111-1111-1111-1111-111111111111"
-	tenantB = "22222222-2222-2222-2222-222222222222"
-	host    = "https://127.0.0.1:8443"
-	secretA = "s3cret-of-a"
+	tenantA   = "11111111-1111-1111-1111-111111111111"
+	tenantB   = "22222222-2222-2222-2222-222222222222"
+	host      = "https://127.0.0.1:8443"
+	secretA   = "s3cret-of-a"
+	userA     = "Ann@berth.internal"
+	passwordA = "pass of ann"
 )
 
 type fixture struct {
@@ -40,8 +42,11 @@ type fixture struct {
 func newFixture(t *testing.T, key crypto.Signer) *fixture {
 	t.Helper()
 	directory, err := New(key,
-		Application{TenantID: tenantA, ClientID: "App-A", SecretHash: cheapHash(t, secretA)},
-		Application{TenantID: tenantB, ClientID: "app-b", SecretHash: cheapHash(t, "s3cret-of-b")})
+		[]Application{
+			{TenantID: tenantA, ClientID: "App-A", SecretHash: cheapHash(t, secretA)},
+			{TenantID: tenantB, ClientID: "app-b", SecretHash: cheapHash(t, "s3cret-of-b")},
+		},
+		[]User{{TenantID: tenantA, Name: userA, PasswordHash: cheapHash(t, passwordA)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +127,7 @@ func TestTokenRequestsAreRefused(t *testing.T) {
 		{"an unknown application", "/adfs/oauth2/token", form("client_id", "nobody"), 400, "unauthorized_client", 700016},
 		{"an application of another tenant", "/" + tenantB + "/oauth2/v2.0/token", form(), 400, "unauthorized_client", 700016},
 		{"an unknown tenant", "/contoso/oauth2/v2.0/token", form(), 400, "unauthorized_client", 700016},
-		{"users cannot log in by password", "/adfs/oauth2/token", form("grant_type", "password"), 400, "unsupported_grant_type", 70003},
+		{"device codes and browsers are not served", "/adfs/oauth2/token", form("grant_type", "authorization_code"), 400, "unsupported_grant_type", 70003},
 		{"a token for a foreign resource", "/adfs/oauth2/token", form("scope", "https://graph.microsoft.com/.default"), 400, "invalid_resource", 500011},
 		{"no resource", "/adfs/oauth2/token", form("scope", ""), 400, "invalid_request", 900144},
 	}
@@ -278,6 +283,8 @@ func TestLoad(t *testing.T) {
 	write(FileTenantID, tenantA+"\n")
 	write(FileClientID, "app\n")
 	write(FileSigningKey, string(key))
+	write(FileUserName, "ann@berth.internal\n")
+	write(FileUserPasswordHash, cheapHash(t, "p"))
 	if _, err := Load(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
@@ -296,6 +303,9 @@ func TestLoad(t *testing.T) {
 	}
 	if app, ok := d.application("APP"); !ok || app.TenantID != tenantA {
 		t.Errorf("loaded %+v, %v", app, ok)
+	}
+	if user, ok := d.user("ANN@berth.internal"); !ok || user.TenantID != tenantA {
+		t.Errorf("loaded %+v, %v", user, ok)
 	}
 	parsed, err := parseHash(hash)
 	if err != nil || !parsed.matches("s") || parsed.matches("t") {

@@ -34,8 +34,21 @@ func hashSecret(secret string, rounds int) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("hash secret: %w", err)
 	}
+	return encodeHash(rounds, salt, sum), nil
+}
+
+func encodeHash(rounds int, salt, sum []byte) string {
 	encode := base64.RawStdEncoding.EncodeToString
-	return strings.Join([]string{hashScheme, strconv.Itoa(rounds), encode(salt), encode(sum)}, "$"), nil
+	return strings.Join([]string{hashScheme, strconv.Itoa(rounds), encode(salt), encode(sum)}, "$")
+}
+
+// newDecoy draws a hash that no secret is known to have and that costs as much to
+// compare with as a real one.
+func newDecoy() string {
+	salt, sum := make([]byte, 16), make([]byte, hashLength)
+	rand.Read(salt)
+	rand.Read(sum)
+	return encodeHash(hashRounds, salt, sum)
 }
 
 // NewSecret draws a client secret of 240 random bits.

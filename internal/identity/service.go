@@ -25,6 +25,8 @@ type Service struct {
 	mux       *http.ServeMux
 	failures  *failures
 	hashing   chan struct{}
+	// decoy is the hash of no password.
+	decoy string
 
 	proofKey [32]byte
 	mu       sync.Mutex
@@ -36,7 +38,7 @@ type Service struct {
 func NewService(directory *Directory, publicURL string, now func() time.Time, log *slog.Logger) *Service {
 	s := &Service{
 		directory: directory, url: strings.TrimRight(publicURL, "/"), now: now, log: log,
-		failures: newFailures(), hashing: make(chan struct{}, maxHashing), proofs: map[string][]byte{},
+		failures: newFailures(), hashing: make(chan struct{}, maxHashing), decoy: newDecoy(), proofs: map[string][]byte{},
 	}
 	rand.Read(s.proofKey[:])
 	s.mux = s.routes()
@@ -52,22 +54,22 @@ func (s *Service) AuthorizationURI() string { return s.url + "/" + s.directory.f
 // proved says whether this secret was found right before, at the cost of one
 // HMAC: a client that knows its secret is neither slowed down by others' guesses
 // nor made to pay for hashing again.
-func (s *Service) proved(application Application, secret string) bool {
+func (s *Service) proved(p proof) bool {
 	s.mu.Lock()
-	known := s.proofs[application.ClientID]
+	known := s.proofs[p.owner]
 	s.mu.Unlock()
-	return known != nil && hmac.Equal(known, s.proof(application, secret))
+	return known != nil && hmac.Equal(known, s.mark(p))
 }
 
-func (s *Service) remember(application Application, secret string) {
+func (s *Service) remember(p proof) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.proofs[application.ClientID] = s.proof(application, secret)
+	s.proofs[p.owner] = s.mark(p)
 }
 
-func (s *Service) proof(application Application, secret string) []byte {
+func (s *Service) mark(p proof) []byte {
 	mac := hmac.New(sha256.New, s.proofKey[:])
-	fmt.Fprintf(mac, "%s\x00%s\x00%s", application.ClientID, application.SecretHash, secret)
+	fmt.Fprintf(mac, "%s\x00%s\x00%s", p.owner, p.hash, p.secret)
 	return mac.Sum(nil)
 }
 

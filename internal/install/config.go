@@ -62,7 +62,9 @@ type Identity struct {
 	TenantID, ClientID string
 	// ClientSecretHash is the secret's hash: the secret itself stays with its owner.
 	ClientSecretHash string
-	SigningKey       []byte
+	// UserName is the one user's, and UserPasswordHash the password's hash.
+	UserName, UserPasswordHash string
+	SigningKey                 []byte
 }
 
 // Registry says where the images are that machines pull.
@@ -90,7 +92,8 @@ func (c Config) Validate() error {
 		"image": c.Image == "", "public URL": c.PublicURL == "", "gateway address": c.GatewayAddress == "",
 		"catalogue": len(c.Catalogue) == 0, "authority": len(c.CA) == 0, "certificate": len(c.Cert) == 0, "key": len(c.Key) == 0,
 		"tenant id": c.Identity.TenantID == "", "client id": c.Identity.ClientID == "",
-		"client secret hash": c.Identity.ClientSecretHash == "", "signing key": len(c.Identity.SigningKey) == 0,
+		"client secret hash": c.Identity.ClientSecretHash == "", "user name": c.Identity.UserName == "",
+		"user password hash": c.Identity.UserPasswordHash == "", "signing key": len(c.Identity.SigningKey) == 0,
 	} {
 		if empty {
 			problems = append(problems, fmt.Errorf("the %s is missing", name))

@@ -5,7 +5,7 @@
 //	Namespace berth-system
 //	ServiceAccount, ClusterRole, ClusterRoleBinding, Role, RoleBinding berth
 //	Secret berth-tls         tls.crt, tls.key: what ARM, registry and webhook answer with
-//	Secret berth-identity    tenant-id, client-id, client-secret-hash, signing-key.pem (package identity)
+//	Secret berth-identity    the directory's files, which package identity names
 //	ConfigMap berth-ca       ca.crt: what clients trust
 //	ConfigMap berth-catalogue catalogue.json (package release)
 //	Deployment berth         `berth serve`

@@ -17,7 +17,7 @@ func config() Config {
 		Image: "berth:1", PublicURL: "https://127.0.0.1:8443", GatewayAddress: "127.0.0.1:6443",
 		ProxyProtocolFrom: []string{"100.66.0.1/32"}, Catalogue: []byte("{}"),
 		CA: []byte("ca"), Cert: []byte("cert"), Key: []byte("key"),
-		Identity: Identity{TenantID: "t", ClientID: "c", ClientSecretHash: "h", SigningKey: []byte("k")},
+		Identity: Identity{TenantID: "t", ClientID: "c", ClientSecretHash: "h", UserName: "u@d", UserPasswordHash: "h", SigningKey: []byte("k")},
 		Registry: Registry{HostPath: "/images", ClusterIP: "100.65.0.50"},
 	}
 }
@@ -129,6 +129,7 @@ func TestChangedKeysRollThePod(t *testing.T) {
 		"certificate": func(c *Config) { c.Cert = []byte("new") },
 		"signing key": func(c *Config) { c.Identity.SigningKey = []byte("new") },
 		"secret hash": func(c *Config) { c.Identity.ClientSecretHash = "new" },
+		"password":    func(c *Config) { c.Identity.UserPasswordHash = "new" },
 		"catalogue":   func(c *Config) { c.Catalogue = []byte("new") },
 	} {
 		changed := config()

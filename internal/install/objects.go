@@ -45,6 +45,8 @@ func data(c Config) []client.Object {
 				identity.FileTenantID:         []byte(c.Identity.TenantID),
 				identity.FileClientID:         []byte(c.Identity.ClientID),
 				identity.FileClientSecretHash: []byte(c.Identity.ClientSecretHash),
+				identity.FileUserName:         []byte(c.Identity.UserName),
+				identity.FileUserPasswordHash: []byte(c.Identity.UserPasswordHash),
 				identity.FileSigningKey:       c.Identity.SigningKey,
 			}},
 		&corev1.ConfigMap{TypeMeta: core("ConfigMap"), ObjectMeta: meta(CAConfigMap), Data: map[string]string{CAKey: string(c.CA)}},
@@ -56,7 +58,8 @@ func data(c Config) []client.Object {
 func revision(c Config) string {
 	sum := sha256.New()
 	for _, part := range [][]byte{c.Catalogue, c.CA, c.Cert, c.Key, c.Identity.SigningKey,
-		[]byte(c.Identity.TenantID), []byte(c.Identity.ClientID), []byte(c.Identity.ClientSecretHash)} {
+		[]byte(c.Identity.TenantID), []byte(c.Identity.ClientID), []byte(c.Identity.ClientSecretHash),
+		[]byte(c.Identity.UserName), []byte(c.Identity.UserPasswordHash)} {
 		sum.Write(part)
 		sum.Write([]byte{0})
 	}

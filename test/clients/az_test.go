@@ -9,13 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm/armtest"
 )
 
 // az is Debian's azure-cli with a configuration of its own.
 type az struct {
-	path string
-	env  []string
+	path, config string
+	env          []string
 }
 
 func newAz(t *testing.T, w *armtest.World) az {
@@ -25,8 +26,9 @@ func newAz(t *testing.T, w *armtest.World) az {
 		t.Skip("az is not installed: apt-get install azure-cli")
 	}
 	home := t.TempDir()
-	return az{path: path, env: append(os.Environ(),
-		"HOME="+home, "AZURE_CONFIG_DIR="+filepath.Join(home, "az"), "KUBECONFIG="+filepath.Join(home, "kubeconfig"),
+	config := filepath.Join(home, "az")
+	return az{path: path, config: config, env: append(os.Environ(),
+		"HOME="+home, "AZURE_CONFIG_DIR="+config, "KUBECONFIG="+filepath.Join(home, "kubeconfig"),
 		"REQUESTS_CA_BUNDLE="+w.CAFile, "AZURE_CORE_COLLECT_TELEMETRY=0", "AZURE_CORE_NO_COLOR=1", "PYTHONWARNINGS=ignore")}
 }
 
@@ -66,6 +68,19 @@ func (a az) fails(t *testing.T, line, want string, wantExit int) {
 	}
 }
 
+// register makes the server the cloud that az talks to.
+func (a az) register(t *testing.T, w *armtest.World) {
+	t.Helper()
+	a.run(t, "cloud register -n Berth --endpoint-resource-manager "+w.Server.URL, nil)
+	a.run(t, "cloud set -n Berth", nil)
+}
+
+// login logs the application in.
+func (a az) login(t *testing.T) {
+	t.Helper()
+	a.run(t, "login --service-principal -u "+armtest.ClientID+" -p "+armtest.ClientSecret+" --tenant "+armtest.TenantID, nil)
+}
+
 // cluster is what the test reads of a cluster.
 type cluster struct {
 	Name              string `json:"name"`
@@ -85,10 +100,9 @@ func TestAz(t *testing.T) {
 	w := armtest.New(t)
 	w.Run(t)
 	a := newAz(t, w)
-	a.run(t, "cloud register -n Berth --endpoint-resource-manager "+w.Server.URL, nil)
-	a.run(t, "cloud set -n Berth", nil)
+	a.register(t, w)
 	a.fails(t, "login --service-principal -u "+armtest.ClientID+" -p wrong --tenant "+armtest.TenantID, "AADSTS7000215", 1)
-	a.run(t, "login --service-principal -u "+armtest.ClientID+" -p "+armtest.ClientSecret+" --tenant "+armtest.TenantID, nil)
+	a.login(t)
 	a.run(t, "account set -s "+armtest.Subscription, nil)
 	a.run(t, "group create -n rg1 -l westus2", nil)
 
@@ -183,4 +197,64 @@ func azStops(t *testing.T, a az) {
 	if shown.PowerState.Code != "Running" {
 		t.Errorf("after start: %+v", shown)
 	}
+}
+
+// TestAzUser logs a user in by password, and has az go on with the refresh token.
+func TestAzUser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("az takes a second a command")
+	}
+	w := armtest.New(t)
+	w.Run(t)
+	a := newAz(t, w)
+	a.register(t, w)
+	a.fails(t, "login -u "+armtest.UserName+" -p wrong", "AADSTS50126", 1)
+	a.fails(t, "login -u nobody@berth.internal -p wrong", "AADSTS50126", 1)
+	a.run(t, "login -u "+armtest.UserName+" -p "+armtest.ClientSecret, nil)
+	var account struct {
+		ID, TenantID string
+		User         struct{ Name, Type string }
+	}
+	a.run(t, "account set -s "+armtest.Subscription, nil)
+	a.run(t, "account show", &account)
+	if account.ID != armtest.Subscription || account.TenantID != armtest.TenantID || account.User.Name != armtest.UserName || account.User.Type != "user" {
+		t.Errorf("account: %+v", account)
+	}
+	a.run(t, "group create -n rg1 -l westus2", nil)
+	a.run(t, "aks create -g rg1 -n c1 --no-ssh-key --node-count 1", nil)
+	var operations v1beta1.OperationList
+	must(t, w.Client.List(t.Context(), &operations))
+	if len(operations.Items) == 0 {
+		t.Error("nothing tells who made the cluster")
+	}
+	for _, op := range operations.Items {
+		if op.Spec.RequestedBy != armtest.UserName {
+			t.Errorf("%s %s was requested by %q", op.Spec.Type, op.Spec.Target.Name, op.Spec.RequestedBy)
+		}
+	}
+	a.forgetAccessTokens(t)
+	var listed []cluster
+	a.run(t, "aks list", &listed)
+	if len(listed) != 1 {
+		t.Errorf("list: %+v", listed)
+	}
+	a.run(t, "logout", nil)
+	a.fails(t, "aks list", "az login", 1)
+}
+
+// forgetAccessTokens makes az ask for new ones, as it does when they have expired.
+func (a az) forgetAccessTokens(t *testing.T) {
+	t.Helper()
+	path := filepath.Join(a.config, "msal_token_cache.json")
+	raw, err := os.ReadFile(path)
+	must(t, err)
+	var cache map[string]map[string]any
+	must(t, json.Unmarshal(raw, &cache))
+	if len(cache["AccessToken"]) == 0 || len(cache["RefreshToken"]) == 0 {
+		t.Fatalf("az keeps %d access and %d refresh tokens", len(cache["AccessToken"]), len(cache["RefreshToken"]))
+	}
+	delete(cache, "AccessToken")
+	raw, err = json.Marshal(cache)
+	must(t, err)
+	must(t, os.WriteFile(path, raw, 0o600))
 }

@@ -1,5 +1,5 @@
 // Package clients puts real, unmodified clients of Azure in front of the ARM
-// server: the Go SDK and Debian's az.
+// server: Debian's az, the SDKs for Go and JavaScript, Terraform's client layer.
 package clients
 
 import (

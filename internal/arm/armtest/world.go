@@ -44,6 +44,8 @@ const (
 	TenantID     = "22222222-2222-2222-2222-222222222222"
 	ClientID     = "33333333-3333-3333-3333-333333333333"
 	ClientSecret = "a-secret-for-tests"
+	// UserName is a user of TenantID, whose password is ClientSecret.
+	UserName = "someone@berth.internal"
 	// OtherTenantID has an application too, which must see nothing of TenantID's.
 	OtherTenantID = "44444444-4444-4444-4444-444444444444"
 	OtherClientID = "55555555-5555-5555-5555-555555555555"
@@ -128,8 +130,11 @@ func directory(t testing.TB) *identity.Directory {
 		t.Fatal(err)
 	}
 	made, err := identity.New(key,
-		identity.Application{TenantID: TenantID, ClientID: ClientID, SecretHash: hash},
-		identity.Application{TenantID: OtherTenantID, ClientID: OtherClientID, SecretHash: hash})
+		[]identity.Application{
+			{TenantID: TenantID, ClientID: ClientID, SecretHash: hash},
+			{TenantID: OtherTenantID, ClientID: OtherClientID, SecretHash: hash},
+		},
+		[]identity.User{{TenantID: TenantID, Name: UserName, PasswordHash: hash}})
 	if err != nil {
 		t.Fatal(err)
 	}
