@@ -121,13 +121,19 @@ func addRoleSettings(document map[string]any, c Config, f facts) error {
 	return nil
 }
 
+// kubeconfig is where the kubelet's kubeconfig is, once it has one.
+func (c Config) kubeconfig() string {
+	if c.KubeconfigFile != "" {
+		return c.KubeconfigFile
+	}
+	return kubeletKubeconfigPath
+}
+
 // kubeletFlags are the settings that exist only as flags.
 func kubeletFlags(c Config, f facts) []string {
-	flags := []string{"--config=" + kubeletConfigPath, "--hostname-override=" + c.NodeName}
-	if c.KubeconfigFile != "" {
-		flags = append(flags, "--kubeconfig="+c.KubeconfigFile)
-	} else {
-		flags = append(flags, "--kubeconfig="+kubeletKubeconfigPath, "--bootstrap-kubeconfig="+c.BootstrapKubeconfigFile)
+	flags := []string{"--config=" + kubeletConfigPath, "--hostname-override=" + c.NodeName, "--kubeconfig=" + c.kubeconfig()}
+	if c.KubeconfigFile == "" {
+		flags = append(flags, "--bootstrap-kubeconfig="+c.BootstrapKubeconfigFile)
 	}
 	if f.NodeIP != "" {
 		flags = append(flags, "--node-ip="+f.NodeIP)

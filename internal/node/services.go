@@ -66,7 +66,7 @@ func (m *machine) services() (services, error) {
 		},
 		kubelet: &supervise.Service{
 			Name: "kubelet", Command: kubelet,
-			Env: environment(), Health: checkKubelet, HealthEvery: checkEvery,
+			Env: environment(), Health: checkRegistered(checkKubelet, m.config.kubeconfig(), m.config.NodeName), HealthEvery: checkEvery,
 			StartWithin: kubeletStartWithin, HungAfter: hungAfter, StopWithin: stopServiceWithin,
 		},
 		ssh: ssh,

@@ -50,6 +50,8 @@ type Env struct {
 	Config *rest.Config
 	// Scheme knows Kubernetes' kinds and Berth's.
 	Scheme *runtime.Scheme
+	// ReadyAfter is the time from the start of etcd to the API server's /readyz.
+	ReadyAfter time.Duration
 
 	dir       string
 	processes []*Process
@@ -75,6 +77,15 @@ func (e *Env) Stop() {
 		e.processes[i].Kill()
 	}
 	_ = os.RemoveAll(e.dir)
+}
+
+// PIDs are those of the servers.
+func (e *Env) PIDs() []int {
+	var all []int
+	for _, p := range e.processes {
+		all = append(all, p.PID())
+	}
+	return all
 }
 
 // Client returns a client without a cache.
@@ -115,6 +126,8 @@ func (e *Env) startServers() error {
 	if err := e.writeKeys(); err != nil {
 		return err
 	}
+	started := time.Now()
+	defer func() { e.ReadyAfter = time.Since(started) }()
 	etcdURL, peerURL := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
 	err = e.run("etcd", etcd, "--name=default", "--data-dir="+filepath.Join(e.dir, "etcd"), "--unsafe-no-fsync", "--log-level=error",
 		"--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL,

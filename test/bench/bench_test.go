@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/testenv"
 	"berth.dev/berth/test/harness"
 )
 
@@ -32,9 +34,17 @@ type figure struct {
 	samples         []float64
 }
 
+// What other figures are compared with: Kubernetes' own API server and an etcd,
+// started by hand on this machine in the same run.
+const (
+	baseReady  = "baseline: bare etcd and API server to /readyz"
+	baseMemory = "baseline: memory of bare etcd and API server (PSS)"
+)
+
 type table struct{ rows []*figure }
 
 func (t *table) add(name, unit, aim string, value float64) {
+	fmt.Printf("    %s: %.1f %s\n", strings.TrimSpace(name), value, unit) // what takes long shows how far it is
 	for _, row := range t.rows {
 		if row.name == name {
 			row.samples = append(row.samples, value)
@@ -46,19 +56,35 @@ func (t *table) add(name, unit, aim string, value float64) {
 
 func (t *table) print() {
 	out := tabwriter.NewWriter(os.Stdout, 2, 8, 2, ' ', 0)
-	fmt.Fprintln(out, "FLOW\tMEDIAN\tMIN\tMAX\tRUNS\tUNIT\tAIM")
+	fmt.Fprintln(out, "FLOW\tMEDIAN\tMIN\tMAX\tRUNS\tUNIT\tAIM\t× BASELINE")
+	base := map[string]float64{}
 	for _, row := range t.rows {
 		slices.Sort(row.samples)
+		if row.name == baseReady || row.name == baseMemory {
+			base[row.unit] = row.median()
+		}
+	}
+	for _, row := range t.rows {
+		ratio := ""
+		if base[row.unit] > 0 {
+			ratio = fmt.Sprintf("%.1f", row.median()/base[row.unit])
+		}
 		n := len(row.samples)
-		fmt.Fprintf(out, "%s\t%.1f\t%.1f\t%.1f\t%d\t%s\t%s\n", row.name, row.samples[n/2], row.samples[0], row.samples[n-1], n, row.unit, row.aim)
+		fmt.Fprintf(out, "%s\t%.1f\t%.1f\t%.1f\t%d\t%s\t%s\t%s\n", row.name, row.median(), row.samples[0], row.samples[n-1], n, row.unit, row.aim, ratio)
 	}
 	out.Flush()
 }
+
+// median is the middle one of the sorted samples.
+func (f *figure) median() float64 { return f.samples[len(f.samples)/2] }
 
 func TestBench(t *testing.T) {
 	e := harness.New(t)
 	var results table
 	defer results.print()
+	for range count() {
+		measureBase(t, &results)
+	}
 	e.Up()
 	e.Run("berth", "group", "create", "-n", "bench", "-l", "westus2")
 	for i := range count() {
@@ -87,6 +113,23 @@ func count() int {
 		return n
 	}
 	return runs
+}
+
+// measureBase starts what every control plane starts at least.
+func measureBase(t *testing.T, results *table) {
+	t.Helper()
+	bare, err := testenv.Start(testenv.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bare.Stop()
+	results.add(baseReady, "s", "", bare.ReadyAfter.Seconds())
+	<-time.After(idleWindow / 2)
+	memory := 0.0
+	for _, pid := range bare.PIDs() {
+		memory += pss(fmt.Sprintf("/proc/%d", pid))
+	}
+	results.add(baseMemory, "MiB", "", memory)
 }
 
 func measure(results *table, name, unit, aim string, flow func()) {

@@ -31,6 +31,8 @@ func TestBerth(t *testing.T) {
 		{"a workload answers by Service and by name from the other node", workload},
 		{"exec, logs, top and port-forward", operate},
 		{"tenants cannot reach each other", isolation},
+		{"images come from a registry outside Berth", outsideImage},
+		{"a Node that was deleted by hand comes back with its pods", deletedNode},
 		{"a control plane is upgraded and answers meanwhile", controlPlaneUpgrade},
 		{"an upgrade that does not come up is taken back", controlPlaneRollsBack},
 		{"authorised ranges are enforced at the gateway", authorisedRanges},

@@ -2,12 +2,16 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"syscall"
 	"time"
 )
+
+// ErrReplace is what a health check wraps when patience cannot help: the process is replaced at once.
+var ErrReplace = errors.New("it must be started again")
 
 // Service is a process that is to run as long as its machine does.
 type Service struct {
@@ -167,6 +171,8 @@ func (v *Supervisor) watch(ctx context.Context, s *Service) error {
 		case err == nil:
 			s.markHealthy()
 			good, patience, every = time.Now(), s.HungAfter, s.HealthEvery
+		case errors.Is(err, ErrReplace):
+			return err
 		case time.Since(good) >= patience:
 			return fmt.Errorf("not healthy for %s: %w", patience, err)
 		}

@@ -140,6 +140,18 @@ func TestAHungProcessIsReplaced(t *testing.T) {
 	}
 }
 
+func TestAProcessThatPatienceCannotHelpIsReplacedAtOnce(t *testing.T) {
+	v, out := newSupervisor()
+	s := shell("useless", "echo start; exec tail -f /dev/null")
+	s.StopWithin, s.HungAfter, s.StartWithin = 20*time.Millisecond, time.Hour, time.Hour
+	s.Health = func(context.Context) error { return fmt.Errorf("nobody knows it: %w", ErrReplace) }
+	run(t, v, s)
+	eventually(t, "a second start", func() bool { return strings.Count(out.String(), "useless    | start\n") >= 2 })
+	if !strings.Contains(out.String(), "useless hung (nobody knows it: it must be started again)") {
+		t.Errorf("the reason is not logged:\n%s", out)
+	}
+}
+
 func TestAProcessThatNeverBecomesHealthyIsReplacedAfterItsStartTime(t *testing.T) {
 	v, out := newSupervisor()
 	s := shell("stuck", "exec tail -f /dev/null")

@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/vishvananda/netlink"
+
+	"berth.dev/berth/test/harness"
+)
+
+// deletedNode deletes a Node with kubectl. The machine is there, so the Node comes
+// back with what the service puts on it, and soon enough for its pods to live on.
+func deletedNode(e *harness.Env) {
+	node := readyNodes(e, "c1")[0]
+	uid := func(kind string) string {
+		return e.Cluster("c1", "get", kind, "-o", "jsonpath={range .items[*]}{.metadata.name}={.metadata.uid} {end}", "--field-selector", "metadata.name="+node)
+	}
+	pods := func() string {
+		return e.Cluster("c1", "get", "pods", "-l", "app=web", "--field-selector", "spec.nodeName="+node, "-o", "jsonpath={.items[*].metadata.uid}")
+	}
+	before, running := uid("nodes"), pods()
+	if running == "" {
+		e.T.Fatalf("no pod runs on %s: the test would show little", node)
+	}
+	started := time.Now()
+	e.Cluster("c1", "delete", "node", node)
+	e.Eventually("the node comes back, labelled and Ready", 90*time.Second, func() error {
+		out, err := e.TryCluster("c1", "get", "node", node, "-o",
+			`jsonpath={.metadata.uid} {.metadata.labels.kubernetes\.azure\.com/mode} {.spec.providerID} {.status.conditions[?(@.type=="Ready")].status}`)
+		if err != nil || strings.Contains(before, strings.Fields(out)[0]) || !strings.Contains(out, " system azure:///") || !strings.HasSuffix(out, " True") {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	e.T.Logf("the node was back after %.1f s", time.Since(started).Seconds())
+	if now := pods(); now != running {
+		e.T.Errorf("the node's pods were %s and are %s", running, now)
+	}
+	e.Run("berth", "cluster", "wait", "-g", "rg1", "-n", "c1", "--updated", "--timeout", "120")
+}
+
+// The registry of somebody else, at an address of the documentation's that only the
+// test's own network has.
+const outsideHost, outsideAddress = "198.51.100.7", "198.51.100.7:5000"
+
+// outsideImage runs a pod whose image lies in a registry that is not Berth's.
+func outsideImage(e *harness.Env) {
+	var asked atomic.Int32
+	image := serveOutside(e, &asked)
+	for _, node := range readyNodes(e, "c1") {
+		// What a customer's DaemonSet would do for a registry without TLS.
+		dir := "/etc/containerd/certs.d/" + outsideAddress
+		script := fmt.Sprintf("mkdir -p %s && echo 'server = \"http://%s\"' > %s/hosts.toml", dir, outsideAddress, dir)
+		inMachines(e, []string{node}, "sh", "-c", script)
+	}
+	before := asked.Load()
+	e.Cluster("c1", "run", "outsider", "--image="+image, "--image-pull-policy=Always", "--", "serve")
+	e.Cluster("c1", "wait", "--for=condition=Ready", "pod/outsider", "--timeout=120s")
+	if asked.Load() == before {
+		e.T.Error("the pod runs and nobody asked the registry")
+	}
+	e.Cluster("c1", "delete", "pod", "outsider", "--now")
+}
+
+// serveOutside serves a copy of the demo image and counts the requests.
+func serveOutside(e *harness.Env, asked *atomic.Int32) (image string) {
+	e.T.Helper()
+	dummy := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: "outside"}}
+	address := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(outsideHost), Mask: net.CIDRMask(32, 32)}}
+	for _, do := range []func() error{
+		func() error { return netlink.LinkAdd(dummy) },
+		func() error { return netlink.AddrAdd(dummy, address) },
+		func() error { return netlink.LinkSetUp(dummy) },
+	} {
+		if err := do(); err != nil {
+			e.T.Fatal(err)
+		}
+	}
+	e.T.Cleanup(func() { _ = netlink.LinkDel(dummy) })
+	listener, err := net.Listen("tcp", outsideAddress)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	registryHandler := registry.New()
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		registryHandler.ServeHTTP(w, r)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	e.T.Cleanup(func() { _ = server.Close() })
+	return pushDemo(e)
+}
+
+// pushDemo copies the demo image from the build to the outside registry.
+func pushDemo(e *harness.Env) (image string) {
+	e.T.Helper()
+	_, tag, _ := strings.Cut(filepath.Base(demoImage(e)), ":")
+	source := filepath.Join(e.Root, "build", "images", "demo_"+tag)
+	index, err := layout.ImageIndexFromPath(source)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil || len(manifest.Manifests) == 0 {
+		e.T.Fatalf("%s: %v, manifests %v", source, err, manifest)
+	}
+	built, err := index.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	reference, err := name.ParseReference(outsideAddress+"/somebody/demo:1", name.Insecure)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	if err := remote.Write(reference, built, remote.WithContext(e.T.Context())); err != nil {
+		e.T.Fatal(err)
+	}
+	return reference.Name()
+}
