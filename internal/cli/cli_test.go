@@ -243,7 +243,7 @@ func TestLoginAz(t *testing.T) {
 		}
 	}
 	az := exec.CommandContext(t.Context(), "az", "account", "show", "--query", "[environmentName,id]", "-o", "tsv")
-	az.Env = append(os.Environ(), "AZURE_CONFIG_DIR="+environment["AZURE_CONFIG_DIR"])
+	az.Env = append(os.Environ(), "AZURE_CONFIG_DIR="+environment["AZURE_CONFIG_DIR"], "AZURE_CORE_COLLECT_TELEMETRY=0")
 	out, err := az.Output()
 	if err != nil || strings.Fields(string(out))[0] != "Berth" || strings.Fields(string(out))[1] != stubSubscription {
 		t.Errorf("az account show: %s, %v", out, err)
