@@ -325,6 +325,11 @@ func (s *armStub) fixture(w http.ResponseWriter, path string) {
 			map[string]any{"version": "1.37", "isDefault": true, "capabilities": plan, "patchVersions": patches("1.37.2")},
 		}})
 	case strings.Contains(path, "/agentpools/"):
+		if strings.Contains(path, "/agentpools/two/") {
+			profile["recentlyUsedVersions"] = []any{map[string]any{
+				"orchestratorVersion": "1.35.4", "nodeImageVersion": "BerthDebian-12containerd-202607.01.0", "timestamp": "2026-08-01T00:00:00Z",
+			}}
+		}
 		reply(w, 200, map[string]any{"id": path, "name": "default", "properties": profile})
 	default:
 		reply(w, 200, map[string]any{"id": "/subscriptions/x/resourcegroups/rg1/y", "name": "default", "properties": map[string]any{

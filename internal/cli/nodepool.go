@@ -17,7 +17,7 @@ var poolColumns = []column{
 func (s *session) nodePoolCommand() *cobra.Command {
 	command := noun("nodepool", "Node pools, with the verbs of `az aks nodepool`",
 		s.nodePoolAdd(), s.nodePoolShow(), s.nodePoolList(), s.nodePoolScale(), s.nodePoolUpdate(), s.nodePoolUpgrade(), s.nodePoolStart(),
-		s.nodePoolStop(), s.nodePoolDelete(), s.nodePoolGetUpgrades(), s.nodePoolAbort(), s.snapshotCommand())
+		s.nodePoolStop(), s.nodePoolDelete(), s.nodePoolGetUpgrades(), s.nodePoolRollback(), s.nodePoolGetRollbackVersions(), s.nodePoolAbort(), s.snapshotCommand())
 	return s.common(command)
 }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -39,4 +40,31 @@ func issueAll(t *testing.T, in Input) map[string]*corev1.Secret {
 		}
 	}
 	return secrets
+}
+
+func TestEtcdEndsLast(t *testing.T) {
+	for _, c := range []struct {
+		why                string
+		stopped, etcdLast  bool
+		wantKube, wantEtcd int32
+	}{
+		{"a cluster that runs", false, false, 1, 1},
+		{"an API server that ends has its etcd", true, true, 0, 1},
+		{"a stopped cluster has nothing", true, false, 0, 0},
+	} {
+		in := testInput()
+		in.Stopped, in.EtcdLast = c.stopped, c.etcdLast
+		got := map[string]int32{}
+		for _, object := range Workloads(in) {
+			switch object := object.(type) {
+			case *appsv1.Deployment:
+				got[object.Name] = *object.Spec.Replicas
+			case *appsv1.StatefulSet:
+				got[object.Name] = *object.Spec.Replicas
+			}
+		}
+		if got[KubeDeployment] != c.wantKube || got[EtcdStatefulSet] != c.wantEtcd {
+			t.Errorf("%s: replicas %v", c.why, got)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,6 +252,54 @@ func TestContainerProcessesAreTheChildrenOfOwnShims(t *testing.T) {
 	slices.Sort(got)
 	if want := []int{21, 22}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestStoresEndLast(t *testing.T) {
+	kube, etcd, web := process{2, 1, "kube"}, process{3, 1, "etcd"}, process{4, 1, "web"}
+	for _, c := range []struct {
+		why        string
+		left, want []process
+		late       bool
+	}{
+		{"whoever writes goes first", []process{etcd, kube, web}, []process{kube, web}, false},
+		{"a store that is left alone goes", []process{etcd}, []process{etcd}, false},
+		{"and does not wait for ever", []process{kube, etcd}, []process{kube, etcd}, true},
+		{"without stores all go at once", []process{kube, web}, []process{kube, web}, false},
+	} {
+		if got := due(c.left, c.late); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.why, got, c.want)
+		}
+	}
+}
+
+func TestOnlyManagedComponentsAreAskedInTheirOwnWay(t *testing.T) {
+	const own, customers = "0f0e0d0c-0b0a-4f4e-8d8c-123456789abc", "aaaaaaaa-0b0a-4f4e-8d8c-123456789abc"
+	proc, logs := t.TempDir(), t.TempDir()
+	for path, content := range map[string]string{
+		filepath.Join(proc, "10", "cgroup"):                               "4:cpu:/kubepods/burstable/pod" + own + "/c1\n",
+		filepath.Join(proc, "11", "cgroup"):                               "0::/kubepods/besteffort/pod" + customers + "/c2\n",
+		filepath.Join(logs, "kube-system_coredns-x_"+own, "coredns", "0"): "",
+		filepath.Join(logs, "default_coredns-y_"+customers, "dns", "0"):   "",
+	} {
+		if err := writeFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		why  string
+		p    process
+		want manner
+	}{
+		{"CoreDNS is not waited for", process{10, 1, "coredns"}, manner{syscall.SIGKILL, false}},
+		{"konnectivity's agent is asked again", process{10, 1, "proxy-agent"}, manner{syscall.SIGTERM, true}},
+		{"a customer's of that name is asked as all are", process{11, 1, "coredns"}, manner{syscall.SIGTERM, false}},
+		{"so is another program of the service", process{10, 1, "kube"}, manner{syscall.SIGTERM, false}},
+		{"and one that has ended meanwhile", process{12, 1, "coredns"}, manner{syscall.SIGTERM, false}},
+	} {
+		if got := mannerOf(c.p, proc, logs); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.why, got, c.want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,12 +21,26 @@ const (
 	shimName             = "containerd-shim"
 	// storeName is the process that others store in.
 	storeName = "etcd"
-	// tunnelName is konnectivity's agent, which takes the first SIGTERM for a request to drain and ends at the second.
-	tunnelName = "proxy-agent"
-	// nameServer would answer for some seconds more, for clients that learn meanwhile where else to ask. Those of a node
-	// that was drained have learnt, and where all nodes go there are none.
-	nameServer = "coredns"
+	podLogs   = "/var/log/pods"
+	// managedNamespace has the pods of the managed components.
+	managedNamespace = "kube-system"
 )
+
+// manner is how a process is asked to end.
+type manner struct {
+	Signal syscall.Signal
+	// Again asks it each time that it is looked at, and not only once.
+	Again bool
+}
+
+// manners of managed components (A5) that take SIGTERM in a way of their own.
+var manners = map[string]manner{
+	// Konnectivity's agent takes the first for a request to drain, and ends at the second.
+	"proxy-agent": {syscall.SIGTERM, true},
+	// CoreDNS would answer for some seconds more, for clients that learn meanwhile where else to ask. A drain has taken it
+	// elsewhere by now; where all nodes go there are no clients.
+	"coredns": {syscall.SIGKILL, false},
+}
 
 // process is one line of the process table.
 type process struct {
@@ -82,16 +97,9 @@ func containerProcesses(all []process) []process {
 	return slices.DeleteFunc(slices.Clone(all), func(p process) bool { return !shims[p.Parent] })
 }
 
-// stopContainers asks every container to end and kills those that have not after a while. Stores go last: an API
-// server that is told to end finishes what it began, and waits in vain for an etcd that went before it.
+// stopContainers asks every container to end and kills those that have not after a while.
 func (m *machine) stopContainers(within time.Duration) {
-	m.stopWave(within, func(p process) bool { return p.Name != storeName })
-	m.stopWave(within, func(process) bool { return true })
-}
-
-// stopWave ends those of the containers that are its part.
-func (m *machine) stopWave(within time.Duration, part func(process) bool) {
-	deadline := time.Now().Add(within)
+	began := time.Now()
 	asked := map[int]bool{}
 	for {
 		all, err := processes("/proc")
@@ -99,23 +107,60 @@ func (m *machine) stopWave(within time.Duration, part func(process) bool) {
 			m.lines.Printf("init", "%v", err)
 			return
 		}
-		left := slices.DeleteFunc(containerProcesses(all), func(p process) bool { return !part(p) })
+		left := containerProcesses(all)
 		if len(left) == 0 {
 			return
 		}
-		if time.Now().After(deadline) {
+		if time.Since(began) >= within {
 			m.killAll(left, within)
 			return
 		}
-		for _, p := range left {
-			if !asked[p.PID] || p.Name == tunnelName {
+		for _, p := range due(left, time.Since(began) >= within/2) {
+			how := mannerOf(p, "/proc", podLogs)
+			if !asked[p.PID] || how.Again {
 				asked[p.PID] = true
-				_ = syscall.Kill(p.PID, ending(p.Name))
+				_ = syscall.Kill(p.PID, how.Signal)
 			}
 		}
 		<-time.After(50 * time.Millisecond)
 	}
 }
+
+// due are those whose turn it is to end. Stores are the last: an API server that is told to end finishes what it began,
+// and waits in vain for an etcd that went before it. They too get their part of the time.
+func due(left []process, late bool) []process {
+	others := slices.DeleteFunc(slices.Clone(left), func(p process) bool { return p.Name == storeName })
+	if len(others) == 0 || late {
+		return left
+	}
+	return others
+}
+
+// mannerOf looks up how a process is asked. A customer's program may have a managed component's name, and is asked as all are.
+func mannerOf(p process, proc, logs string) manner {
+	how, known := manners[p.Name]
+	if !known || !managed(p.PID, proc, logs) {
+		return manner{Signal: syscall.SIGTERM}
+	}
+	return how
+}
+
+// managed says whether a container's pod is a managed component's: the process's cgroup has the pod's uid in its path, and
+// the kubelet keeps a directory of logs that is named by namespace, name and uid.
+func managed(pid int, proc, logs string) bool {
+	raw, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "cgroup"))
+	if err != nil {
+		return false
+	}
+	found := podUID.FindSubmatch(raw)
+	if found == nil {
+		return false
+	}
+	dirs, err := filepath.Glob(filepath.Join(logs, managedNamespace+"_*_"+string(found[1])))
+	return err == nil && len(dirs) > 0
+}
+
+var podUID = regexp.MustCompile(`/pod([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})`)
 
 func (m *machine) killAll(left []process, after time.Duration) {
 	names := make([]string, 0, len(left))
@@ -124,12 +169,4 @@ func (m *machine) killAll(left []process, after time.Duration) {
 		_ = syscall.Kill(p.PID, syscall.SIGKILL)
 	}
 	m.lines.Printf("init", "killed %d containers that did not end within %s: %s", len(left), after, strings.Join(names, ", "))
-}
-
-// ending is what asks a container to end.
-func ending(name string) syscall.Signal {
-	if name == nameServer {
-		return syscall.SIGKILL
-	}
-	return syscall.SIGTERM
 }

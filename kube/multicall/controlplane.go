@@ -27,10 +27,12 @@ import (
 // the API server of their own process before the process gives up.
 const apiReadyTimeout = 2 * time.Minute
 
-// How long, and how often, the API server's etcd is dialled.
+// How long, and how often, the API server's etcd is dialled; and how long one try may
+// take where what is sent is dropped and not refused.
 const (
 	etcdTimeout   = time.Minute
 	etcdDialEvery = 20 * time.Millisecond
+	etcdDialLimit = 200 * time.Millisecond
 )
 
 // newControlPlaneCommand runs kube-apiserver, kube-controller-manager and
@@ -93,7 +95,7 @@ func waitForEtcd(apiserverArgs []string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), etcdTimeout)
 	defer cancel()
-	var dialer net.Dialer
+	dialer := net.Dialer{Timeout: etcdDialLimit}
 	dial := func(ctx context.Context) (bool, error) {
 		connection, err := dialer.DialContext(ctx, "tcp", address)
 		if err != nil {

@@ -2,7 +2,8 @@ package e2e
 
 import (
 	"fmt"
-	"net"
+	"io"
+	"log"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -13,7 +14,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/vishvananda/netlink"
 
 	"berth.dev/berth/test/harness"
 )
@@ -49,9 +49,8 @@ func deletedNode(e *harness.Env) {
 	e.Run("berth", "cluster", "wait", "-g", "rg1", "-n", "c1", "--updated", "--timeout", "120")
 }
 
-// The registry of somebody else, at an address of the documentation's that only the
-// test's own network has.
-const outsideHost, outsideAddress = "198.51.100.7", "198.51.100.7:5000"
+// The registry of somebody else, in a network that only the test has (RFC 5737).
+const outsideNetwork, outsideAddress = "198.51.100.1/24", "198.51.100.7:5000"
 
 // outsideImage runs a pod whose image lies in a registry that is not Berth's.
 func outsideImage(e *harness.Env) {
@@ -75,23 +74,11 @@ func outsideImage(e *harness.Env) {
 // serveOutside serves a copy of the demo image and counts the requests.
 func serveOutside(e *harness.Env, asked *atomic.Int32) (image string) {
 	e.T.Helper()
-	loopback, err := netlink.LinkByName("lo")
-	if err != nil {
-		e.T.Fatal(err)
-	}
-	address := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(outsideHost), Mask: net.CIDRMask(32, 32)}}
-	if err := netlink.AddrAdd(loopback, address); err != nil {
-		e.T.Fatal(err)
-	}
-	e.T.Cleanup(func() { _ = netlink.AddrDel(loopback, address) })
-	listener, err := net.Listen("tcp", outsideAddress)
-	if err != nil {
-		e.T.Fatal(err)
-	}
-	registryHandler := registry.New()
+	listener := e.ListenOutside(outsideNetwork, outsideAddress)
+	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
-		registryHandler.ServeHTTP(w, r)
+		images.ServeHTTP(w, r)
 	})}
 	go func() { _ = server.Serve(listener) }()
 	e.T.Cleanup(func() { _ = server.Close() })

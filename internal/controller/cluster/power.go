@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,10 +51,11 @@ func (r *reconciler) end(ctx context.Context, p *pass) error {
 	if err := r.reader.List(ctx, &pods, client.InNamespace(namespaceOf(p.cluster))); err != nil {
 		return fmt.Errorf("list pods: %w", err)
 	}
-	p.input.EtcdLast = slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool {
-		component := pod.Labels[controlplane.LabelComponent]
-		return component == controlplane.ComponentKube || component == controlplane.TrialPod
-	})
+	for i := range pods.Items {
+		if err := r.endAPIServer(ctx, p, &pods.Items[i]); err != nil {
+			return err
+		}
+	}
 	if err := r.applier.Apply(ctx, r.client, p.input.ID, controlplane.Workloads(p.input)...); err != nil {
 		return err
 	}
@@ -63,5 +63,19 @@ func (r *reconciler) end(ctx context.Context, p *pass) error {
 	if !p.found.off {
 		p.lookIn(probeAgain)
 	}
+	return nil
+}
+
+// endAPIServer has etcd wait for a pod that runs an API server, and removes one that
+// ended by itself: no ReplicaSet does when it is scaled down.
+func (r *reconciler) endAPIServer(ctx context.Context, p *pass, pod *corev1.Pod) error {
+	component := pod.Labels[controlplane.LabelComponent]
+	if component != controlplane.ComponentKube && component != controlplane.TrialPod {
+		return nil
+	}
+	if pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
+		return r.removePod(ctx, pod)
+	}
+	p.input.EtcdLast = true
 	return nil
 }

@@ -156,3 +156,24 @@ func TestNodeState(t *testing.T) {
 		t.Errorf("a machine without an address cannot contradict its node: %s", got)
 	}
 }
+
+func TestManagedComponentsHoldNothingUpWhenAllNodesGo(t *testing.T) {
+	pod := func(namespace, manager string) corev1.Pod {
+		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: manager, Labels: map[string]string{"kubernetes.azure.com/managedby": manager}}}
+	}
+	for _, c := range []struct {
+		why  string
+		code v1beta1.PowerCode
+		want int
+	}{
+		{"a cluster that stops waits for the customer's alone", v1beta1.PowerStopped, 2},
+		{"a node that goes from a cluster that runs waits for all", v1beta1.PowerRunning, 3},
+	} {
+		cluster := &v1beta1.ManagedCluster{}
+		cluster.Spec.PowerState = &v1beta1.PowerState{Code: c.code}
+		pods := []corev1.Pod{pod("kube-system", "aks"), pod("default", "aks"), pod("kube-system", "me")}
+		if got := withoutManaged(cluster, pods); len(got) != c.want {
+			t.Errorf("%s: %d pods, want %d", c.why, len(got), c.want)
+		}
+	}
+}

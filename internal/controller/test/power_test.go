@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
 )
 
 func (w *world) powerOff() {
@@ -89,6 +91,87 @@ func (w *world) checkStopped() {
 	}
 	if left := len(w.machines.Machines()); left > 0 {
 		w.t.Errorf("the provider has %d machines of a stopped cluster", left)
+	}
+}
+
+// A stop ends etcd after the API server that still writes to it, and a pod that ended
+// by itself, which no ReplicaSet removes, holds nothing up.
+func TestStopEndsEtcdLast(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.nextGuard())
+	w.create()
+	w.scale(2)
+	kube := w.kubePod()
+	ended := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: kube.Namespace, Name: "kube-evicted", Labels: kube.Labels}, Spec: *kube.Spec.DeepCopy()}
+	if err := w.client.Create(t.Context(), ended); err != nil {
+		t.Fatal(err)
+	}
+	ended.Status.Phase = corev1.PodFailed
+	if err := w.client.Status().Update(t.Context(), ended); err != nil {
+		t.Fatal(err)
+	}
+	w.hold(kube, "berth.dev/test")
+	w.request(w.powerOperation("op-stop", v1beta1.PowerStopped, v1beta1.StateStopping))
+	w.eventually("the API server is told to end", func() bool { return !w.kubePod().DeletionTimestamp.IsZero() })
+	for range 20 {
+		if got := w.etcdReplicas(); got != 1 {
+			t.Fatalf("etcd has %d replicas while an API server ends", got)
+		}
+		<-time.After(pollEvery)
+	}
+	w.hold(w.kubePod())
+	w.succeed("op-stop")
+	w.checkStopped()
+	if got := w.etcdReplicas(); got != 0 {
+		t.Errorf("etcd of a stopped cluster has %d replicas", got)
+	}
+}
+
+// kubePod is the pod of the API server that runs or ends.
+func (w *world) kubePod() *corev1.Pod {
+	w.t.Helper()
+	var pods corev1.PodList
+	if err := w.client.List(w.t.Context(), &pods, client.InNamespace(v1beta1.ControlPlaneNamespace(clusterID)),
+		client.MatchingLabels{controlplane.LabelComponent: controlplane.ComponentKube}); err != nil {
+		w.t.Fatal(err)
+	}
+	for i := range pods.Items {
+		if pods.Items[i].Status.Phase != corev1.PodFailed {
+			return &pods.Items[i]
+		}
+	}
+	w.t.Fatalf("no pod of an API server among %d", len(pods.Items))
+	return nil
+}
+
+// hold gives a pod these finalizers and no other.
+func (w *world) hold(pod *corev1.Pod, finalizers ...string) {
+	w.t.Helper()
+	before := pod.DeepCopy()
+	pod.Finalizers = finalizers
+	if err := w.client.Patch(w.t.Context(), pod, client.MergeFrom(before)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) etcdReplicas() int32 {
+	w.t.Helper()
+	var etcd appsv1.StatefulSet
+	key := client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(clusterID), Name: controlplane.EtcdStatefulSet}
+	if err := w.client.Get(w.t.Context(), key, &etcd); err != nil {
+		w.t.Fatal(err)
+	}
+	return *etcd.Spec.Replicas
+}
+
+func (w *world) eventually(what string, condition func() bool) {
+	w.t.Helper()
+	err := wait.PollUntilContextTimeout(w.t.Context(), pollEvery, patience, true, func(context.Context) (bool, error) {
+		w.live()
+		return condition(), nil
+	})
+	if err != nil {
+		w.t.Fatalf("%s: %v", what, err)
 	}
 }
 
