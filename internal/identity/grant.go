@@ -118,7 +118,8 @@ func (s *Service) bySecret(r *http.Request, issuerFor issuer) (subject, *oauthEr
 	}
 	owner := "application " + strings.ToLower(id)
 	if !known {
-		return subject{}, s.prove(r, proof{owner: owner, guesses: owner}, unknownApplication())
+		// Counted together, as users are: made-up ids must not each have guesses of their own.
+		return subject{}, s.prove(r, proof{owner: owner, guesses: "unknown applications"}, unknownApplication())
 	}
 	wrong := &oauthError{http.StatusUnauthorized, "invalid_client", 7000215, "Invalid client secret provided. Send the secret's value, not its id, of application '" + application.ClientID + "'.", 0}
 	who := subject{tenantID: application.TenantID, clientID: application.ClientID, objectID: application.ObjectID()}
@@ -139,7 +140,7 @@ func (s *Service) prove(r *http.Request, p proof, wrong *oauthError) *oauthError
 	if s.proved(p) {
 		return nil
 	}
-	who := p.guesses + "|" + remoteIP(r)
+	who := guesserNamed(p.guesses + "|" + remoteIP(r))
 	if wait := s.failures.wait(who, s.now()); wait > 0 {
 		return tooManyGuesses(wait)
 	}

@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -219,14 +220,46 @@ func TestRightSecretsAreNotCounted(t *testing.T) {
 	}
 }
 
+func TestUnknownApplicationsAreCountedTogether(t *testing.T) {
+	f := newFixture(t, ecKey(t))
+	for i := range failureBurst + 1 {
+		want := http.StatusBadRequest
+		if i == failureBurst {
+			want = http.StatusTooManyRequests
+		}
+		id := strconv.Itoa(i) + strings.Repeat("x", maxForm/2)
+		if response, _ := f.post("/adfs/oauth2/token", form("client_id", id)); response.StatusCode != want {
+			t.Errorf("unknown id %d got %d, want %d", i, response.StatusCode, want)
+		}
+	}
+	if len(f.failures.by) != 1 {
+		t.Errorf("an address that makes ids up is remembered %d times", len(f.failures.by))
+	}
+	if response, _ := f.post("/adfs/oauth2/token", form()); response.StatusCode != http.StatusOK {
+		t.Errorf("made-up ids lock a real application out: %d", response.StatusCode)
+	}
+}
+
 func TestFailuresStayBounded(t *testing.T) {
 	f := newFailures()
 	now := time.Now()
-	for i := range maxGuessers + 100 {
-		f.take(strings.Repeat("x", i%7)+string(rune(i)), now)
+	eager := guesserNamed("eager")
+	for range failureBurst {
+		f.take(eager, now)
 	}
-	if len(f.by) > maxGuessers {
-		t.Errorf("%d guessers are remembered, at most %d may be", len(f.by), maxGuessers)
+	for i := range 2 * maxGuessers {
+		f.take(guesserNamed(strconv.Itoa(i)), now)
+	}
+	if len(f.by) != maxGuessers {
+		t.Errorf("%d guessers are remembered, %d may be", len(f.by), maxGuessers)
+	}
+	if f.wait(eager, now) == 0 {
+		t.Error("a flood of others makes the one who failed often forgotten")
+	}
+	now = now.Add(failureBurst * failureRefill)
+	f.take(guesserNamed("new"), now)
+	if len(f.by) != 1 {
+		t.Errorf("%d guessers are remembered after all but one are forgiven", len(f.by))
 	}
 }
 
