@@ -66,7 +66,8 @@ type OperationSpec struct {
 	Desired *DesiredState `json:"desired,omitempty"`
 	// Aborts names the Operation that an Abort ends.
 	Aborts string `json:"aborts,omitempty"`
-	// RequestedBy is the application or user id of the caller.
+	// RequestedBy is who asked: the client id of an application, the principal
+	// name of a user, or berth/autoupgrade.
 	RequestedBy string `json:"requestedBy,omitempty"`
 	// CorrelationID ties the operation to the request that asked for it.
 	CorrelationID string `json:"correlationId,omitempty"`

@@ -30,8 +30,8 @@ type Limit struct {
 	Scope   Scope
 }
 
-// ARM's own limits, by subscription and application, and the headers that say
-// how much is left.
+// ARM's own limits, by subscription and caller (an application or a user), and
+// the headers that say how much is left.
 var (
 	readLimit   = Limit{Handler: "reads", Burst: 250, Every: time.Second / 25}
 	writeLimit  = Limit{Handler: "writes", Burst: 200, Every: time.Second / 10}

@@ -34,7 +34,7 @@ func Environment(stateDir string) ([]Variable, error) {
 		{"AZURE_CORE_COLLECT_TELEMETRY", "0"},
 		{"AZURE_TENANT_ID", instance.TenantID},
 		{"AZURE_CLIENT_ID", instance.ClientID},
-		{"AZURE_CLIENT_SECRET", string(secret)},
+		{"AZURE_CLIENT_SECRET", strings.TrimSpace(string(secret))},
 		{"AZURE_SUBSCRIPTION_ID", instance.SubscriptionID},
 		{"AZURE_AUTHORITY_HOST", endpoint + "/"},
 		{"REQUESTS_CA_BUNDLE", paths.caBundle()},

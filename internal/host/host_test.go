@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/identity"
 	"berth.dev/berth/internal/node"
 	"berth.dev/berth/internal/pki"
 	"berth.dev/berth/internal/release"
@@ -212,6 +213,48 @@ func TestKeysAreMadeOnce(t *testing.T) {
 		if mode&0o077 != 0 {
 			t.Errorf("%s has mode %o: others can read it", name, mode)
 		}
+	}
+}
+
+func TestHashesFollowTheSecrets(t *testing.T) {
+	for _, c := range []struct {
+		why  string
+		edit func(path string) error
+		ok   func(before, after string) bool
+	}{
+		{"a secret that was deleted is drawn anew", os.Remove, func(before, after string) bool { return after != "" && after != before }},
+		{"the operator's own secret holds, without the editor's line end",
+			func(path string) error { return os.WriteFile(path, []byte("chosen by hand\n"), 0o600) },
+			func(_, after string) bool { return after == "chosen by hand" }},
+		{"a hash alone that was deleted is made for the same secret",
+			func(path string) error { return os.Remove(path + "-hash") },
+			func(before, after string) bool { return after == before }},
+		{"a damaged hash likewise",
+			func(path string) error { return os.WriteFile(path+"-hash", []byte("x"), 0o600) },
+			func(before, after string) bool { return after == before }},
+	} {
+		k := keystore{t.TempDir(), now}
+		before, oldHash, err := k.secret("password")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.edit(k.path("password")); err != nil {
+			t.Fatal(err)
+		}
+		after, hash, err := k.secret("password")
+		if err != nil || !c.ok(before, after) || hash == oldHash || !identity.Matches(hash, after) {
+			t.Errorf("%s: secret %q then %q, the hash matches %v, error %v", c.why, before, after, identity.Matches(hash, after), err)
+		}
+		if _, again, err := k.secret("password"); err != nil || again != hash {
+			t.Errorf("%s: the next up makes another hash, which ends all refresh tokens: %v", c.why, err)
+		}
+	}
+	k := keystore{t.TempDir(), now}
+	if err := os.WriteFile(k.path("password"), []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := k.secret("password"); err == nil {
+		t.Error("an empty secret is taken")
 	}
 }
 

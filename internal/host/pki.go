@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"berth.dev/berth/internal/identity"
@@ -244,7 +245,7 @@ type berthKeys struct {
 }
 
 // ensureBerthKeys makes Berth's authority, server certificate, token key, client
-// secret and user's password, each once.
+// secret and user's password, each once. The hashes follow the secrets.
 func ensureBerthKeys(paths Paths, now time.Time) (berthKeys, error) {
 	var keys berthKeys
 	k := keystore{paths.berthPKI(), now}
@@ -271,15 +272,26 @@ func ensureBerthKeys(paths Paths, now time.Time) (berthKeys, error) {
 	return keys, err
 }
 
-// secret draws a secret once, and makes its hash once.
+// secret draws a secret once and makes its hash, again when the operator put
+// another secret in its place. White space around the secret does not count.
 func (k keystore) secret(name string) (secret, hash string, err error) {
 	drawn, err := k.once(name, func() ([]byte, error) { return []byte(identity.NewSecret()), nil })
 	if err != nil {
 		return "", "", err
 	}
-	hashed, err := k.once(name+"-hash", func() ([]byte, error) {
-		made, err := identity.HashSecret(string(drawn))
-		return []byte(made), err
-	})
-	return string(drawn), string(hashed), err
+	secret = strings.TrimSpace(string(drawn))
+	if secret == "" {
+		return "", "", fmt.Errorf("%s is empty: write a secret into it, or delete it to have one drawn", k.path(name))
+	}
+	kept, err := os.ReadFile(k.path(name + "-hash"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", "", err
+	}
+	if identity.Matches(string(kept), secret) {
+		return secret, string(kept), nil
+	}
+	if hash, err = identity.HashSecret(secret); err != nil {
+		return "", "", fmt.Errorf("make %s-hash: %w", name, err)
+	}
+	return secret, hash, writeFile(k.path(name+"-hash"), []byte(hash), 0o600)
 }

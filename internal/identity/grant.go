@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"net"
@@ -119,7 +118,8 @@ func (s *Service) bySecret(r *http.Request, issuerFor issuer) (subject, *oauthEr
 	}
 	owner := "application " + strings.ToLower(id)
 	if !known {
-		return subject{}, s.prove(r, proof{owner: owner, guesses: owner}, unknownApplication())
+		// Counted together, as users are: made-up ids must not each have guesses of their own.
+		return subject{}, s.prove(r, proof{owner: owner, guesses: "unknown applications"}, unknownApplication())
 	}
 	wrong := &oauthError{http.StatusUnauthorized, "invalid_client", 7000215, "Invalid client secret provided. Send the secret's value, not its id, of application '" + application.ClientID + "'.", 0}
 	who := subject{tenantID: application.TenantID, clientID: application.ClientID, objectID: application.ObjectID()}
@@ -140,34 +140,32 @@ func (s *Service) prove(r *http.Request, p proof, wrong *oauthError) *oauthError
 	if s.proved(p) {
 		return nil
 	}
-	guesser := p.guesses + "|" + remoteIP(r)
-	if wait := s.failures.wait(guesser, s.now()); wait > 0 {
-		return &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", 50196, "Too many failed log-ins. Try again later.", wait}
+	who := guesserNamed(p.guesses + "|" + remoteIP(r))
+	if wait := s.failures.wait(who, s.now()); wait > 0 {
+		return tooManyGuesses(wait)
 	}
-	right, err := s.secretMatches(r.Context(), p)
-	if err != nil {
-		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", 90033, "Too many log-ins at once. Try again.", time.Second}
+	if p.hash != "" {
+		select {
+		case s.hashing <- struct{}{}:
+			defer func() { <-s.hashing }()
+		case <-r.Context().Done():
+			return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", 90033, "Too many log-ins at once. Try again.", time.Second}
+		}
 	}
-	if !right {
-		s.failures.add(guesser, s.now())
+	// Taken here and not above: a right secret that waits for its turn uses up nothing.
+	if wait := s.failures.take(who, s.now()); wait > 0 {
+		return tooManyGuesses(wait)
+	}
+	if !Matches(p.hash, p.secret) {
 		return wrong
 	}
+	s.failures.giveBack(who)
 	s.remember(p)
 	return nil
 }
 
-func (s *Service) secretMatches(ctx context.Context, p proof) (bool, error) {
-	hash, err := parseHash(p.hash)
-	if err != nil {
-		return false, nil
-	}
-	select {
-	case s.hashing <- struct{}{}:
-		defer func() { <-s.hashing }()
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-	return hash.matches(p.secret), nil
+func tooManyGuesses(wait time.Duration) *oauthError {
+	return &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", 50196, "Too many failed log-ins. Try again later.", wait}
 }
 
 // audience finds what the token is for: v2 says scope=<resource>/.default, v1

@@ -11,13 +11,16 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -167,14 +170,96 @@ func TestGuessingIsSlowedDownAndTheRightfulClientIsNot(t *testing.T) {
 	}
 }
 
+func TestSecretsThatComeAtOnce(t *testing.T) {
+	const attempts = 50
+	for _, c := range []struct {
+		why  string
+		form url.Values
+		want map[int]int
+	}{
+		{"of passwords guessed at once no more are looked at than of those guessed in turn", passwordForm("password", "guess"),
+			map[int]int{http.StatusBadRequest: failureBurst, http.StatusTooManyRequests: attempts - failureBurst}},
+		{"an application's secrets likewise", form("client_secret", "guess"),
+			map[int]int{http.StatusUnauthorized: failureBurst, http.StatusTooManyRequests: attempts - failureBurst}},
+		{"right passwords are no guesses", passwordForm(), map[int]int{http.StatusOK: attempts}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, ecKey(t))
+			for range maxHashing {
+				f.hashing <- struct{}{}
+			}
+			statuses := make(chan int, attempts)
+			for range attempts {
+				go func() {
+					response, _ := f.post("/adfs/oauth2/token", c.form)
+					statuses <- response.StatusCode
+				}()
+			}
+			synctest.Wait()
+			for range maxHashing {
+				<-f.hashing
+			}
+			got := map[int]int{}
+			for range attempts {
+				got[<-statuses]++
+			}
+			if !maps.Equal(got, c.want) {
+				t.Errorf("%s: got %v, want %v", c.why, got, c.want)
+			}
+		})
+	}
+}
+
+func TestRightSecretsAreNotCounted(t *testing.T) {
+	f := newFixture(t, ecKey(t))
+	for range 2 * failureBurst {
+		clear(f.proofs)
+		if response, _ := f.post("/adfs/oauth2/token", form()); response.StatusCode != http.StatusOK {
+			t.Fatalf("a right secret got %d", response.StatusCode)
+		}
+	}
+}
+
+func TestUnknownApplicationsAreCountedTogether(t *testing.T) {
+	f := newFixture(t, ecKey(t))
+	for i := range failureBurst + 1 {
+		want := http.StatusBadRequest
+		if i == failureBurst {
+			want = http.StatusTooManyRequests
+		}
+		id := strconv.Itoa(i) + strings.Repeat("x", maxForm/2)
+		if response, _ := f.post("/adfs/oauth2/token", form("client_id", id)); response.StatusCode != want {
+			t.Errorf("unknown id %d got %d, want %d", i, response.StatusCode, want)
+		}
+	}
+	if len(f.failures.by) != 1 {
+		t.Errorf("an address that makes ids up is remembered %d times", len(f.failures.by))
+	}
+	if response, _ := f.post("/adfs/oauth2/token", form()); response.StatusCode != http.StatusOK {
+		t.Errorf("made-up ids lock a real application out: %d", response.StatusCode)
+	}
+}
+
 func TestFailuresStayBounded(t *testing.T) {
 	f := newFailures()
 	now := time.Now()
-	for i := range maxGuessers + 100 {
-		f.add(strings.Repeat("x", i%7)+string(rune(i)), now)
+	eager := guesserNamed("eager")
+	for range failureBurst {
+		f.take(eager, now)
 	}
-	if len(f.by) > maxGuessers {
-		t.Errorf("%d guessers are remembered, at most %d may be", len(f.by), maxGuessers)
+	for i := range 2 * maxGuessers {
+		f.take(guesserNamed(strconv.Itoa(i)), now)
+	}
+	if len(f.by) != maxGuessers {
+		t.Errorf("%d guessers are remembered, %d may be", len(f.by), maxGuessers)
+	}
+	if f.wait(eager, now) == 0 {
+		t.Error("a flood of others makes the one who failed often forgotten")
+	}
+	now = now.Add(failureBurst * failureRefill)
+	f.take(guesserNamed("new"), now)
+	if len(f.by) != 1 {
+		t.Errorf("%d guessers are remembered after all but one are forgiven", len(f.by))
 	}
 }
 

@@ -57,8 +57,8 @@ func (s *Service) byPassword(r *http.Request, issuerFor issuer) (subject, *oauth
 		hash = s.decoy
 	}
 	wrong := &oauthError{http.StatusBadRequest, "invalid_grant", 50126, "Error validating credentials due to invalid username or password.", 0}
-	// Guesses are counted for all names together: else a list of names would be a way to try one
-	// password on each, and to keep us hashing.
+	// An address's guesses are counted for all names together: else a list of names would be a way to
+	// try one password on each, and to keep us hashing.
 	return user.subject(), s.prove(r, proof{owner: "user " + strings.ToLower(name), guesses: "users", hash: hash, secret: password}, wrong)
 }
 

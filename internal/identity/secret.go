@@ -80,6 +80,13 @@ func parseHash(encoded string) (secretHash, error) {
 	return secretHash{rounds: rounds, salt: salt, sum: sum}, nil
 }
 
+// Matches says whether HashSecret made the hash of this secret. A hash that is
+// damaged or empty is of none.
+func Matches(hash, secret string) bool {
+	parsed, err := parseHash(hash)
+	return err == nil && parsed.matches(secret)
+}
+
 // matches says whether the secret is the one that was hashed.
 func (h secretHash) matches(secret string) bool {
 	sum, err := pbkdf2.Key(sha256.New, secret, h.salt, h.rounds, hashLength)
