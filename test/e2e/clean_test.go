@@ -40,12 +40,15 @@ func TestDownLeavesTheHostAsItWas(t *testing.T) {
 		t.Error(err)
 	}
 
-	e.Up()
-	inside = machineProcesses(t, e)
-	kill(t, e)
-	e.Eventually("everything in the machine ends with its supervisor", 20*time.Second, func() error {
-		return nobodyLeft(inside)
-	})
+	// What a killed supervisor leaves is what the host finds after a restart: an up goes on from there, and a down too.
+	for range 2 {
+		e.Up()
+		inside = machineProcesses(t, e)
+		kill(t, e)
+		e.Eventually("everything in the machine ends with its supervisor", 20*time.Second, func() error {
+			return nobodyLeft(inside)
+		})
+	}
 	e.Run("berth", "down", "--state-dir", e.State)
 	e.Run("berth", "down", "--state-dir", e.State)
 	compareHosts(t, before, hostState(t, e))
