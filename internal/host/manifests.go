@@ -166,6 +166,9 @@ func controllerManagerFlags() []string {
 		"--leader-elect=false",
 		"--profiling=false",
 		"--use-service-account-credentials=true",
+		// Its controllers ask for two things each when they start, and for each kind there is when a namespace goes.
+		"--kube-api-qps=100",
+		"--kube-api-burst=200",
 		"--allocate-node-cidrs=true",
 		"--cluster-cidr=" + PodCIDR,
 		"--node-cidr-mask-size=" + nodeMaskSize,
