@@ -35,8 +35,8 @@ func (r *reconciler) deletePools(ctx context.Context, p *pass) (bool, error) {
 	return len(pools) == 0, nil
 }
 
-// deleteControlPlane ends the pods before their namespace goes: a namespace that
-// still has pods to wait for is looked at again only after half their grace.
+// deleteControlPlane ends the pods itself: a namespace would give them all of their
+// grace, and look at them again after half of it.
 func (r *reconciler) deleteControlPlane(ctx context.Context, p *pass) (bool, error) {
 	if p.cluster.Spec.ID == "" {
 		return true, nil
@@ -151,14 +151,30 @@ func (r *reconciler) volumesOf(ctx context.Context, namespace string) (int, erro
 	return count, nil
 }
 
-// dropMachines begins to remove the namespace of the machines, which are gone: that
-// takes seconds, in which the control plane ends.
-func (r *reconciler) dropMachines(ctx context.Context, p *pass) (bool, error) {
-	if p.cluster.Spec.ID == "" {
-		return true, nil
-	}
-	_, err := r.dropNamespace(ctx, v1beta1.MachineNamespace(p.cluster.Spec.ID))
+// dropNamespaces begins to remove the namespaces, from which the machines are gone.
+// Kubernetes leaves what is in a namespace alone for five seconds after its deletion:
+// the control plane ends meanwhile, and its volume goes.
+func (r *reconciler) dropNamespaces(ctx context.Context, p *pass) (bool, error) {
+	_, err := r.namespacesLeft(ctx, p)
 	return err == nil, err
+}
+
+// namespacesLeft deletes the cluster's namespaces, and counts those that are not gone.
+func (r *reconciler) namespacesLeft(ctx context.Context, p *pass) (int, error) {
+	if p.cluster.Spec.ID == "" {
+		return 0, nil
+	}
+	left := 0
+	for _, name := range []string{namespaceOf(p.cluster), v1beta1.MachineNamespace(p.cluster.Spec.ID)} {
+		gone, err := r.dropNamespace(ctx, name)
+		if err != nil {
+			return left, err
+		}
+		if !gone {
+			left++
+		}
+	}
+	return left, nil
 }
 
 // dropNamespace deletes a namespace, and says whether it is gone.
@@ -180,23 +196,11 @@ func (r *reconciler) dropNamespace(ctx context.Context, name string) (bool, erro
 	return false, nil
 }
 
-// deleteNamespaces removes all that is left.
+// deleteNamespaces waits until nothing is left.
 func (r *reconciler) deleteNamespaces(ctx context.Context, p *pass) (bool, error) {
-	if p.cluster.Spec.ID == "" {
-		return true, nil
-	}
-	left := 0
-	for _, name := range []string{namespaceOf(p.cluster), v1beta1.MachineNamespace(p.cluster.Spec.ID)} {
-		gone, err := r.dropNamespace(ctx, name)
-		if err != nil {
-			return false, err
-		}
-		if !gone {
-			left++
-		}
-	}
+	left, err := r.namespacesLeft(ctx, p)
 	if left > 0 {
 		p.lookIn(lookAgain)
 	}
-	return left == 0, nil
+	return err == nil && left == 0, err
 }

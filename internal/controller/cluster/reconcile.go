@@ -68,7 +68,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		r.pools, r.nodeGroup, r.readiness, r.patience,
 	}
 	if !cluster.DeletionTimestamp.IsZero() {
-		steps = []step{r.deletePools, r.dropMachines, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.deleteMaintenance, r.letGo}
+		steps = []step{r.deletePools, r.dropNamespaces, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.deleteMaintenance, r.letGo}
 	}
 	for _, run := range steps {
 		next, err := run(ctx, p)
