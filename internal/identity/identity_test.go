@@ -117,6 +117,15 @@ func TestTokenIsIssuedAndVerifiedInBothDialectsAndAlgorithms(t *testing.T) {
 	}
 }
 
+// One secret in 64 began with a dash, and az took it for an option.
+func TestSecretsAreNoOptions(t *testing.T) {
+	for range 1000 {
+		if secret := NewSecret(); strings.ContainsAny(secret, "-_@=+/ ") {
+			t.Fatalf("secret %q has more than letters and digits", secret)
+		}
+	}
+}
+
 func TestTokenRequestsAreRefused(t *testing.T) {
 	cases := []struct {
 		why, path string

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -51,11 +52,12 @@ func newDecoy() string {
 	return encodeHash(hashRounds, salt, sum)
 }
 
-// NewSecret draws a client secret of 240 random bits.
+// NewSecret draws a client secret of 240 random bits. It has letters and digits
+// alone: a command line takes what begins with a dash for an option.
 func NewSecret() string {
 	raw := make([]byte, 30)
 	rand.Read(raw)
-	return base64.RawURLEncoding.EncodeToString(raw)
+	return hex.EncodeToString(raw)
 }
 
 type secretHash struct {

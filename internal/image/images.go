@@ -33,7 +33,7 @@ type imageSpec struct {
 	// Bare images have no files beside these; others have users, root
 	// certificates and /tmp.
 	Bare bool
-	// Nft adds the nft program and its libraries.
+	// Nft adds the nft program, its libraries and nftFiles.
 	Nft bool
 }
 
@@ -49,6 +49,11 @@ func storeOf(name string) string { return ".cache/images/" + name }
 // commonFiles are what programs expect of any Linux, taken from Debian's part.
 var commonFiles = []string{"etc/passwd", "etc/group", "etc/nsswitch.conf", "etc/ssl/certs/ca-certificates.crt"}
 
+// nftFiles name the protocols in what nft lists. Without them it lists numbers:
+// kube-proxy, which reads what it wrote before its own start, takes these for other
+// elements and deletes them, and with them its Services.
+var nftFiles = []string{"etc/protocols"}
+
 func imageStep(spec imageSpec) Step {
 	step := Step{
 		Name: spec.step(), Title: "image " + spec.Title,
@@ -61,6 +66,9 @@ func imageStep(spec imageSpec) Step {
 	}
 	if !spec.Bare || spec.Nft {
 		step.Needs = append(step.Needs, "rootfs")
+	}
+	if spec.Nft {
+		step.Recipe = append(step.Recipe, nftFiles...)
 	}
 	step.Run = func(_ context.Context, w *Work) error { return spec.build(w) }
 	return step
@@ -110,20 +118,31 @@ func (s imageSpec) fill(w *Work, tree string) error {
 		if err := linkProgram(debian, "usr/sbin/nft", tree); err != nil {
 			return err
 		}
+		if err := linkFiles(debian, tree, nftFiles); err != nil {
+			return err
+		}
 	}
 	if s.Bare {
 		return nil
 	}
-	for _, file := range commonFiles {
-		if err := linkFile(filepath.Join(debian, file), filepath.Join(tree, file)); err != nil {
-			return err
-		}
+	if err := linkFiles(debian, tree, commonFiles); err != nil {
+		return err
 	}
 	temporary := filepath.Join(tree, "tmp")
 	if err := os.Mkdir(temporary, 0o777); err != nil {
 		return err
 	}
 	return os.Chmod(temporary, fs.ModeSticky|0o777)
+}
+
+// linkFiles gives a tree some of another's files.
+func linkFiles(from, to string, files []string) error {
+	for _, file := range files {
+		if err := linkFile(filepath.Join(from, file), filepath.Join(to, file)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func symlink(target, path string) error {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -197,5 +198,24 @@ func TestPublishKeepsTwoGenerations(t *testing.T) {
 	}
 	if after, _ := descriptorOf(w.Built("images/demo_3")); after.Digest != before.Digest {
 		t.Error("changed content was not published")
+	}
+}
+
+// kube-proxy lost every Service at its own restart while nft could not name protocols.
+func TestImageWithNftNamesProtocols(t *testing.T) {
+	if _, err := os.Stat("/usr/sbin/nft"); err != nil {
+		t.Skip("nft is not installed")
+	}
+	build, tree := t.TempDir(), filepath.Join(t.TempDir(), "tree")
+	// Debian's part is this host itself.
+	if err := symlink("/", filepath.Join(build, debianTree)); err != nil {
+		t.Fatal(err)
+	}
+	if err := (imageSpec{Nft: true, Bare: true}).fill(&Work{Build: build}, tree); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(tree, "etc/protocols"))
+	if err != nil || !regexp.MustCompile(`(?m)^tcp\s+6\s`).Match(raw) {
+		t.Errorf("protocol 6 has no name in the image: %v\n%s", err, raw)
 	}
 }

@@ -41,6 +41,9 @@ func deployment(c Config) client.Object {
 	}
 }
 
+// leaveTime is how many seconds the nodes have to learn that a pod goes.
+const leaveTime = 5
+
 func container(c Config) corev1.Container {
 	no := false
 	return corev1.Container{
@@ -65,6 +68,9 @@ func container(c Config) corev1.Container {
 		StartupProbe:   probe("/healthz", 1, 120),
 		LivenessProbe:  probe("/healthz", 20, 6),
 		ReadinessProbe: probe("/readyz", 2, 3),
+		// A pod that is replaced answers until no node sends it connections any more:
+		// clusters' API servers are reached through it.
+		Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: leaveTime}}},
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: &no,
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},

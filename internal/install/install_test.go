@@ -140,6 +140,20 @@ func TestChangedKeysRollThePod(t *testing.T) {
 	}
 }
 
+// Connections to clusters' API servers are refused if the process ends before every
+// node has learnt that its pod goes (seen in test/e2e/long when a version is added).
+func TestReplacedPodAnswersUntilNobodyIsSentToIt(t *testing.T) {
+	pod := find[*appsv1.Deployment](t, Objects(config()), Name).Spec.Template.Spec
+	hook := pod.Containers[0].Lifecycle
+	if hook == nil || hook.PreStop == nil || hook.PreStop.Sleep == nil || hook.PreStop.Sleep.Seconds < 1 {
+		t.Fatalf("the pod is told to end at once: %+v", hook)
+	}
+	const shutdown, grace = 10, 30 // what serve gives requests, and Kubernetes by default
+	if pod.TerminationGracePeriodSeconds != nil || hook.PreStop.Sleep.Seconds+shutdown > grace {
+		t.Error("it is killed before its requests have ended")
+	}
+}
+
 func TestAdmissionFailsClosed(t *testing.T) {
 	objects := Webhooks(config())
 	mutating := find[*admissionv1.MutatingWebhookConfiguration](t, objects, Name).Webhooks

@@ -75,7 +75,7 @@ func (v Versions) ChannelTarget(channel, running string) (target, blocked string
 	if !upgradesByItself(channel) {
 		return "", ""
 	}
-	if !v.inSupport(running) {
+	if !v.InSupport(running) {
 		return "", fmt.Sprintf("version %s is out of support, which the channel %s does not leave by itself: upgrade the cluster by hand", running, channel)
 	}
 	most := map[string]int{
@@ -89,9 +89,9 @@ func (v Versions) ChannelTarget(channel, running string) (target, blocked string
 	return target, ""
 }
 
-// inSupport says whether a running version's minor is supported. A patch that was
+// InSupport says whether a running version's minor is supported. A patch that was
 // withdrawn is no reason to stay on it.
-func (v Versions) inSupport(running string) bool {
+func (v Versions) InSupport(running string) bool {
 	r, ok := v.Catalogue.Release(running)
 	if !ok {
 		r = release.Release{Version: running, Life: release.LifeOf(release.Minor(running))}

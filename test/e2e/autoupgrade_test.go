@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -25,7 +24,7 @@ func TestAutoUpgrade(t *testing.T) {
 		"--schedule-type", "Daily", "--interval-days", "7", "--duration", "4", "--start-date", tomorrow.Format(time.DateOnly), "--start-time", "01:00")
 	e.Run("berth", "cluster", "update", "-g", "rg1", "-n", "auto", "--auto-upgrade-channel", "rapid")
 	e.Eventually("the next run is announced", time.Minute, func() error {
-		run := autoUpgrade(e)
+		run := e.AutoUpgrade("rg1", "auto")
 		if run.NextRun != tomorrow.Format(time.DateOnly)+"T01:00:00Z" || run.Target != "1.37.2" || run.LastRun != "" {
 			return fmt.Errorf("%+v", run)
 		}
@@ -39,7 +38,7 @@ func TestAutoUpgrade(t *testing.T) {
 	e.Run("berth", "maintenanceconfiguration", "delete", "-g", "rg1", "--cluster-name", "auto", "-n", "aksManagedAutoUpgradeSchedule")
 	started := time.Now()
 	e.Eventually("the cluster upgrades itself", 5*time.Minute, func() error {
-		run := autoUpgrade(e)
+		run := e.AutoUpgrade("rg1", "auto")
 		if strings.HasPrefix(run.LastResult, "Failed") {
 			t.Fatalf("the run failed: %+v", run)
 		}
@@ -55,29 +54,6 @@ func TestAutoUpgrade(t *testing.T) {
 	if server := e.Cluster("auto", "version"); !strings.Contains(server, "Server Version: v1.37.2") {
 		t.Errorf("after it the API server is %s", server)
 	}
-}
-
-// autoRun is what `berth cluster show` tells of the cluster's channel.
-type autoRun struct {
-	NextRun, Target, LastRun, LastTarget, LastResult, Skipped string
-}
-
-func autoUpgrade(e *harness.Env) autoRun {
-	var shown struct {
-		BerthAutoUpgrades []struct {
-			Schedule string
-			autoRun
-		}
-	}
-	if err := json.Unmarshal([]byte(e.Run("berth", "cluster", "show", "-g", "rg1", "-n", "auto", "-o", "json")), &shown); err != nil {
-		e.T.Fatal(err)
-	}
-	for _, run := range shown.BerthAutoUpgrades {
-		if run.Schedule == "aksManagedAutoUpgradeSchedule" {
-			return run.autoRun
-		}
-	}
-	return autoRun{}
 }
 
 func nodeVersions(e *harness.Env) string {

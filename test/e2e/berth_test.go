@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,39 +18,28 @@ import (
 func TestBerth(t *testing.T) {
 	e := harness.New(t)
 	e.Up()
-	for _, step := range []struct {
-		name string
-		run  func(*harness.Env)
-	}{
-		{"az creates a cluster", azCreates},
-		{"a second up changes nothing", secondUp},
-		{"bad input is refused and changes nothing", badInput},
-		{"a second cluster from the CLI", cliCreates},
-		{"the first cluster scales to two nodes", scales},
-		{"a workload answers by Service and by name from the other node", workload},
-		{"exec, logs, top and port-forward", operate},
-		{"tenants cannot reach each other", isolation},
-		{"images come from a registry outside Berth", outsideImage},
-		{"a Node that was deleted by hand comes back with its pods", deletedNode},
-		{"a control plane is upgraded and answers meanwhile", controlPlaneUpgrade},
-		{"an upgrade that does not come up is taken back", controlPlaneRollsBack},
-		{"authorised ranges are enforced at the gateway", authorisedRanges},
-		{"a killed berth serve resumes a create", killedServe},
-		{"kubectl apply does what a PUT does", kubectlCreates},
-		{"a stop keeps every object and no process, and a start brings the cluster back", stopStart},
-		{"a rotation ends old kubeconfigs and keeps every object", rotates},
-		{"a pool scales down and a pool is deleted", scalesDown},
-		{"clusters come back after down and up", downUp},
-		{"deletes leave nothing", deletes},
-	} {
-		if !t.Run(step.name, func(t *testing.T) {
-			started := time.Now()
-			step.run(e.On(t))
-			t.Logf("%.1f s", time.Since(started).Seconds())
-		}) {
-			t.FailNow()
-		}
-	}
+	e.Journey(t, []harness.Step{
+		{Name: "az creates a cluster", Run: azCreates},
+		{Name: "a second up changes nothing", Run: secondUp},
+		{Name: "bad input is refused and changes nothing", Run: badInput},
+		{Name: "a second cluster from the CLI", Run: cliCreates},
+		{Name: "the first cluster scales to two nodes", Run: scales},
+		{Name: "a workload answers by Service and by name from the other node", Run: workload},
+		{Name: "exec, logs, top and port-forward", Run: operate},
+		{Name: "tenants cannot reach each other", Run: isolation},
+		{Name: "images come from a registry outside Berth", Run: outsideImage},
+		{Name: "a Node that was deleted by hand comes back with its pods", Run: deletedNode},
+		{Name: "a control plane is upgraded and answers meanwhile", Run: controlPlaneUpgrade},
+		{Name: "an upgrade that does not come up is taken back", Run: controlPlaneRollsBack},
+		{Name: "authorised ranges are enforced at the gateway", Run: authorisedRanges},
+		{Name: "a killed berth serve resumes a create", Run: killedServe},
+		{Name: "kubectl apply does what a PUT does", Run: kubectlCreates},
+		{Name: "a stop keeps every object and no process, and a start brings the cluster back", Run: stopStart},
+		{Name: "a rotation ends old kubeconfigs and keeps every object", Run: rotates},
+		{Name: "a pool scales down and a pool is deleted", Run: scalesDown},
+		{Name: "clusters come back after down and up", Run: downUp},
+		{Name: "deletes leave nothing", Run: deletes},
+	})
 }
 
 func azCreates(e *harness.Env) {
@@ -59,12 +47,12 @@ func azCreates(e *harness.Env) {
 	e.Run("az", "group", "create", "-n", "rg1", "-l", "westus2")
 	e.Run("az", "aks", "create", "-g", "rg1", "-n", "c1", "--no-ssh-key", "--enable-managed-identity", "--node-count", "1")
 	var shown struct{ ProvisioningState, Fqdn, CurrentKubernetesVersion string }
-	decode(e, e.Run("az", "aks", "show", "-g", "rg1", "-n", "c1", "-o", "json"), &shown)
+	e.Decode(e.Run("az", "aks", "show", "-g", "rg1", "-n", "c1", "-o", "json"), &shown)
 	if shown.ProvisioningState != "Succeeded" || shown.Fqdn == "" {
 		e.T.Errorf("az aks show: %+v", shown)
 	}
 	e.Run("az", "aks", "get-credentials", "-g", "rg1", "-n", "c1")
-	if nodes := readyNodes(e, "c1"); len(nodes) != 1 {
+	if nodes := e.ReadyNodes("c1"); len(nodes) != 1 {
 		e.T.Errorf("ready nodes after create: %v", nodes)
 	}
 }
@@ -110,7 +98,7 @@ func cliCreates(e *harness.Env) {
 
 func scales(e *harness.Env) {
 	e.Run("az", "aks", "scale", "-g", "rg1", "-n", "c1", "--node-count", "2", "--nodepool-name", "nodepool1")
-	nodes := readyNodes(e, "c1")
+	nodes := e.ReadyNodes("c1")
 	if len(nodes) != 2 {
 		e.T.Fatalf("ready nodes after scale: %v", nodes)
 	}
@@ -129,7 +117,7 @@ func scales(e *harness.Env) {
 // workload runs three replicas over two nodes and asks for them by name from each.
 func workload(e *harness.Env) {
 	manifest := filepath.Join(e.State, "web.yaml")
-	if err := os.WriteFile(manifest, []byte(fmt.Sprintf(webManifest, demoImage(e))), 0o600); err != nil {
+	if err := os.WriteFile(manifest, []byte(fmt.Sprintf(webManifest, e.DemoImage())), 0o600); err != nil {
 		e.T.Fatal(err)
 	}
 	e.Cluster("c1", "apply", "-f", manifest)
@@ -196,41 +184,6 @@ func forward(e *harness.Env, pod string) {
 		}
 		return nil
 	})
-}
-
-// decode reads a program's JSON, past what it printed before.
-func decode(e *harness.Env, out string, into any) {
-	e.T.Helper()
-	if start := strings.IndexAny(out, "{["); start > 0 {
-		out = out[start:]
-	}
-	if err := json.Unmarshal([]byte(out), into); err != nil {
-		e.T.Fatalf("not JSON: %v\n%s", err, out)
-	}
-}
-
-func readyNodes(e *harness.Env, context string) []string {
-	e.T.Helper()
-	var ready []string
-	for _, line := range strings.Split(e.Cluster(context, "get", "nodes", "--no-headers"), "\n") {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[1] == "Ready" {
-			ready = append(ready, fields[0])
-		}
-	}
-	return ready
-}
-
-// demoImage is the image of the demo workload, from Berth's own registry.
-func demoImage(e *harness.Env) string {
-	raw, err := os.ReadFile(filepath.Join(e.Root, "build", "catalogue.json"))
-	if err != nil {
-		e.T.Fatal(err)
-	}
-	var catalogue struct{ Images map[string]string }
-	if err := json.Unmarshal(raw, &catalogue); err != nil {
-		e.T.Fatal(err)
-	}
-	return catalogue.Images["demo"]
 }
 
 const webManifest = `

@@ -133,7 +133,7 @@ func scalesDown(e *harness.Env) {
 	}
 	e.Run("az", "aks", "nodepool", "delete", "-g", "rg1", "--cluster-name", "c1", "-n", "np2")
 	e.Run("az", "aks", "scale", "-g", "rg1", "-n", "c1", "--node-count", "1", "--nodepool-name", "nodepool1")
-	if nodes := readyNodes(e, "c1"); len(nodes) != 1 {
+	if nodes := e.ReadyNodes("c1"); len(nodes) != 1 {
 		e.T.Errorf("ready nodes after scaling down: %v", nodes)
 	}
 	if out, err := e.Try("berth", "nodepool", "delete", "-g", "rg1", "--cluster-name", "c1", "-n", "nodepool1", "-y"); err == nil || !strings.Contains(out, "OperationNotAllowed") {

@@ -21,7 +21,7 @@ import (
 // deletedNode deletes a Node with kubectl. The machine is there, so the Node comes
 // back with what the service puts on it, and soon enough for its pods to live on.
 func deletedNode(e *harness.Env) {
-	node := readyNodes(e, "c1")[0]
+	node := e.ReadyNodes("c1")[0]
 	uid := func(kind string) string {
 		return e.Cluster("c1", "get", kind, "-o", "jsonpath={range .items[*]}{.metadata.name}={.metadata.uid} {end}", "--field-selector", "metadata.name="+node)
 	}
@@ -56,7 +56,7 @@ const outsideNetwork, outsideAddress = "198.51.100.1/24", "198.51.100.7:5000"
 func outsideImage(e *harness.Env) {
 	var asked atomic.Int32
 	image := serveOutside(e, &asked)
-	for _, node := range readyNodes(e, "c1") {
+	for _, node := range e.ReadyNodes("c1") {
 		// What a customer's DaemonSet would do for a registry without TLS.
 		dir := "/etc/containerd/certs.d/" + outsideAddress
 		script := fmt.Sprintf("mkdir -p %s && echo 'server = \"http://%s\"' > %s/hosts.toml", dir, outsideAddress, dir)
@@ -88,7 +88,7 @@ func serveOutside(e *harness.Env, asked *atomic.Int32) (image string) {
 // pushDemo copies the demo image from the build to the outside registry.
 func pushDemo(e *harness.Env) (image string) {
 	e.T.Helper()
-	_, tag, _ := strings.Cut(filepath.Base(demoImage(e)), ":")
+	_, tag, _ := strings.Cut(filepath.Base(e.DemoImage()), ":")
 	source := filepath.Join(e.Root, "build", "images", "demo_"+tag)
 	index, err := layout.ImageIndexFromPath(source)
 	if err != nil {

@@ -16,13 +16,13 @@ import (
 // is kept, and no process is left meanwhile (J1).
 func stopStart(e *harness.Env) {
 	standalone := filepath.Join(e.State, "standalone.yaml")
-	if err := os.WriteFile(standalone, []byte(fmt.Sprintf(standaloneManifest, demoImage(e))), 0o600); err != nil {
+	if err := os.WriteFile(standalone, []byte(fmt.Sprintf(standaloneManifest, e.DemoImage())), 0o600); err != nil {
 		e.T.Fatal(err)
 	}
 	e.Cluster("c1", "apply", "-f", standalone)
 	e.Cluster("c1", "wait", "--for=condition=Ready", "pod/standalone", "--timeout=60s")
 	before, id := inventory(e), clusterID(e, "rg1.c1")
-	nodes, pods := readyNodes(e, "c1"), podUIDs(e, id)
+	nodes, pods := e.ReadyNodes("c1"), podUIDs(e, id)
 
 	started := time.Now()
 	e.Run("az", "aks", "stop", "-g", "rg1", "-n", "c1")
@@ -41,7 +41,7 @@ func stopStart(e *harness.Env) {
 	started = time.Now()
 	e.Run("az", "aks", "start", "-g", "rg1", "-n", "c1")
 	e.T.Logf("az aks start took %.1f s", time.Since(started).Seconds())
-	if after := readyNodes(e, "c1"); strings.Join(after, " ") != strings.Join(nodes, " ") {
+	if after := e.ReadyNodes("c1"); strings.Join(after, " ") != strings.Join(nodes, " ") {
 		e.T.Errorf("ready nodes were %v and are %v", nodes, after)
 	}
 	after := inventory(e)
@@ -68,7 +68,7 @@ func rotates(e *harness.Env) {
 	if after := e.Cluster("c1", "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"); after != before {
 		e.T.Errorf("kube-system was %s and is %s", before, after)
 	}
-	if nodes := readyNodes(e, "c1"); len(nodes) != 2 {
+	if nodes := e.ReadyNodes("c1"); len(nodes) != 2 {
 		e.T.Errorf("ready nodes after a rotation: %v", nodes)
 	}
 	e.Cluster("c1", "rollout", "status", "deployment/web", "--timeout=120s")
@@ -126,7 +126,7 @@ func uids(e *harness.Env, list string) map[string]string {
 			Metadata struct{ Namespace, Name, UID string }
 		}
 	}
-	decode(e, list, &found)
+	e.Decode(list, &found)
 	objects := map[string]string{}
 	for _, item := range found.Items {
 		objects[item.Kind+" "+item.Metadata.Namespace+"/"+item.Metadata.Name] = item.Metadata.UID

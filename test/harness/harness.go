@@ -81,6 +81,12 @@ type Env struct {
 	// Root is the repository and State the state directory of this Berth.
 	Root, State string
 	vars        []string
+	// own is the copy that OwnRepository made.
+	own string
+	// life ends with the test, whatever subtest something was started in, and
+	// running are those who have to end then.
+	life    context.Context
+	running *sync.WaitGroup
 }
 
 // New prepares a Berth that is not up yet. What it leaves is removed at the end
@@ -96,8 +102,12 @@ func New(t testing.TB) *Env {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &Env{T: t, Root: root, State: state}
+	e := &Env{T: t, Root: root, State: state, running: new(sync.WaitGroup)}
+	var end context.CancelFunc
+	e.life, end = context.WithCancel(context.Background())
 	t.Cleanup(func() {
+		end()
+		e.running.Wait()
 		if t.Failed() {
 			e.collect()
 		}
@@ -105,6 +115,9 @@ func New(t testing.TB) *Env {
 			t.Errorf("berth down: %v\n%s", err, out)
 		}
 		os.RemoveAll(state)
+		if e.own != "" {
+			os.RemoveAll(e.own)
+		}
 	})
 	return e
 }
@@ -151,9 +164,23 @@ func (e *Env) try(limit time.Duration, name string, args ...string) (string, err
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	command := exec.CommandContext(ctx, name, args...)
-	command.Env = append(os.Environ(), e.vars...)
+	command.Env, command.Dir = append(os.Environ(), e.vars...), e.Root
 	out, err := command.CombinedOutput()
 	return string(out), err
+}
+
+// Build runs a berth command that builds, with the caches of Go that the tests were
+// started with. What it prints is logged as it comes.
+func (e *Env) Build(args ...string) {
+	e.T.Helper()
+	const limit = 40 * time.Minute
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	command := exec.CommandContext(ctx, e.Bin("berth"), args...)
+	command.Dir, command.Stdout, command.Stderr = e.Root, e.T.Output(), e.T.Output()
+	if err := command.Run(); err != nil {
+		e.T.Fatalf("berth %s: %v", strings.Join(args, " "), err)
+	}
 }
 
 // Start runs a program until the test ends or stop is called.

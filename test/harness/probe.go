@@ -105,3 +105,17 @@ func (p *Probe) Stop() (gap time.Duration, failed, asked int, last error) {
 	defer p.mu.Unlock()
 	return p.gap, p.failed, p.asked, p.last
 }
+
+// AimGap is the longest time without an answer that an upgrade may bring.
+const AimGap = 5 * time.Second
+
+// Check ends the probe, logs what it saw and complains about a gap that is longer
+// than most; with 0, about every question without an answer.
+func (p *Probe) Check(e *Env, most time.Duration) {
+	e.T.Helper()
+	gap, failed, asked, last := p.Stop()
+	e.T.Logf("longest gap %.2f s, %d of %d questions failed (%v)", gap.Seconds(), failed, asked, last)
+	if gap > most || most == 0 && failed > 0 {
+		e.T.Errorf("the API server was away for %s, at most %s is allowed: %d of %d questions failed: %v", gap, most, failed, asked, last)
+	}
+}

@@ -41,7 +41,8 @@ func (p provider) sourcePool(ctx context.Context, r *arm.Request, id string) (*v
 	if pool.Status.CurrentOrchestratorVersion == "" || pool.Status.NodeImageVersion == "" {
 		return nil, nil, arm.Errorf(http.StatusConflict, "OperationNotAllowed", "Agent pool '%s' has no node yet: take the snapshot when it is provisioned.", pool.Spec.Name)
 	}
-	if running, ok := p.Catalogue.Release(pool.Status.CurrentOrchestratorVersion); !ok || running.State == release.Platform || running.State == release.Retired {
+	versions := policy.Versions{Catalogue: p.Catalogue, Plan: found.cluster.Spec.SupportPlan, Now: p.Now()}
+	if !versions.InSupport(pool.Status.CurrentOrchestratorVersion) {
 		return nil, nil, arm.Errorf(http.StatusBadRequest, "OperationNotAllowed", "Agent pool '%s' is on version %s, which is not in full support: upgrade it first.", pool.Spec.Name, pool.Status.CurrentOrchestratorVersion)
 	}
 	return found, pool, nil
