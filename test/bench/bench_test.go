@@ -103,7 +103,7 @@ func TestBench(t *testing.T) {
 		e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
 	}
 	for range count() {
-		e.Run("berth", "down", "--state-dir", e.State)
+		measure(&results, "berth down", "s", "", func() { e.Run("berth", "down", "--state-dir", e.State) })
 		measure(&results, "berth up, warm", "s", "", e.Up)
 	}
 }
