@@ -36,7 +36,7 @@ test: build ## Run the five rings of tests (root)
 
 .PHONY: unit
 unit: ## Run the tests that need nothing but Go
-	$(GO) test -short $(PACKAGES)
+	test/rings 1
 
 .PHONY: bench
 bench: build ## Measure every flow: time, memory, CPU
