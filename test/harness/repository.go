@@ -11,9 +11,9 @@ const addedReleases = "build/added-releases.txt"
 
 // OwnRepository gives this Berth a copy of the repository with its build, below
 // build/, so that a test can build more without a trace in what it was started from.
-// Files are hard links: a build replaces files as a whole. The copy has the versions
-// of every build alone; whatever else was built before counts, as it would in the
-// repository itself. Call it before Up.
+// What is built are hard links, since a build replaces files as a whole. The copy has
+// the versions of every build alone; whatever else was built before counts, as it
+// would in the repository itself. Call it before Up.
 func (e *Env) OwnRepository() {
 	e.T.Helper()
 	from, to := e.Root, filepath.Join(e.Root, "build", "e2e")
@@ -21,8 +21,8 @@ func (e *Env) OwnRepository() {
 		e.T.Fatal(err)
 	}
 	e.own = to
-	e.link(from, to, "build", ".git")
-	e.link(filepath.Join(from, "build"), filepath.Join(to, "build"), "e2e")
+	e.copyAll("-a", from, to, "build", ".git")
+	e.copyAll("-al", filepath.Join(from, "build"), filepath.Join(to, "build"), "e2e")
 	e.Root = to
 	// These are written in place.
 	for _, path := range []string{addedReleases, "build/.cache/lock", "build/.cache/logs"} {
@@ -33,8 +33,8 @@ func (e *Env) OwnRepository() {
 	e.Build("build")
 }
 
-// link makes a directory that has what another has, but for some names.
-func (e *Env) link(from, to string, except ...string) {
+// copyAll makes a directory that has what another has, but for some names.
+func (e *Env) copyAll(how, from, to string, except ...string) {
 	e.T.Helper()
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		e.T.Fatal(err)
@@ -43,7 +43,7 @@ func (e *Env) link(from, to string, except ...string) {
 	if err != nil {
 		e.T.Fatal(err)
 	}
-	args := []string{"-al", "-t", to, "--"}
+	args := []string{how, "-t", to, "--"}
 	for _, entry := range entries {
 		if !slices.Contains(except, entry.Name()) {
 			args = append(args, filepath.Join(from, entry.Name()))
