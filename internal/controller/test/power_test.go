@@ -125,6 +125,8 @@ func TestStopEndsEtcdLast(t *testing.T) {
 	if got := w.etcdReplicas(); got != 0 {
 		t.Errorf("etcd of a stopped cluster has %d replicas", got)
 	}
+	w.delete()
+	w.checkGone()
 }
 
 // kubePod is the pod of the API server that runs or ends.
