@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,13 +43,21 @@ func watch(ctx context.Context, url string, out io.Writer) error {
 }
 
 func askOnce(ctx context.Context, ask *http.Client, url string) error {
+	// A timeout alone does not say whether the name, the connection or the answer was late.
+	var phase atomic.Value
+	phase.Store("before the name was looked up")
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSStart:     func(httptrace.DNSStartInfo) { phase.Store("while the name was looked up") },
+		ConnectStart: func(_, address string) { phase.Store("while connecting to " + address) },
+		GotConn:      func(httptrace.GotConnInfo) { phase.Store("while waiting for the answer") },
+	})
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
 	response, err := ask.Do(request)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", phase.Load(), err)
 	}
 	defer response.Body.Close()
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
