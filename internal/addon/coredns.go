@@ -16,12 +16,13 @@ const (
 )
 
 // corefile lets the customer's ConfigMap coredns-custom add to the default zone
-// (*.override) and add zones (*.server), as AKS does.
+// (*.override) and add zones (*.server), as AKS does. In its lameduck CoreDNS answers
+// on until every node has forgotten it; see dnsReadiness.
 const corefile = `.:53 {
     errors
     ready
     health {
-        lameduck 5s
+        lameduck 8s
     }
     kubernetes cluster.local in-addr.arpa ip6.arpa {
         pods insecure
@@ -90,7 +91,7 @@ func dnsPod(in Input) corev1.PodSpec {
 			},
 			Resources:       resources("50m", "32Mi", "256Mi"),
 			SecurityContext: locked("NET_BIND_SERVICE"),
-			ReadinessProbe:  httpProbe("/ready", 8181, 2),
+			ReadinessProbe:  dnsReadiness(),
 			LivenessProbe:   httpProbe("/health", 8080, 10),
 			VolumeMounts: []corev1.VolumeMount{
 				{Name: "config", MountPath: dnsConfig, ReadOnly: true},
@@ -99,4 +100,14 @@ func dnsPod(in Input) corev1.PodSpec {
 		}},
 		Volumes: []corev1.Volume{configVolume("config", dnsName, false), configVolume("custom", dnsCustom, true)},
 	}
+}
+
+// dnsReadiness has CoreDNS counted as not serving early in its lameduck, in which it
+// refuses the question. Only then does kube-proxy forget the UDP flows that it tracks
+// to it, and a query from a port that was used within the last half minute goes
+// where the one before went: after CoreDNS's end it would be lost.
+func dnsReadiness() *corev1.Probe {
+	probe := httpProbe("/ready", 8181, 1)
+	probe.FailureThreshold = 3
+	return probe
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -161,5 +162,24 @@ func TestCoreDNSHooks(t *testing.T) {
 		if !strings.Contains(corefile, hook) {
 			t.Errorf("the Corefile lacks %q", hook)
 		}
+	}
+}
+
+// Where CoreDNS ends, nodes have to forget it while it still answers.
+func TestCoreDNSIsForgottenBeforeItEnds(t *testing.T) {
+	_, after, _ := strings.Cut(corefile, "lameduck ")
+	text, _, _ := strings.Cut(after, "\n")
+	lameduck, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe := dnsReadiness()
+	noticed := time.Duration(probe.PeriodSeconds*probe.FailureThreshold) * time.Second
+	// The kubelet, the endpoints' controller and kube-proxy, which writes once a second, have the rest.
+	if rest := lameduck - noticed; rest < 5*time.Second {
+		t.Errorf("nodes have %s to forget a CoreDNS that ends", rest)
+	}
+	if noticed < 2*time.Second {
+		t.Errorf("a CoreDNS that reloads its Corefile is taken for one that ends after %s", noticed)
 	}
 }
