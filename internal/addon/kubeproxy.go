@@ -28,6 +28,11 @@ conntrack:
   tcpCloseWaitTimeout: 0s
 `
 
+// ProxyKey names the DaemonSet of kube-proxy.
+func ProxyKey() client.ObjectKey {
+	return client.ObjectKey{Namespace: systemNamespace, Name: proxyName}
+}
+
 // kubeProxy renders the Services' data path (A5). It runs on every node and
 // finds the API server by its address, since Services are its own work.
 func kubeProxy(in Input) []client.Object {

@@ -95,14 +95,27 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if cluster.Status.APIServerReady == nil || policy.NodesAway(&cluster) {
 		return ctrl.Result{}, nil
 	}
-	applyErr := r.applyAll(ctx, &cluster)
-	if err := r.report(ctx, &cluster, applyErr); err != nil {
+	again, err := r.bringIn(ctx, &cluster)
+	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("add-ons of %s: %w", request, err)
 	}
-	if applyErr != nil {
-		return ctrl.Result{}, fmt.Errorf("add-ons of %s: %w", request, applyErr)
+	return ctrl.Result{RequeueAfter: again}, nil
+}
+
+// bringIn applies the components and reports it, and says when to look again. An
+// upgrade hears of them when its kube-proxy is on every node.
+func (r *reconciler) bringIn(ctx context.Context, cluster *v1beta1.ManagedCluster) (time.Duration, error) {
+	applyErr := r.applyAll(ctx, cluster)
+	if applyErr == nil {
+		changing, err := r.proxiesChange(ctx, cluster)
+		if changing || err != nil {
+			return proxyAgain, err
+		}
 	}
-	return ctrl.Result{RequeueAfter: putBack}, nil
+	if err := r.report(ctx, cluster, applyErr); err != nil {
+		return 0, err
+	}
+	return putBack, applyErr
 }
 
 func (r *reconciler) applyAll(ctx context.Context, cluster *v1beta1.ManagedCluster) error {
