@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
@@ -57,18 +56,7 @@ func (r restoring) run() error {
 	if err := r.write(fresh); err != nil {
 		return err
 	}
-	if _, err := os.Stat(r.dataDir); err == nil {
-		if err := os.RemoveAll(old); err != nil {
-			return fmt.Errorf("remove the data before the last restore: %w", err)
-		}
-		if err := os.Rename(r.dataDir, old); err != nil {
-			return fmt.Errorf("set the data aside: %w", err)
-		}
-	}
-	if err := os.Rename(fresh, r.dataDir); err != nil {
-		return fmt.Errorf("put the restored data in place: %w", err)
-	}
-	if err := syncDir(parent); err != nil {
+	if err := swap(fresh, r.dataDir, old); err != nil {
 		return err
 	}
 	if err := writeNote(note, filepath.Base(r.from)); err != nil {
@@ -96,34 +84,15 @@ func (r restoring) makeRoom(parent string) error {
 	if err != nil {
 		return err
 	}
-	var disk syscall.Statfs_t
-	if err := syscall.Statfs(parent, &disk); err != nil {
-		return fmt.Errorf("measure the disk: %w", err)
+	free, err := freeBytes(parent)
+	if err != nil {
+		return err
 	}
-	if int64(disk.Bavail)*disk.Bsize > info.Size()+info.Size()/8 {
+	if free > info.Size()+info.Size()/8 {
 		return nil
 	}
 	if err := os.RemoveAll(r.dataDir); err != nil {
 		return fmt.Errorf("make room: %w", err)
 	}
 	return nil
-}
-
-// writeNote replaces a small file in one step.
-func writeNote(path, text string) error {
-	file, err := os.Create(path + ".part")
-	if err != nil {
-		return fmt.Errorf("write a note: %w", err)
-	}
-	defer file.Close()
-	if _, err := file.WriteString(text); err != nil {
-		return fmt.Errorf("write a note: %w", err)
-	}
-	if err := file.Sync(); err != nil {
-		return fmt.Errorf("write a note: %w", err)
-	}
-	if err := os.Rename(path+".part", path); err != nil {
-		return fmt.Errorf("write a note: %w", err)
-	}
-	return syncDir(filepath.Dir(path))
 }

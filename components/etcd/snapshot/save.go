@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/snapshot"
@@ -37,17 +36,12 @@ func saveCommand() *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error { return s.run(command.Context()) },
 	}
 	flags := command.Flags()
-	s.addMember(flags)
 	flags.StringVar(&s.to, "to", "", "file to write")
-	return command
-}
-
-// addMember adds the flags that say which etcd is asked.
-func (s *saving) addMember(flags *pflag.FlagSet) {
 	flags.StringVar(&s.endpoint, "endpoint", "", "URL of the member to ask")
 	flags.StringVar(&s.cacert, "cacert", "", "authority of the member's certificate")
 	flags.StringVar(&s.cert, "cert", "", "certificate to show")
 	flags.StringVar(&s.key, "key", "", "key of that certificate")
+	return command
 }
 
 func (s saving) run(ctx context.Context) error {

@@ -37,16 +37,3 @@ func verify(path string) error {
 	}
 	return nil
 }
-
-// syncDir makes renames in a directory last.
-func syncDir(dir string) error {
-	file, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if err := file.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
-}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"net"
+	"net/url"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+)
+
+// startEtcd runs an etcd on a data directory until the test or the returned function
+// ends it.
+func startEtcd(t *testing.T, dir string) (string, *clientv3.Client, func()) {
+	t.Helper()
+	config := embed.NewConfig()
+	config.Name, config.Dir, config.LogLevel = "etcd-0", dir, "fatal"
+	config.TickMs, config.ElectionMs = 10, 100
+	client, peer := freeURL(t), freeURL(t)
+	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	config.ListenPeerUrls, config.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	config.InitialCluster = config.Name + "=" + peer.String()
+	etcd, err := embed.StartEtcd(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceFunc(etcd.Close)
+	t.Cleanup(stop)
+	select {
+	case <-etcd.Server.ReadyNotify():
+	case <-time.After(30 * time.Second):
+		t.Fatal("etcd does not come up")
+	}
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{client.String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return client.String(), c, stop
+}
+
+func freeURL(t *testing.T) url.URL {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return url.URL{Scheme: "http", Host: listener.Addr().String()}
+}
+
+func listed(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := []string{}
+	for _, entry := range entries {
+		found = append(found, entry.Name())
+	}
+	return found
+}
