@@ -1,6 +1,7 @@
 // Command etcd-snapshot saves what an etcd holds to a file, and makes an etcd's
-// data directory from such a file. Both can be repeated after a death at any line,
-// and do nothing when they find their work done.
+// data directory from such a file, or from the backups that a service has of it.
+// All can be repeated after a death at any line, and do nothing when they find their
+// work done.
 package main
 
 import (
@@ -16,11 +17,20 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := &cobra.Command{Use: "etcd-snapshot", Short: "Save and restore what an etcd holds", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(saveCommand(), restoreCommand())
-	if err := root.ExecuteContext(ctx); err != nil {
+	if err := root(func(string) {}).ExecuteContext(ctx); err != nil {
 		// The kubelet hands the last line on to whoever waits for the pod.
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// exitCode is 1 for whatever could not be done.
+func exitCode(error) int { return 1 }
+
+// root is the command line. step is for tests: see recovering.
+func root(step func(string)) *cobra.Command {
+	command := &cobra.Command{Use: "etcd-snapshot", Short: "Save and restore what an etcd holds", SilenceUsage: true, SilenceErrors: true}
+	command.AddCommand(saveCommand(), restoreCommand(), recoverCommand(step))
+	command.AddCommand(childCommand[examination]("examine"), childCommand[inspection]("inspect"), childCommand[rebuilding]("rebuild"))
+	return command
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 	"go.uber.org/zap"
 )
@@ -19,6 +20,8 @@ type restoring struct {
 	from, dataDir string
 	// name, peer and token are the member's, as in its flags.
 	name, peer, token string
+	// lead is how far clients may have seen beyond the snapshot.
+	lead int64
 }
 
 func restoreCommand() *cobra.Command {
@@ -29,11 +32,16 @@ func restoreCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&r.from, "from", "", "snapshot to restore")
+	r.addMember(flags)
+	return command
+}
+
+// addMember adds the flags that say which data directory is replaced, and whose it is.
+func (r *restoring) addMember(flags *pflag.FlagSet) {
 	flags.StringVar(&r.dataDir, "data-dir", "", "data directory to replace")
 	flags.StringVar(&r.name, "name", "", "name of the member")
 	flags.StringVar(&r.peer, "peer", "", "peer URL of the member")
 	flags.StringVar(&r.token, "token", "", "token of the cluster")
-	return command
 }
 
 // run replaces the directory and then notes the snapshot's name beside it. etcd
@@ -69,7 +77,7 @@ func (r restoring) write(dir string) error {
 	err := snapshot.NewV3(zap.NewNop()).Restore(snapshot.RestoreConfig{
 		SnapshotPath: r.from, Name: r.name, OutputDataDir: dir,
 		PeerURLs: []string{r.peer}, InitialCluster: r.name + "=" + r.peer, InitialClusterToken: r.token,
-		RevisionBump: revisionBump, MarkCompacted: true,
+		RevisionBump: uint64(revisionBump + r.lead), MarkCompacted: true,
 	})
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", r.from, err)
