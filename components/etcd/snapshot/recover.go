@@ -221,7 +221,8 @@ func (r recovering) gather(ctx context.Context, g *gathering, list []backup) (re
 }
 
 // clear makes room for the new data directory. Evidence goes before the data, and
-// the data only now that there is a snapshot which is known to be whole.
+// the data only now that there is a snapshot which is known to be whole, and only if
+// that is enough.
 func (r recovering) clear(found recording) error {
 	if err := os.RemoveAll(r.fresh()); err != nil {
 		return fmt.Errorf("remove a directory that was not to be had whole: %w", err)
@@ -230,14 +231,21 @@ func (r recovering) clear(found recording) error {
 	if err != nil {
 		return err
 	}
+	free, err := freeBytes(filepath.Dir(r.dataDir))
+	if err != nil {
+		return err
+	}
+	missing := info.Size() + info.Size()/8 + logRoom - free
+	var given []string
 	for _, dir := range []string{r.lost(), r.dataDir} {
-		free, err := freeBytes(filepath.Dir(r.dataDir))
-		if err != nil {
-			return err
+		if missing > 0 {
+			given, missing = append(given, dir), missing-usedBytes(dir)
 		}
-		if free > info.Size()+info.Size()/8+logRoom {
-			return nil
-		}
+	}
+	if missing > 0 {
+		return fmt.Errorf("the volume has no room for the restored data: %d MiB are missing, %w", missing>>20, syscall.ENOSPC)
+	}
+	for _, dir := range given {
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("make room: %w", err)
 		}

@@ -34,6 +34,20 @@ func freeBytes(dir string) (int64, error) {
 	return int64(disk.Bavail) * disk.Bsize, nil
 }
 
+// usedBytes says how much there is to gain from the removal of a directory. What
+// cannot be read counts as nothing.
+func usedBytes(dir string) int64 {
+	used := int64(0)
+	_ = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		var status syscall.Stat_t
+		if err == nil && syscall.Lstat(path, &status) == nil {
+			used += status.Blocks * 512
+		}
+		return nil
+	})
+	return used
+}
+
 // writeNote replaces a small file in one step.
 func writeNote(path, text string) error {
 	file, err := os.Create(path + ".part")
