@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"os"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -21,10 +25,13 @@ type content struct {
 	Hash string `json:"hash"`
 }
 
-// pages bounds how much is read at a time: keys, and about as many bytes.
 const (
+	// pageKeys and pageBytes are about how much is read at a time.
 	pageKeys  = 1000
 	pageBytes = 8 << 20
+	// pageLimit bounds the wait for a page: a client of etcd waits for ever for one
+	// that is away.
+	pageLimit = time.Minute
 )
 
 // readContent reads every key once, as they were at a revision; at the present one
@@ -32,7 +39,7 @@ const (
 func readContent(ctx context.Context, kv clientv3.KV, revision int64, digests io.Writer) (content, error) {
 	sum, keys := sha256.New(), int64(0)
 	for next, limit := "\x00", int64(pageKeys); ; {
-		page, err := kv.Get(ctx, next, clientv3.WithFromKey(), clientv3.WithRev(revision), clientv3.WithLimit(limit), clientv3.WithSerializable())
+		page, err := readPage(ctx, kv, next, clientv3.WithFromKey(), clientv3.WithRev(revision), clientv3.WithLimit(limit), clientv3.WithSerializable())
 		if err != nil {
 			return content{}, err
 		}
@@ -56,6 +63,12 @@ func readContent(ctx context.Context, kv clientv3.KV, revision int64, digests io
 	}
 }
 
+func readPage(ctx context.Context, kv clientv3.KV, key string, options ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, pageLimit)
+	defer cancel()
+	return kv.Get(ctx, key, options...)
+}
+
 func hashEntry(to hash.Hash, key, value []byte) {
 	for _, part := range [][]byte{key, value} {
 		to.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
@@ -72,4 +85,42 @@ func writeDigest(to io.Writer, key, value []byte) error {
 	k, v := sha256.Sum256(key), sha256.Sum256(value)
 	_, err := to.Write(append(k[:], v[:]...))
 	return err
+}
+
+// readTo reads every key and writes digests to a file.
+func readTo(ctx context.Context, kv clientv3.KV, revision int64, path string) (content, error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return content{}, err
+	}
+	defer file.Close()
+	buffer := bufio.NewWriter(file)
+	found, err := readContent(ctx, kv, revision, buffer)
+	if err != nil {
+		return content{}, err
+	}
+	return found, errors.Join(buffer.Flush(), file.Close())
+}
+
+type digest = [sha256.Size]byte
+
+// readDigests returns the digest of each value by that of its key.
+func readDigests(path string) (map[digest]digest, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	found, reader := map[digest]digest{}, bufio.NewReader(file)
+	for {
+		var entry [2]digest
+		for i := range entry {
+			if _, err := io.ReadFull(reader, entry[i][:]); err == io.EOF && i == 0 {
+				return found, nil
+			} else if err != nil {
+				return nil, fmt.Errorf("read digests: %w", err)
+			}
+		}
+		found[entry[0]] = entry[1]
+	}
 }

@@ -14,7 +14,7 @@ import (
 
 // startEtcd runs an etcd on a data directory until the test or the returned function
 // ends it.
-func startEtcd(t *testing.T, dir string) (string, *clientv3.Client, func()) {
+func startEtcd(t *testing.T, dir string, change ...func(*embed.Config)) (string, *clientv3.Client, func()) {
 	t.Helper()
 	config := embed.NewConfig()
 	config.Name, config.Dir, config.LogLevel = "etcd-0", dir, "fatal"
@@ -23,6 +23,9 @@ func startEtcd(t *testing.T, dir string) (string, *clientv3.Client, func()) {
 	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	config.ListenPeerUrls, config.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	config.InitialCluster = config.Name + "=" + peer.String()
+	for _, c := range change {
+		c(config)
+	}
 	etcd, err := embed.StartEtcd(config)
 	if err != nil {
 		t.Fatal(err)

@@ -73,8 +73,11 @@ func absent(dir string) (string, error) {
 // checkDatabase checks the pages of the database, and returns up to which entry of
 // the log it has applied. One that is missing is made again from the log, by etcd.
 func checkDatabase(path string) (uint64, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
 		return 0, nil
+	case err == nil && info.Size() == 0:
+		return 0, errors.New("it is empty")
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	if errors.Is(err, bbolt.ErrTimeout) {

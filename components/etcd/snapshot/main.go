@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -24,13 +25,19 @@ func main() {
 	}
 }
 
-// exitCode is 1 for whatever could not be done.
-func exitCode(error) int { return 1 }
+// exitCode is 1 for whatever could not be done, and 2 for backups that are not what
+// they should be.
+func exitCode(err error) int {
+	if errors.Is(err, errUnequal) {
+		return 2
+	}
+	return 1
+}
 
 // root is the command line. step is for tests: see recovering.
 func root(step func(string)) *cobra.Command {
 	command := &cobra.Command{Use: "etcd-snapshot", Short: "Save and restore what an etcd holds", SilenceUsage: true, SilenceErrors: true}
-	command.AddCommand(saveCommand(), restoreCommand(), recoverCommand(step))
+	command.AddCommand(saveCommand(), restoreCommand(), recoverCommand(step), proveCommand())
 	command.AddCommand(childCommand[examination]("examine"), childCommand[inspection]("inspect"), childCommand[rebuilding]("rebuild"))
 	return command
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -86,20 +85,6 @@ func (r rebuilding) read(ctx context.Context, m *member) (content, error) {
 		return readContent(ctx, m.client, 0, nil)
 	}
 	return readTo(ctx, m.client, 0, r.Digests)
-}
-
-// readTo reads every key and writes digests to a file.
-func readTo(ctx context.Context, kv clientv3.KV, revision int64, path string) (content, error) {
-	file, err := os.Create(path)
-	if err != nil {
-		return content{}, err
-	}
-	defer file.Close()
-	found, err := readContent(ctx, kv, revision, file)
-	if err != nil {
-		return content{}, err
-	}
-	return found, file.Close()
 }
 
 // replay brings an etcd to where the deltas end.

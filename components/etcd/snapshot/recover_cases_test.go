@@ -180,6 +180,30 @@ func testDeaths(t *testing.T, p *past) {
 	}
 }
 
+// The data are aside and the new ones are not in place yet.
+func testDeathWithinSwap(t *testing.T, p *past) {
+	s := p.stage(t)
+	if err := os.Truncate(s.database(), size(t, s.database())/2); err != nil {
+		t.Fatal(err)
+	}
+	const swap = "7"
+	if _, err := s.try("die", swap); err == nil || !strings.Contains(err.Error(), ": swap") {
+		t.Fatal(err)
+	}
+	if err := os.Rename(s.dir, s.dir+".lost"); err != nil {
+		t.Fatal(err)
+	}
+	s.server.listed = nil
+	said := s.run()
+	if !said.Restored || !strings.HasPrefix(said.Reason, "check the database") {
+		t.Errorf("report %+v", said)
+	}
+	if kept := size(t, filepath.Join(s.dir+".lost", "member/snap/db")); kept == 0 {
+		t.Error("no evidence is left")
+	}
+	s.holds(said, p.end)
+}
+
 func testNoBackup(t *testing.T, p *past) {
 	for _, c := range []struct {
 		why    string

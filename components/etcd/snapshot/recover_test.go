@@ -114,6 +114,7 @@ func TestRecover(t *testing.T) {
 		"an etcd that went back is lost":        testWentBack,
 		"backups are passed over and made good": testBadBackups,
 		"a death at each step":                  testDeaths,
+		"a death within a step":                 testDeathWithinSwap,
 		"no backup of use changes nothing":      testNoBackup,
 		"a source that is away for a while":     testAway,
 		"leases":                                testLeases,

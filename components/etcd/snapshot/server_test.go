@@ -34,6 +34,8 @@ type server struct {
 	// connection in the middle, other numbers are states of HTTP.
 	faults map[string][]int
 	asked  []string
+	// next is what becomes of the backups after they were listed; nothing if nil.
+	next func()
 }
 
 const cut = -1
@@ -83,6 +85,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if name == "" {
 		text, _ = json.Marshal(map[string][]backup{"backups": s.listed})
 		known = true
+		if s.next != nil {
+			s.next()
+		}
 	}
 	switch {
 	case fault > 0:
