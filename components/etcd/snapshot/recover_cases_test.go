@@ -289,4 +289,12 @@ func testLeases(t *testing.T, p *past) {
 			t.Errorf("%s: %+v, want %d seconds (%v)", name, alive, longest, err)
 		}
 	}
+	// While a member of ours runs nothing expires: a replay may take longer than that.
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < 5*time.Second; <-tick.C {
+		if found, err := client.Get(t.Context(), "/registry/"+p.secret+"/leased/old"); err != nil || found.Count != 1 {
+			t.Fatalf("a key expired after %s (%v)", time.Since(began), err)
+		}
+	}
 }
