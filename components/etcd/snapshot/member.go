@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -11,11 +12,15 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/lease"
+	"go.etcd.io/etcd/server/v3/storage/datadir"
 )
 
 const (
-	// startLimit is how long an etcd may take to come up.
+	// startLimit is how long an etcd may take to come up, and startRate how many bytes
+	// of its database, all of which it reads, it may take another second for. On a disk
+	// that is slow a large one is not damaged.
 	startLimit = time.Minute
+	startRate  = 16 << 20
 	// transactionBytes and transactionKeys are how much goes into one transaction;
 	// a larger value goes alone.
 	transactionBytes = 2 << 20
@@ -46,7 +51,8 @@ func startMember(ctx context.Context, dir, name string) (*member, error) {
 		etcd, err := embed.StartEtcd(memberConfig(dir, name))
 		started <- start{etcd, err}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	limit := startTime(dir)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	select {
 	case s := <-started:
@@ -61,7 +67,15 @@ func startMember(ctx context.Context, dir, name string) (*member, error) {
 	case <-ctx.Done():
 	}
 	// The process ends after this: an etcd that hangs cannot be closed.
-	return nil, fmt.Errorf("%w in %s", errNotUp, startLimit)
+	return nil, fmt.Errorf("%w in %s", errNotUp, limit)
+}
+
+func startTime(dir string) time.Duration {
+	info, err := os.Stat(datadir.ToBackendFileName(dir))
+	if err != nil {
+		return startLimit
+	}
+	return startLimit + time.Duration(info.Size()/startRate)*time.Second
 }
 
 func memberConfig(dir, name string) *embed.Config {
