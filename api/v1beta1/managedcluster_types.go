@@ -234,10 +234,60 @@ type ManagedClusterStatus struct {
 	// +listMapKey=schedule
 	AutoUpgrades []AutoUpgradeStatus `json:"autoUpgrades,omitempty"`
 
+	// Initialized says that the control plane has come up once: from then on an etcd
+	// without data is one that lost them.
+	Initialized bool `json:"initialized,omitempty"`
+	// Recovery is the last recovery of etcd's data from backups, running or ended.
+	Recovery *ControlPlaneRecovery `json:"recovery,omitempty"`
+
+	// Backup tells of the cluster's backups (C3). Written by the backup controller alone.
+	Backup *BackupStatus `json:"backup,omitempty"`
+
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
+
+// BackupStatus is of the newest full backup, and of what failed. Customers do not see
+// it: AKS's backups are transparent to them (C3).
+type BackupStatus struct {
+	// Time is when the newest full backup was begun, Revision what etcd had reached
+	// then at least, and Size how much it takes in a store, in bytes.
+	Time     *metav1.Time `json:"time,omitempty"`
+	Revision int64        `json:"revision,omitempty"`
+	Size     int64        `json:"size,omitempty"`
+	// RecoveryPoint is the time up to which everything written is stored, as of the
+	// last change of this status. The metric berth_backup_recovery_point_seconds is exact.
+	RecoveryPoint *metav1.Time `json:"recoveryPoint,omitempty"`
+	// Stores are the ones that backups go to.
+	// +listType=map
+	// +listMapKey=url
+	Stores []BackupStoreStatus `json:"stores,omitempty"`
+}
+
+// BackupStoreStatus is that of one store.
+type BackupStoreStatus struct {
+	URL string `json:"url"`
+	// Time is that of its newest full backup.
+	Time *metav1.Time `json:"time,omitempty"`
+	// Error is why the last write failed; empty if it did not.
+	Error string `json:"error,omitempty"`
+}
+
+// ControlPlaneRecovery is one recovery of what etcd held (C3).
+type ControlPlaneRecovery struct {
+	// ID tells recoveries of a cluster apart.
+	ID string `json:"id"`
+	// Reason is what was seen of the loss.
+	Reason    string       `json:"reason,omitempty"`
+	StartTime metav1.Time  `json:"startTime"`
+	EndTime   *metav1.Time `json:"endTime,omitempty"`
+	// Message says what is back and what is lost, for people.
+	Message string `json:"message,omitempty"`
+}
+
+// UnderWay says whether the recovery has begun and not ended. A nil one has not.
+func (r *ControlPlaneRecovery) UnderWay() bool { return r != nil && r.EndTime == nil }
 
 // UpgradePhase is how far a control plane's change of version has come.
 type UpgradePhase string
@@ -312,6 +362,9 @@ const (
 	// ConditionStopped is true while the cluster is stopped; its last transition is
 	// since when, which the twelve months of J1 count from.
 	ConditionStopped = "Stopped"
+	// ConditionBackedUp is false when the newest recovery point is too old, or was never
+	// reached. Written by the backup controller alone.
+	ConditionBackedUp = "BackedUp"
 	// ConditionCgroupV1 is true when machines run on the deprecated cgroup v1.
 	ConditionCgroupV1 = "CgroupV1Deprecated"
 )

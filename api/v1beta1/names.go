@@ -71,3 +71,6 @@ func ControlPlaneNamespace(clusterID string) string { return "cp-" + clusterID }
 // MachineNamespace holds the machines of the cluster with this id: its node
 // resource group (G1).
 func MachineNamespace(clusterID string) string { return "mc-" + clusterID }
+
+// BackupKeySecret is the Secret in SystemNamespace with the key of a cluster's backups.
+func BackupKeySecret(clusterID string) string { return "backup-" + clusterID }

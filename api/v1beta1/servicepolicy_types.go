@@ -39,6 +39,28 @@ type ServicePolicySpec struct {
 	DeprecatedAPIWindow *metav1.Duration `json:"deprecatedApiWindow,omitempty"`
 	// AutoUpgradeInterval is how often channels are looked at: 1h.
 	AutoUpgradeInterval *metav1.Duration `json:"autoUpgradeInterval,omitempty"`
+	// BackupStores are the object stores that backups go to, all of them to each, as
+	// URLs: file:///directory, s3://bucket, azblob://container. The default is the
+	// directory that Berth was installed with. Their credentials are in the Secret
+	// berth-backup-credentials, as environment variables; none belongs in a URL.
+	BackupStores []string `json:"backupStores,omitempty"`
+	// BackupInterval is the time from one full backup of a cluster to the next: 30m (C3).
+	BackupInterval *metav1.Duration `json:"backupInterval,omitempty"`
+	// BackupDeltaInterval is how often what was written since is stored: 30s, so that
+	// not more than 60 s are lost though one write may fail (X2).
+	BackupDeltaInterval *metav1.Duration `json:"backupDeltaInterval,omitempty"`
+	// BackupRetention says for how long what is kept.
+	BackupRetention *BackupRetention `json:"backupRetention,omitempty"`
+}
+
+// BackupRetention are the tiers of retention. A nil field means its default.
+type BackupRetention struct {
+	// All is how long every full backup is kept, and what was written between: 6h.
+	All *metav1.Duration `json:"all,omitempty"`
+	// Daily is how long the first of each day is kept: 168h.
+	Daily *metav1.Duration `json:"daily,omitempty"`
+	// Weekly is how long the first of each week is kept: 672h.
+	Weekly *metav1.Duration `json:"weekly,omitempty"`
 }
 
 // ServicePolicyList is a list of service policies.

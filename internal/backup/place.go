@@ -1,0 +1,157 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"sync"
+	"time"
+)
+
+// place is one of a recorder's stores: it is opened when it is needed, and again after
+// it has failed.
+type place struct {
+	address, url, cluster string
+
+	mu    sync.Mutex
+	store *Store
+	full  time.Time
+	err   string
+	// lags counts the reasons why deltas do not continue the newest snapshot, and made
+	// how many of them the last snapshot has made up for.
+	lags, made int
+	// tried is when the last snapshot for it was begun.
+	tried time.Time
+}
+
+func (p *place) state() StoreState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return StoreState{URL: p.url, Full: p.full, Behind: p.lags > p.made, Error: p.err}
+}
+
+// due says whether a snapshot is due: in its time, and soon after a gap.
+func (p *place) due(now time.Time, s Schedule) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.full.IsZero() || p.lags > p.made {
+		return p.tried.IsZero() || now.Sub(p.tried) >= min(2*s.Delta, s.Full)
+	}
+	return now.Sub(p.full) >= s.Full && now.Sub(p.tried) >= min(2*s.Delta, s.Full)
+}
+
+// lag notes that a delta is missing.
+func (p *place) lag() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lags++
+}
+
+// found notes a snapshot that was made earlier.
+func (p *place) found(at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full = at
+}
+
+// begin notes an attempt, and returns what a snapshot begun now will make up for.
+func (p *place) begin(now time.Time) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tried = now
+	return p.lags
+}
+
+// stored notes a snapshot.
+func (p *place) stored(at time.Time, lags int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full, p.made = at, max(p.made, lags)
+}
+
+// use calls do with the open store, and notes whether it went well.
+func (p *place) use(ctx context.Context, do func(*Store) error) error {
+	p.mu.Lock()
+	store := p.store
+	p.mu.Unlock()
+	var err error
+	if store == nil {
+		store, err = OpenStore(ctx, p.address, p.cluster)
+	}
+	if err == nil {
+		err = do(store)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = ""
+	if err != nil {
+		p.err = err.Error()
+	}
+	switch {
+	case store == nil || store == p.store:
+	case p.store == nil:
+		p.store = store
+	default: // somebody else has opened it meanwhile
+		store.Close()
+	}
+	return err
+}
+
+func (p *place) list(ctx context.Context) (objects []Object, err error) {
+	err = p.use(ctx, func(s *Store) error {
+		objects, err = s.List(ctx)
+		return err
+	})
+	return objects, err
+}
+
+func (p *place) put(ctx context.Context, object Object, open func() io.Reader) error {
+	return p.use(ctx, func(s *Store) error {
+		if err := s.hasRoom(object.Size); err != nil {
+			return err
+		}
+		return s.put(ctx, object.Name, open())
+	})
+}
+
+func (p *place) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.store != nil {
+		p.store.Close()
+		p.store = nil
+	}
+}
+
+// putTimeout bounds the write of a delta: the next one is due.
+const putTimeout = 20 * time.Second
+
+// toAll writes a delta to all stores at once, and says whether one has taken it.
+func (r *Recorder) toAll(ctx context.Context, object Object, sealed []byte) bool {
+	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
+	object.Size = int64(len(sealed))
+	errs := make([]error, len(r.places))
+	var writing sync.WaitGroup
+	for i, p := range r.places {
+		writing.Go(func() { errs[i] = p.put(ctx, object, func() io.Reader { return bytes.NewReader(sealed) }) })
+	}
+	writing.Wait()
+	taken := false
+	for _, err := range errs {
+		taken = taken || err == nil
+	}
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		r.Log.Warn("delta for backup not stored", "cluster", r.ClusterID, "store", r.places[i].url, "error", err)
+		if taken {
+			r.places[i].lag()
+		}
+	}
+	if !taken {
+		r.OnChange()
+	}
+	return taken
+}

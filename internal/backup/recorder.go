@@ -1,0 +1,334 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Schedule says how often what is done. All are ServicePolicy's.
+type Schedule struct {
+	// Full is the time from one snapshot to the next, Delta that from one delta to the next.
+	Full, Delta time.Duration
+	Keep        Retention
+}
+
+// Config is what a Recorder depends on.
+type Config struct {
+	ClusterID string
+	// Stores are URLs. What one of them misses is made up for by a snapshot.
+	Stores []string
+	// Key is the cluster's secret key of backups.
+	Key      string
+	Schedule Schedule
+	// Connect says how etcd is reached, each time anew: certificates are replaced.
+	Connect func(context.Context) (clientv3.Config, error)
+	// Scratch is a directory with room for a sealed snapshot; empty means the system's.
+	Scratch string
+	// OnChange is called after a snapshot and when something begins or ceases to fail.
+	OnChange func()
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// Recorder keeps the backups of one cluster up to date while it runs.
+type Recorder struct {
+	Config
+	places []*place
+
+	// Only the loop of a session uses these.
+	buffer buffer
+	// flushed is the last revision that a store has been given; zero before the first look.
+	flushed int64
+
+	mu    sync.Mutex
+	state State
+}
+
+// State is how far a Recorder has come.
+type State struct {
+	// RecoveryPoint is the time up to which everything written is in a store that has a
+	// snapshot before it, and Revision what etcd had reached then.
+	RecoveryPoint time.Time
+	Revision      int64
+	// Full is the newest snapshot.
+	Full *Object
+	// Etcd is why etcd cannot be read; empty while it can.
+	Etcd   string
+	Stores []StoreState
+}
+
+// StoreState is that of one store.
+type StoreState struct {
+	URL string
+	// Full is the time of its newest snapshot; zero if it has none.
+	Full time.Time
+	// Behind says that its deltas do not continue its newest snapshot.
+	Behind bool
+	// Error is why the last write to it failed; empty if it did not.
+	Error string
+}
+
+// NewRecorder makes a recorder that has not begun.
+func NewRecorder(config Config) *Recorder {
+	r := &Recorder{Config: config}
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	if r.OnChange == nil {
+		r.OnChange = func() {}
+	}
+	for _, address := range config.Stores {
+		r.places = append(r.places, &place{address: address, url: redact(address), cluster: config.ClusterID})
+	}
+	return r
+}
+
+// State is what is known now.
+func (r *Recorder) State() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	state := r.state
+	for _, p := range r.places {
+		state.Stores = append(state.Stores, p.state())
+	}
+	return state
+}
+
+// The pauses between attempts to read an etcd.
+const (
+	firstPause = time.Second
+	lastPause  = 30 * time.Second
+)
+
+// Run records until ctx is done, and stores what it still holds then. An etcd or a store
+// that does not answer is asked again and again.
+func (r *Recorder) Run(ctx context.Context) {
+	defer r.closeStores()
+	pause := firstPause
+	for ctx.Err() == nil {
+		began := r.Now()
+		err := r.session(ctx)
+		r.last(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		r.etcdFailed(err)
+		if r.Now().Sub(began) > lastPause {
+			pause = firstPause
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// farewell bounds the last write of a recorder, or of a session with etcd.
+const farewell = 10 * time.Second
+
+// last stores what was received, also when etcd has gone or the recorder is to end.
+func (r *Recorder) last(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	defer cancel()
+	r.flush(ctx)
+}
+
+// errGap says that etcd no longer has all the revisions since the last delta.
+var errGap = errors.New("etcd has compacted revisions that no delta has: a new snapshot begins the next chain")
+
+// session records as long as etcd answers.
+func (r *Recorder) session(ctx context.Context) error {
+	config, err := r.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	client, err := clientv3.New(config)
+	if err != nil {
+		return fmt.Errorf("dial etcd: %w", err)
+	}
+	defer func() { _ = client.Close() }()
+	if err := r.findStart(ctx, client); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	watch := client.Watch(clientv3.WithRequireLeader(ctx), "", clientv3.WithPrefix(), clientv3.WithRev(r.buffer.seen+1))
+	return r.follow(ctx, client, watch, &running)
+}
+
+// follow takes in revisions, and writes deltas and snapshots when they are due.
+func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch clientv3.WatchChan, running *sync.WaitGroup) error {
+	ticker := time.NewTicker(r.Schedule.Delta)
+	defer ticker.Stop()
+	fulls := make(chan struct{}, 1) // holds one while none is being made
+	fulls <- struct{}{}
+	for first := true; ; first = false {
+		if first || len(fulls) > 0 {
+			r.beginFull(ctx, client, fulls, running)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case response, open := <-watch:
+			if err := r.receive(response, open); err != nil {
+				return err
+			}
+		case <-ticker.C:
+			if err := r.tick(ctx, client); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// beginFull makes a snapshot beside the deltas if a store is due for one.
+func (r *Recorder) beginFull(ctx context.Context, client *clientv3.Client, fulls chan struct{}, running *sync.WaitGroup) {
+	var due []*place
+	for _, p := range r.places {
+		if p.due(r.Now(), r.Schedule) {
+			due = append(due, p)
+		}
+	}
+	if len(due) == 0 {
+		return
+	}
+	<-fulls
+	running.Go(func() {
+		defer func() { fulls <- struct{}{} }()
+		if err := r.full(ctx, client, due); err != nil && ctx.Err() == nil {
+			r.Log.Warn("snapshot for backup failed", "cluster", r.ClusterID, "error", err)
+		}
+		r.OnChange()
+	})
+}
+
+func (r *Recorder) receive(response clientv3.WatchResponse, open bool) error {
+	if response.CompactRevision != 0 {
+		r.restart()
+		return errGap
+	}
+	if err := response.Err(); err != nil {
+		return fmt.Errorf("watch etcd: %w", err)
+	}
+	if !open {
+		return errors.New("watch etcd: it has ended")
+	}
+	r.etcdFailed(nil)
+	r.buffer.add(response.Events, r.Now())
+	return nil
+}
+
+// tick writes a delta; where nothing was written, it asks etcd whether that is so.
+func (r *Recorder) tick(ctx context.Context, client *clientv3.Client) error {
+	asked := r.Now()
+	if !r.buffer.empty() {
+		r.flush(ctx)
+		return nil
+	}
+	revision, err := currentRevision(ctx, client)
+	if err != nil {
+		return err
+	}
+	if revision < r.buffer.seen {
+		return lost(revision, r.buffer.seen)
+	}
+	r.etcdFailed(nil)
+	if revision == r.buffer.seen && r.anyCurrent() {
+		r.reached(revision, asked)
+	}
+	return nil
+}
+
+// flush writes what was received to every store. It is kept while no store takes it,
+// within bounds.
+func (r *Recorder) flush(ctx context.Context) {
+	if r.buffer.empty() {
+		return
+	}
+	first, last, at := r.flushed+1, r.buffer.seen, r.buffer.at
+	object := deltaObject(first, last, at)
+	sealed, err := r.buffer.seal(r.Key)
+	if err != nil {
+		r.Log.Error("delta for backup could not be sealed", "cluster", r.ClusterID, "error", err)
+		return
+	}
+	if !r.toAll(ctx, object, sealed) {
+		if r.buffer.size > maxBuffer {
+			r.Log.Warn("no store took deltas for too long: they begin anew", "cluster", r.ClusterID, "revision", last)
+			r.skip()
+		}
+		return
+	}
+	r.flushed = last
+	r.buffer.clear()
+	if r.anyCurrent() {
+		r.reached(last, at)
+	}
+}
+
+// skip gives up what is buffered: every store needs a snapshot now.
+func (r *Recorder) skip() {
+	r.flushed = r.buffer.seen
+	r.buffer.clear()
+	for _, p := range r.places {
+		p.lag()
+	}
+}
+
+// restart forgets where the deltas ended: they cannot be continued.
+func (r *Recorder) restart() {
+	r.buffer = buffer{}
+	r.flushed = 0
+	for _, p := range r.places {
+		p.lag()
+	}
+}
+
+// etcdFailed notes why etcd cannot be read, nil if it can.
+func (r *Recorder) etcdFailed(err error) {
+	said := ""
+	if err != nil && !errors.Is(err, errGap) {
+		said = err.Error()
+	}
+	r.mu.Lock()
+	changed := (r.state.Etcd == "") != (said == "")
+	r.state.Etcd = said
+	r.mu.Unlock()
+	if changed {
+		r.OnChange()
+	}
+}
+
+func (r *Recorder) reached(revision int64, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Revision = revision
+	if at.After(r.state.RecoveryPoint) {
+		r.state.RecoveryPoint = at
+	}
+}
+
+// anyCurrent says whether the deltas of a store continue a snapshot of its.
+func (r *Recorder) anyCurrent() bool {
+	for _, p := range r.places {
+		if s := p.state(); !s.Behind && !s.Full.IsZero() && s.Error == "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Recorder) closeStores() {
+	for _, p := range r.places {
+		p.close()
+	}
+}

@@ -1,0 +1,463 @@
+package backup_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"berth.dev/berth/internal/backup"
+	"berth.dev/berth/internal/testenv"
+)
+
+const clusterID = "c0ffee"
+
+// bed is a real etcd that is recorded, and what gives its backups back.
+type bed struct {
+	t             *testing.T
+	data          string
+	client, peer  string
+	process       *testenv.Process
+	key           string
+	stores        []string
+	source        *httptest.Server
+	schedule      backup.Schedule
+	recorder      *backup.Recorder
+	stopRecording func()
+	etcd          *clientv3.Client
+}
+
+func newBed(t *testing.T, stores int) *bed {
+	t.Helper()
+	ports, err := testenv.FreePorts(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bed{
+		t: t, data: filepath.Join(t.TempDir(), "data"),
+		client: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), peer: fmt.Sprintf("http://127.0.0.1:%d", ports[1]),
+		schedule: backup.Schedule{Full: time.Hour, Delta: 200 * time.Millisecond, Keep: backup.Retention{All: time.Hour}},
+	}
+	for range stores {
+		b.stores = append(b.stores, t.TempDir())
+	}
+	if b.key, err = backup.NewKey(); err != nil {
+		t.Fatal(err)
+	}
+	handler := backup.Source{
+		Allow: func(r *http.Request, id string) error {
+			if r.Header.Get("Stranger") != "" || id != clusterID {
+				return errors.New("not your cluster")
+			}
+			return nil
+		},
+		Vault: func(context.Context, string) ([]string, string, error) { return b.urls(), b.key, nil },
+		Log:   slog.New(slog.DiscardHandler),
+	}.Handler()
+	b.source = httptest.NewServer(handler)
+	t.Cleanup(b.source.Close)
+	b.startEtcd()
+	return b
+}
+
+func (b *bed) urls() []string {
+	var urls []string
+	for _, dir := range b.stores {
+		urls = append(urls, "file://"+dir)
+	}
+	return urls
+}
+
+func (b *bed) startEtcd() {
+	b.t.Helper()
+	process, err := testenv.StartProcess(filepath.Join(b.t.TempDir(), "etcd.log"), nil, testenv.Program(b.t, testenv.Etcd),
+		"--name=etcd-0", "--data-dir="+b.data, "--listen-client-urls="+b.client, "--advertise-client-urls="+b.client,
+		"--listen-peer-urls="+b.peer, "--initial-advertise-peer-urls="+b.peer, "--initial-cluster=etcd-0="+b.peer, "--log-level=error")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.process = process
+	b.t.Cleanup(process.Kill)
+	if b.etcd, err = clientv3.New(clientv3.Config{Endpoints: []string{b.client}, Logger: zap.NewNop(), DialTimeout: 20 * time.Second}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { b.etcd.Close() })
+	b.eventually("etcd answers", func() error {
+		_, err := b.etcd.Get(b.t.Context(), "a")
+		return err
+	})
+}
+
+func (b *bed) stopEtcd() { b.etcd.Close(); b.process.Kill() }
+
+// record starts a recorder; stopRecording ends it.
+func (b *bed) record() {
+	b.recorder = backup.NewRecorder(backup.Config{
+		ClusterID: clusterID, Stores: b.urls(), Key: b.key, Schedule: b.schedule, Log: slog.New(slog.DiscardHandler), Scratch: b.t.TempDir(),
+		Connect: func(context.Context) (clientv3.Config, error) {
+			return clientv3.Config{Endpoints: []string{b.client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second}, nil
+		},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.recorder.Run(ctx)
+	}()
+	b.stopRecording = func() { cancel(); <-done }
+	b.t.Cleanup(func() { b.stopRecording() })
+}
+
+func (b *bed) put(key, value string) int64 {
+	b.t.Helper()
+	response, err := b.etcd.Put(b.t.Context(), key, value)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return response.Header.Revision
+}
+
+// stored waits until a revision is in a store.
+func (b *bed) stored(revision int64) {
+	b.t.Helper()
+	b.eventually(fmt.Sprintf("revision %d is stored", revision), func() error {
+		if state := b.recorder.State(); state.Revision < revision || state.RecoveryPoint.IsZero() {
+			return fmt.Errorf("state %+v", state)
+		}
+		return nil
+	})
+}
+
+func (b *bed) eventually(what string, check func() error) {
+	b.t.Helper()
+	var err error
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if err = check(); err == nil {
+			return
+		}
+	}
+	b.t.Fatalf("%s: %v", what, err)
+}
+
+// recovered is the report of `etcd-snapshot recover`.
+type recovered struct {
+	Restored bool     `json:"restored"`
+	Revision int64    `json:"revision"`
+	Damaged  []string `json:"damaged"`
+	Deltas   int      `json:"deltas"`
+	Keys     int64    `json:"keys"`
+}
+
+func (b *bed) recover(id string) recovered {
+	b.t.Helper()
+	command := exec.Command(testenv.Program(b.t, testenv.EtcdSnapshot), "recover", "--source", b.source.URL+"/backups/"+clusterID,
+		"--data-dir", b.data, "--name", "etcd-0", "--peer", b.peer, "--token", "etcd-cluster", "--id", id)
+	var out, complaints bytes.Buffer
+	command.Stdout, command.Stderr = &out, &complaints
+	if err := command.Run(); err != nil {
+		b.t.Fatalf("recover: %v\n%s", err, complaints.String())
+	}
+	var said recovered
+	if err := json.Unmarshal(out.Bytes(), &said); err != nil {
+		b.t.Fatalf("report %q: %v", out.String(), err)
+	}
+	return said
+}
+
+func (b *bed) value(key string) string {
+	b.t.Helper()
+	response, err := b.etcd.Get(b.t.Context(), key)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if response.Count == 0 {
+		return ""
+	}
+	return string(response.Kvs[0].Value)
+}
+
+func (b *bed) objects(store int, kind string) []string {
+	b.t.Helper()
+	found, err := filepath.Glob(filepath.Join(b.stores[store], clusterID, kind+"-*.zst.age"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	slices.Sort(found)
+	return found
+}
+
+// Everything that was stored comes back after the loss of etcd's data: the snapshot, what
+// was written and what was deleted since, across a restart of the recorder and of etcd,
+// and after a second loss. Nothing stored shows what it holds.
+func TestRecordedIsRecovered(t *testing.T) {
+	b := newBed(t, 1)
+	b.put("/registry/secrets/known", "before")
+	b.record()
+	b.stored(1)
+	b.put("/registry/a", "1")
+	b.put("/registry/gone", "1")
+	if _, err := b.etcd.Delete(t.Context(), "/registry/gone"); err != nil {
+		t.Fatal(err)
+	}
+	b.stored(b.put("/registry/a", "2"))
+	b.stopRecording()
+	unwatched := b.put("/registry/unwatched", "1")
+	b.record()
+	b.stored(unwatched)
+	if fulls := b.objects(0, "full"); len(fulls) != 1 {
+		t.Errorf("a recorder that goes on makes another snapshot: %v", fulls)
+	}
+	last := b.put("/registry/last", "1")
+	b.stored(last)
+	b.stopRecording()
+	b.stopEtcd()
+
+	for _, path := range append(b.objects(0, "full"), b.objects(0, "delta")...) {
+		if raw, err := os.ReadFile(path); err != nil || bytes.Contains(raw, []byte("registry")) {
+			t.Errorf("%s shows what it holds (%v)", path, err)
+		}
+	}
+	if err := os.RemoveAll(b.data); err != nil {
+		t.Fatal(err)
+	}
+	said := b.recover("first")
+	if !said.Restored || said.Revision != last || said.Deltas < 2 {
+		t.Errorf("report %+v, etcd was at %d", said, last)
+	}
+	b.startEtcd()
+	for key, want := range map[string]string{
+		"/registry/secrets/known": "before", "/registry/a": "2", "/registry/gone": "", "/registry/unwatched": "1", "/registry/last": "1",
+	} {
+		if got := b.value(key); got != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+
+	// The history is another one now: it is begun anew, and can be lost again.
+	b.record()
+	b.stored(b.put("/registry/second", "1"))
+	b.stopRecording()
+	if fulls := b.objects(0, "full"); len(fulls) != 2 {
+		t.Errorf("no snapshot of the recovered etcd: %v", fulls)
+	}
+	b.stopEtcd()
+	if err := os.RemoveAll(b.data); err != nil {
+		t.Fatal(err)
+	}
+	b.recover("second")
+	b.startEtcd()
+	if b.value("/registry/second") != "1" || b.value("/registry/a") != "2" {
+		t.Error("the second loss loses")
+	}
+}
+
+// A recorder that was away for longer than etcd keeps revisions makes a snapshot.
+func TestGapIsClosedBySnapshot(t *testing.T) {
+	b := newBed(t, 1)
+	b.record()
+	b.stored(1)
+	b.stopRecording()
+	var revision int64
+	for i := range 10 {
+		revision = b.put("/a", fmt.Sprint(i))
+	}
+	if _, err := b.etcd.Compact(t.Context(), revision); err != nil {
+		t.Fatal(err)
+	}
+	b.put("/a", "after")
+	b.record()
+	b.eventually("a second snapshot", func() error {
+		if n := len(b.objects(0, "full")); n < 2 {
+			return fmt.Errorf("%d snapshots", n)
+		}
+		return nil
+	})
+	b.stored(b.put("/b", "1"))
+	b.stopRecording()
+	b.stopEtcd()
+	if err := os.RemoveAll(b.data); err != nil {
+		t.Fatal(err)
+	}
+	b.recover("gap")
+	b.startEtcd()
+	if b.value("/a") != "after" || b.value("/b") != "1" {
+		t.Error("what was written in the gap, or after it, is lost")
+	}
+}
+
+// An etcd that was emptied is not taken for the newest state of the cluster.
+func TestEmptiedEtcdIsNotRecorded(t *testing.T) {
+	b := newBed(t, 1)
+	b.record()
+	for i := range 10 {
+		b.put("/a", fmt.Sprint(i))
+	}
+	b.stored(b.put("/a", "last"))
+	b.stopEtcd()
+	if err := os.RemoveAll(b.data); err != nil {
+		t.Fatal(err)
+	}
+	b.startEtcd()
+	b.eventually("the loss shows", func() error {
+		if said := b.recorder.State().Etcd; !strings.Contains(said, backup.ErrLost.Error()) {
+			return fmt.Errorf("it says %q", said)
+		}
+		return nil
+	})
+	if fulls := b.objects(0, "full"); len(fulls) != 1 {
+		t.Errorf("the empty etcd was backed up: %v", fulls)
+	}
+}
+
+// A store that goes away holds nobody up, and gets a snapshot when it is back.
+func TestStoreAwayAndBack(t *testing.T) {
+	b := newBed(t, 2)
+	b.record()
+	b.eventually("both stores have a snapshot", func() error {
+		if len(b.objects(0, "full")) != 1 || len(b.objects(1, "full")) != 1 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	away := b.stores[1] + ".away"
+	if err := os.Rename(b.stores[1], away); err != nil {
+		t.Fatal(err)
+	}
+	b.stored(b.put("/a", "1"))
+	state := b.recorder.State()
+	if state.Stores[0].Error != "" || state.Stores[1].Error == "" || !state.Stores[1].Behind {
+		t.Errorf("with one store away: %+v", state.Stores)
+	}
+	if err := os.Rename(away, b.stores[1]); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("the store is made up for", func() error {
+		b.put("/b", time.Now().String())
+		if s := b.recorder.State().Stores[1]; s.Behind || s.Error != "" {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	last := b.put("/last", "1")
+	b.stored(last)
+	b.stopRecording()
+	b.stopEtcd()
+	// The other store alone is enough.
+	if err := os.RemoveAll(b.stores[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(b.data); err != nil {
+		t.Fatal(err)
+	}
+	if said := b.recover("one"); said.Revision != last {
+		t.Errorf("report %+v, want revision %d", said, last)
+	}
+}
+
+// Both stores away: what is written meanwhile is kept and stored when one is back.
+func TestAllStoresAway(t *testing.T) {
+	b := newBed(t, 1)
+	b.record()
+	b.stored(1)
+	away := b.stores[0] + ".away"
+	if err := os.Rename(b.stores[0], away); err != nil {
+		t.Fatal(err)
+	}
+	last := b.put("/a", "1")
+	b.eventually("the error shows", func() error {
+		if b.recorder.State().Stores[0].Error == "" {
+			return errors.New("no error")
+		}
+		return nil
+	})
+	if state := b.recorder.State(); state.Revision >= last {
+		t.Errorf("it says that %d is stored: %+v", last, state)
+	}
+	if err := os.Rename(away, b.stores[0]); err != nil {
+		t.Fatal(err)
+	}
+	b.stored(last)
+	if fulls := b.objects(0, "full"); len(fulls) != 1 {
+		t.Errorf("nothing was missed, and yet: %v", fulls)
+	}
+}
+
+// The answers of a source tell damage from absence, and strangers get nothing.
+func TestSourceAnswers(t *testing.T) {
+	b := newBed(t, 1)
+	b.record()
+	b.stored(b.put("/a", strings.Repeat("x", 10_000)))
+	b.stopRecording()
+	path := b.objects(0, "full")[0]
+	url := b.source.URL + "/backups/" + clusterID + "/" + filepath.Base(path)
+	get := func(url, header string) (int, []byte) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header != "" {
+			request.Header.Set(header, "1")
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, body
+	}
+	if status, body := get(url, ""); status != http.StatusOK || len(body) < 20_000 {
+		t.Errorf("a whole one: %d, %d bytes", status, len(body))
+	}
+	if status, _ := get(url, "Stranger"); status != http.StatusForbidden {
+		t.Errorf("a stranger gets %d", status)
+	}
+	if status, _ := get(b.source.URL+"/backups/other", ""); status != http.StatusForbidden {
+		t.Errorf("another cluster's: %d", status)
+	}
+	if status, _ := get(b.source.URL+"/backups/"+clusterID+"/full-20200101T000000Z-1.zst.age", ""); status != http.StatusNotFound {
+		t.Errorf("one that is not there: %d", status)
+	}
+	if status, _ := get(b.source.URL+"/backups/"+clusterID+"/..%2f..%2fetc%2fpasswd", ""); status != http.StatusNotFound {
+		t.Errorf("no backup's name: %d", status)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for why, damaged := range map[string][]byte{
+		"a bit": func() []byte { c := slices.Clone(raw); c[len(c)-20] ^= 1; return c }(), "cut off": raw[:len(raw)-10], "empty": {},
+	} {
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if status, _ := get(url, ""); status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d", why, status)
+		}
+	}
+	if err := os.Rename(b.stores[0], b.stores[0]+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := get(url, ""); status != http.StatusServiceUnavailable {
+		t.Errorf("a store that is away: %d", status)
+	}
+}

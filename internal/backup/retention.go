@@ -1,0 +1,38 @@
+package backup
+
+import "time"
+
+// Retention says for how long what is kept. Deltas are of use only back to the oldest
+// snapshot that they continue, and there is no need of them where days are enough.
+type Retention struct {
+	// All is how long everything is kept, deltas included.
+	All time.Duration
+	// Daily and Weekly are how long the first snapshot of each day and week is.
+	Daily, Weekly time.Duration
+}
+
+// expired returns what is not to be kept, of a list in order. The newest snapshot and
+// all that is newer stays whatever its age is: a cluster may have stood still for long.
+func (r Retention) expired(objects []Object, now time.Time) []Object {
+	newest := newestFull(objects)
+	if newest == nil {
+		return nil
+	}
+	days, weeks := map[string]bool{}, map[[2]int]bool{}
+	var gone []Object
+	for _, object := range objects {
+		age := now.Sub(object.Time)
+		keep := age <= r.All || !object.Time.Before(newest.Time)
+		if object.Kind == KindFull {
+			day := object.Time.Format(time.DateOnly)
+			year, number := object.Time.ISOWeek()
+			week := [2]int{year, number}
+			keep = keep || age <= r.Daily && !days[day] || age <= r.Weekly && !weeks[week]
+			days[day], weeks[week] = true, true
+		}
+		if !keep {
+			gone = append(gone, object)
+		}
+	}
+	return gone
+}

@@ -1,0 +1,263 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/azureblob" // azblob://
+	"gocloud.dev/blob/fileblob"
+	_ "gocloud.dev/blob/s3blob" // s3://
+	"gocloud.dev/gcerrors"
+)
+
+// reserve is what a backup leaves free in a directory, in bytes: an etcd may have its
+// volume on the same disk.
+const reserve = 512 << 20
+
+// Store holds the backups of one cluster in one place.
+type Store struct {
+	// URL is the place, without anything secret.
+	URL    string
+	bucket *blob.Bucket
+	// dir is the directory of a file store; empty for others.
+	dir string
+}
+
+// OpenStore opens the part of a store that belongs to a cluster. The directory of a file
+// store is not made: where one is missing, something that was to be mounted is.
+func OpenStore(ctx context.Context, address, clusterID string) (*Store, error) {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no URL of a store, such as file:///backups or s3://bucket", redact(address))
+	}
+	s := &Store{URL: redact(address)}
+	if parsed.Scheme == "file" {
+		return s, s.openDir(parsed, clusterID)
+	}
+	bucket, err := blob.OpenBucket(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("open the store %s: %w", s.URL, err)
+	}
+	s.bucket = blob.PrefixedBucket(bucket, clusterID+"/")
+	return s, nil
+}
+
+func (s *Store) openDir(parsed *url.URL, clusterID string) error {
+	root := filepath.FromSlash(parsed.Path)
+	if _, err := os.Stat(root); err != nil {
+		return fmt.Errorf("open the store %s: %w", s.URL, err)
+	}
+	s.dir = filepath.Join(root, clusterID)
+	if err := os.Mkdir(s.dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("open the store %s: %w", s.URL, err)
+	}
+	// Without these a name would not be given in one step, and have a file beside it.
+	bucket, err := fileblob.OpenBucket(s.dir, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+	if err != nil {
+		return fmt.Errorf("open the store %s: %w", s.URL, err)
+	}
+	s.bucket = bucket
+	return nil
+}
+
+// redact takes passwords and parameters off a URL.
+func redact(address string) string {
+	address, _, _ = strings.Cut(address, "?")
+	scheme, rest, found := strings.Cut(address, "://")
+	if at := strings.LastIndex(rest, "@"); found && at >= 0 {
+		return scheme + "://" + rest[at+1:]
+	}
+	return address
+}
+
+// Close lets the store go.
+func (s *Store) Close() { _ = s.bucket.Close() }
+
+// there says whether the directory of a file store still is: what lists it would take a
+// missing one for an empty one.
+func (s *Store) there() error {
+	if s.dir == "" {
+		return nil
+	}
+	if _, err := os.Stat(s.dir); err != nil {
+		return fmt.Errorf("list the store %s: %w", s.URL, err)
+	}
+	return nil
+}
+
+// List returns everything that is stored, the oldest first.
+func (s *Store) List(ctx context.Context) ([]Object, error) {
+	if err := s.there(); err != nil {
+		return nil, err
+	}
+	var found []Object
+	for listed := s.bucket.List(nil); ; {
+		entry, err := listed.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the store %s: %w", s.URL, err)
+		}
+		if object, ok := parse(entry.Key); ok {
+			object.Size = entry.Size
+			found = append(found, object)
+		}
+	}
+	order(found)
+	return found, nil
+}
+
+// open reads a sealed object. The error wraps errMissing if there is none.
+func (s *Store) open(ctx context.Context, name string) (io.ReadCloser, error) {
+	r, err := s.bucket.NewReader(ctx, name, nil)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return nil, fmt.Errorf("%s in %s: %w", name, s.URL, errMissing)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", name, s.URL, err)
+	}
+	return r, nil
+}
+
+// hasRoom says whether a directory can take as much and leave the reserve. Other stores
+// say so themselves when they cannot.
+func (s *Store) hasRoom(size int64) error {
+	if s.dir == "" {
+		return nil
+	}
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(s.dir, &disk); err != nil {
+		return fmt.Errorf("measure the store %s: %w", s.URL, err)
+	}
+	if free := int64(disk.Bavail) * disk.Bsize; free < size+reserve {
+		return fmt.Errorf("the store %s is full: %d MiB are free, the backup has %d, and %d are left to others", s.URL, free>>20, size>>20, reserve>>20)
+	}
+	return nil
+}
+
+// put stores what is sealed already, and reads it back. The name is given when all is on
+// the disk, so that there is either a whole object or none.
+func (s *Store) put(ctx context.Context, name string, sealed io.Reader) error {
+	sum := sha256.New()
+	if err := s.write(ctx, name, io.TeeReader(sealed, sum)); err != nil {
+		return fmt.Errorf("store %s in %s: %w", name, s.URL, err)
+	}
+	if err := s.check(ctx, name, sum); err != nil {
+		if removal := s.bucket.Delete(ctx, name); removal != nil {
+			err = fmt.Errorf("%w, and it could not be removed: %w", err, removal)
+		}
+		return fmt.Errorf("check %s in %s: %w", name, s.URL, err)
+	}
+	return nil
+}
+
+func (s *Store) write(ctx context.Context, name string, sealed io.Reader) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var file *os.File
+	w, err := s.bucket.NewWriter(ctx, name, &blob.WriterOptions{
+		ContentType: "application/octet-stream",
+		BeforeWrite: func(as func(any) bool) error { as(&file); return nil },
+	})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, sealed)
+	if err == nil && file != nil {
+		err = file.Sync()
+	}
+	if err != nil {
+		// A writer that is closed after this stores nothing.
+		cancel()
+		_ = w.Close()
+		return err
+	}
+	if err := w.Close(); err != nil || s.dir == "" {
+		return err
+	}
+	return syncDir(s.dir)
+}
+
+func (s *Store) check(ctx context.Context, name string, want hash.Hash) error {
+	r, err := s.open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	got := sha256.New()
+	if _, err := io.Copy(got, r); err != nil {
+		return err
+	}
+	if !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
+		return errors.New("the store gives back something else than it was given")
+	}
+	return nil
+}
+
+// retain removes what is not to be kept, and what interrupted backups left.
+func (s *Store) retain(ctx context.Context, keep Retention, now time.Time) error {
+	if err := s.removeLeftovers(); err != nil {
+		return err
+	}
+	found, err := s.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, object := range keep.expired(found, now) {
+		if err := s.bucket.Delete(ctx, object.Name); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+			return fmt.Errorf("remove the old backup %s in %s: %w", object.Name, s.URL, err)
+		}
+	}
+	return nil
+}
+
+// leftoverAge is how old, at least, a file is that an interrupted backup left: another
+// one may be being written.
+const leftoverAge = time.Hour
+
+// removeLeftovers removes what was written to a directory and never got its name.
+func (s *Store) removeLeftovers() error {
+	if s.dir == "" {
+		return nil
+	}
+	left, err := filepath.Glob(filepath.Join(s.dir, "*.zst.age.*.tmp"))
+	if err != nil {
+		return fmt.Errorf("list the store: %w", err)
+	}
+	for _, path := range left {
+		info, err := os.Stat(path)
+		if err != nil || time.Since(info.ModTime()) < leftoverAge {
+			continue
+		}
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("remove what an interrupted backup left: %w", err)
+		}
+	}
+	return nil
+}
+
+// syncDir makes renames in a directory last.
+func syncDir(dir string) error {
+	file, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}

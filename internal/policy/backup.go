@@ -1,0 +1,94 @@
+package policy
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// The defaults of ServicePolicy for backups (C3, X2).
+const (
+	DefaultBackupInterval      = 30 * time.Minute
+	DefaultBackupDeltaInterval = 30 * time.Second
+	DefaultBackupAll           = 6 * time.Hour
+	DefaultBackupDaily         = 7 * 24 * time.Hour
+	DefaultBackupWeekly        = 28 * 24 * time.Hour
+)
+
+// BackupPlan is what ServicePolicy asks for of backups.
+type BackupPlan struct {
+	// Full and Delta are the times between backups, All, Daily and Weekly those of keeping.
+	Full, Delta, All, Daily, Weekly time.Duration
+	Stores                          []string
+}
+
+// Backups reads ServicePolicy; its own store is for one that names none.
+func Backups(spec v1beta1.ServicePolicySpec, own string) BackupPlan {
+	keep := spec.BackupRetention
+	if keep == nil {
+		keep = &v1beta1.BackupRetention{}
+	}
+	plan := BackupPlan{
+		Full:   durationOr(spec.BackupInterval, DefaultBackupInterval),
+		Delta:  durationOr(spec.BackupDeltaInterval, DefaultBackupDeltaInterval),
+		All:    durationOr(keep.All, DefaultBackupAll),
+		Daily:  durationOr(keep.Daily, DefaultBackupDaily),
+		Weekly: durationOr(keep.Weekly, DefaultBackupWeekly),
+		Stores: spec.BackupStores,
+	}
+	if len(plan.Stores) == 0 && own != "" {
+		plan.Stores = []string{own}
+	}
+	return plan
+}
+
+// durationOr is a duration that makes sense, or the default.
+func durationOr(set *metav1.Duration, fallback time.Duration) time.Duration {
+	if set == nil || set.Duration <= 0 {
+		return fallback
+	}
+	return set.Duration
+}
+
+// BackupFacts are what is known of a cluster's backups.
+type BackupFacts struct {
+	// Since is when its control plane came up, from which on it is to be backed up.
+	Since time.Time
+	// RecoveryPoint is the time up to which everything written is stored; zero if nothing is.
+	RecoveryPoint time.Time
+	// Etcd is why its data cannot be read, and Stores are why stores failed; empty if nothing did.
+	Etcd   string
+	Stores []string
+}
+
+// grace is how long a cluster may be without any backup before it is one too late: its
+// first is made when it has come up.
+const grace = 2 * time.Minute
+
+// BackedUp decides the condition BackedUp: whether no more than two deltas' time would
+// be lost (X2: 60 s by default). Due is when the answer may change by itself.
+func BackedUp(facts BackupFacts, delta time.Duration, now time.Time) (ok bool, reason, message string, due time.Time) {
+	// A delta is written after its time, and read back.
+	limit := 2*delta + delta/2
+	point, allowed := facts.RecoveryPoint, limit
+	if point.IsZero() {
+		point, allowed = facts.Since, max(grace, limit)
+	}
+	due = point.Add(allowed)
+	if !now.After(due) {
+		if facts.RecoveryPoint.IsZero() {
+			return false, "Pending", "the first backup is being made", due
+		}
+		return true, "Recorded", "", due
+	}
+	switch {
+	case facts.Etcd != "":
+		return false, "EtcdUnavailable", facts.Etcd, time.Time{}
+	case len(facts.Stores) > 0:
+		return false, "StoreUnavailable", facts.Stores[0], time.Time{}
+	default:
+		return false, "Late", "backups do not keep up", time.Time{}
+	}
+}

@@ -1,0 +1,54 @@
+package policy
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+func TestBackupsDefaults(t *testing.T) {
+	got := Backups(v1beta1.ServicePolicySpec{}, "file:///own")
+	if got.Full != 30*time.Minute || got.Delta != 30*time.Second || len(got.Stores) != 1 || got.Stores[0] != "file:///own" {
+		t.Errorf("C3, X2: %+v", got)
+	}
+	nonsense := v1beta1.ServicePolicySpec{BackupInterval: &metav1.Duration{Duration: -time.Hour}, BackupStores: []string{"s3://a", "s3://b"}}
+	if got := Backups(nonsense, "file:///own"); got.Full != 30*time.Minute || len(got.Stores) != 2 {
+		t.Errorf("%+v", got)
+	}
+	if got := Backups(v1beta1.ServicePolicySpec{}, ""); got.Stores != nil {
+		t.Errorf("backups go to %v", got.Stores)
+	}
+}
+
+// BackedUp is true exactly while not more than two deltas' time and a bit would be lost.
+func TestBackedUp(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	const delta = 30 * time.Second
+	for why, c := range map[string]struct {
+		facts  BackupFacts
+		ok     bool
+		reason string
+	}{
+		"just now":                  {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-31 * time.Second)}, true, "Recorded"},
+		"at the limit":              {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-75 * time.Second)}, true, "Recorded"},
+		"over it":                   {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-76 * time.Second)}, false, "Late"},
+		"a store is away":           {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-2 * time.Minute), Stores: []string{"away"}}, false, "StoreUnavailable"},
+		"one of two stores, so far": {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now, Stores: []string{"away"}}, true, "Recorded"},
+		"etcd is away":              {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-2 * time.Minute), Etcd: "away", Stores: []string{"away"}}, false, "EtcdUnavailable"},
+		"new":                       {BackupFacts{Since: now.Add(-time.Minute)}, false, "Pending"},
+		"new for too long":          {BackupFacts{Since: now.Add(-3 * time.Minute)}, false, "Late"},
+	} {
+		ok, reason, _, due := BackedUp(c.facts, delta, now)
+		if ok != c.ok || reason != c.reason {
+			t.Errorf("%s: %t %s, want %t %s", why, ok, reason, c.ok, c.reason)
+		}
+		if !due.IsZero() {
+			if later, _, _, _ := BackedUp(c.facts, delta, due.Add(time.Second)); later {
+				t.Errorf("%s: it is still true after %s", why, due)
+			}
+		}
+	}
+}
