@@ -64,7 +64,13 @@ func etcdContainer(in Input) corev1.Container {
 		Image:           in.Images.Etcd,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Args:            etcdFlags(in),
-		Env:             []corev1.EnvVar{{Name: "GOGC", Value: "50"}},
+		Env: []corev1.EnvVar{{Name: "GOGC", Value: "50"}, {
+			// Not a flag: its change must not replace the pod.
+			Name: "ETCD_INITIAL_CLUSTER_STATE",
+			ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
+				LocalObjectReference: corev1.LocalObjectReference{Name: EtcdConfigMap}, Key: keyClusterState, Optional: ptr(true),
+			}},
+		}},
 		Ports:           []corev1.ContainerPort{{Name: "client", ContainerPort: EtcdPort, Protocol: corev1.ProtocolTCP}},
 		Resources:       resources("25m", "64Mi", "2Gi"),
 		SecurityContext: locked(),
@@ -75,6 +81,28 @@ func etcdContainer(in Input) corev1.Container {
 			{Name: dataClaim, MountPath: dirEtcd},
 			{Name: "pki", MountPath: dirEtcdPKI, ReadOnly: true},
 		},
+	}
+}
+
+// EtcdConfigMap holds what etcd's containers read when they start.
+const EtcdConfigMap = "etcd"
+
+const (
+	keyClusterState = "initial-cluster-state"
+	keyBackupCA     = "backup-ca.crt"
+)
+
+// etcdConfigMap has an etcd that lost its data refuse to begin an empty cluster: it ends,
+// and what it held is recovered.
+func etcdConfigMap(in Input) client.Object {
+	state := "new"
+	if in.Initialized {
+		state = "existing"
+	}
+	return &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: in.meta(EtcdConfigMap),
+		Data:       map[string]string{keyClusterState: state, keyBackupCA: in.BackupCA},
 	}
 }
 

@@ -103,6 +103,11 @@ type Input struct {
 	Trial string
 	// TrialServes sends clients to that API server.
 	TrialServes bool
+	// Initialized: etcd has had data, so that it must not start without.
+	Initialized bool
+	// BackupAddress is where Berth gives backups back inside the management cluster, and
+	// BackupCA the authority of its certificate, PEM.
+	BackupAddress, BackupCA string
 	// SecretRevision changes when a Secret that the pods mount does, and so rolls them.
 	SecretRevision string
 }

@@ -63,6 +63,7 @@ func Plans(in Input, roots *Roots) ([]Plan, error) {
 		plan(KonnectivitySecret,
 			file{name: "server", authority: ca, request: konnectivityServer(in)},
 			kubeconfigFile(KubeconfigKey, ca, clientOf(KonnectivityUser), pki.KubeconfigRequest{Server: local})),
+		plan(BackupSecret, file{name: "client", authority: etcd, request: clientOf(BackupUser)}),
 		plan(MetricsSecret, file{name: "server", authority: ca, request: metricsServer()}),
 		plan(ControllerKubeconfig, kubeconfigFile(KubeconfigKey, ca, clientOf(PlatformUser, mastersGroup), pki.KubeconfigRequest{
 			Server: fmt.Sprintf("https://%s:%d", in.APIServerAddress, APIServerPort),

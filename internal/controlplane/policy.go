@@ -13,6 +13,9 @@ import (
 // registryPort is where Berth's registry listens (Service berth-registry).
 const registryPort = 5000
 
+// backupPort is where Berth gives backups back (Service berth-backup).
+const backupPort = 8445
+
 // namespaceName is the label that every namespace carries its own name in.
 const namespaceName = "kubernetes.io/metadata.name"
 
@@ -36,9 +39,14 @@ func policies(in Input) []client.Object {
 		policy(in, cp, "etcd", networkingv1.NetworkPolicySpec{
 			PodSelector: *etcd,
 			PolicyTypes: bothWays(),
-			Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{{PodSelector: kube}, {PodSelector: saver}}, Ports: ports(EtcdPort)}},
+			Ingress: []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{
+				{PodSelector: kube}, {PodSelector: saver}, {NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}, // which backs it up (C3)
+			}, Ports: ports(EtcdPort)}},
 		}),
 		policy(in, cp, "etcd-snapshot", networkingv1.NetworkPolicySpec{PodSelector: *saver, PolicyTypes: bothWays(), Egress: toEtcd}),
+		policy(in, cp, "etcd-recover", networkingv1.NetworkPolicySpec{PodSelector: *podsOf(RecoverPod), PolicyTypes: bothWays(), Egress: []networkingv1.NetworkPolicyEgressRule{
+			{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}}, Ports: ports(backupPort)},
+		}}),
 		policy(in, mc, "default-deny", denyAll()),
 		policy(in, mc, "machines", networkingv1.NetworkPolicySpec{
 			PolicyTypes: bothWays(),

@@ -124,3 +124,6 @@ func (a Artifacts) binds() []bind {
 
 // registryInMachine is where the machine sees the registry's content.
 const registryInMachine = "/var/lib/berth/registry"
+
+// backupsInMachine is where it sees the backups of clusters.
+const backupsInMachine = "/var/lib/berth/backups"

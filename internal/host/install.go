@@ -136,8 +136,10 @@ func (u *upper) installConfig() (install.Config, error) {
 			ClientSecretHash: u.keys.ClientSecretHash, SigningKey: u.keys.SigningKey,
 			UserName: UserName, UserPasswordHash: u.keys.UserPasswordHash,
 		},
-		Registry:     install.Registry{HostPath: registryInMachine, ClusterIP: registrySvcIP},
-		NoClusterDNS: true,
+		Registry: install.Registry{HostPath: registryInMachine, ClusterIP: registrySvcIP},
+
+		BackupHostPath: backupsInMachine,
+		NoClusterDNS:   true,
 	}
 	return config, config.Validate()
 }

@@ -44,6 +44,9 @@ func (p Paths) azureConfig() string     { return filepath.Join(p.State, "azure")
 func (p Paths) machine(name string) string {
 	return filepath.Join(p.State, "machine", name)
 }
+
+// backups is beside what they are backups of, and not inside: a machine made anew keeps them.
+func (p Paths) backups() string          { return filepath.Join(p.State, "backups") }
 func (p Paths) run(name string) string   { return filepath.Join(p.State, "run", name) }
 func (p Paths) log(name string) string   { return filepath.Join(p.State, "logs", name) }
 func (p Paths) supervisorRecord() string { return p.run("supervisor.json") }
@@ -64,6 +67,7 @@ func (p Paths) machineDirs() []bind {
 		{Source: p.machine("etcd"), Target: "/var/lib/etcd"},
 		{Source: p.machine("volumes"), Target: "/var/lib/berth/volumes"},
 		{Source: p.machine("registry"), Target: registryInMachine},
+		{Source: p.backups(), Target: backupsInMachine},
 		{Source: p.machine("log"), Target: "/var/log"},
 	}
 }

@@ -27,6 +27,8 @@ const (
 	portGateway      = 6443
 	portWebhook      = 9443
 	portHealth       = 8080
+	portBackup       = 8445
+	backupService    = "berth-backup"
 	catalogueDir     = "/etc/berth/catalogue"
 	tlsDir           = "/etc/berth/tls"
 	identityDir      = "/etc/berth/identity"
@@ -35,6 +37,13 @@ const (
 	labelName        = "app.kubernetes.io/name"
 	registryClaim    = "berth-registry"
 	registryCapacity = "20Gi"
+	backupDir        = "/var/lib/berth-backups"
+	backupScratchDir = "/var/lib/berth-backup-scratch"
+	backupClaim      = "berth-backups"
+	backupCapacity   = "100Gi"
+	// BackupCredentials is a Secret of the operator's, with the environment variables
+	// that object stores need.
+	BackupCredentials = "berth-backup-credentials"
 )
 
 // Config is all that Berth's objects depend on.
@@ -53,6 +62,9 @@ type Config struct {
 	CA, Cert, Key []byte
 	Identity      Identity
 	Registry      Registry
+	// BackupHostPath is a directory of the node that backups go to; empty means a
+	// volume. ServicePolicy may name other stores.
+	BackupHostPath string
 	// NoClusterDNS is for a cluster without a DNS service.
 	NoClusterDNS bool
 }

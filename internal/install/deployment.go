@@ -56,10 +56,13 @@ func container(c Config) corev1.Container {
 			{Name: "POD_NAMESPACE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}},
 			{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
 		},
+		EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{
+			LocalObjectReference: corev1.LocalObjectReference{Name: BackupCredentials}, Optional: new(true),
+		}}},
 		Ports: []corev1.ContainerPort{
 			{Name: "arm", ContainerPort: portARM}, {Name: "gateway", ContainerPort: portGateway},
 			{Name: "registry", ContainerPort: RegistryPort}, {Name: "webhook", ContainerPort: portWebhook},
-			{Name: "health", ContainerPort: portHealth},
+			{Name: "health", ContainerPort: portHealth}, {Name: "backup", ContainerPort: portBackup},
 		},
 		Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("100Mi")},
@@ -81,6 +84,8 @@ func container(c Config) corev1.Container {
 			{Name: "identity", MountPath: identityDir, ReadOnly: true},
 			{Name: "ca", MountPath: caDir, ReadOnly: true},
 			{Name: "registry", MountPath: registryDir},
+			{Name: "backups", MountPath: backupDir},
+			{Name: "backup-scratch", MountPath: backupScratchDir},
 		},
 	}
 }
@@ -99,6 +104,9 @@ func flags(c Config) []string {
 		"--gateway-public=" + c.GatewayAddress,
 		fmt.Sprintf("--registry-address=:%d", RegistryPort),
 		"--registry-dir=" + registryDir,
+		fmt.Sprintf("--backup-address=:%d", portBackup),
+		"--backup-store=file://" + backupDir,
+		"--backup-scratch=" + backupScratchDir,
 		fmt.Sprintf("--webhook-address=:%d", portWebhook),
 		fmt.Sprintf("--health-address=:%d", portHealth),
 	}
@@ -112,11 +120,6 @@ func flags(c Config) []string {
 }
 
 func volumes(c Config) []corev1.Volume {
-	directory := corev1.HostPathDirectory
-	registry := corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: registryClaim}}
-	if c.Registry.HostPath != "" {
-		registry = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: c.Registry.HostPath, Type: &directory}}
-	}
 	configMap := func(name string) corev1.VolumeSource {
 		return corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}}
 	}
@@ -128,8 +131,19 @@ func volumes(c Config) []corev1.Volume {
 		{Name: "tls", VolumeSource: secret(TLSSecret)},
 		{Name: "identity", VolumeSource: secret(IdentitySecret)},
 		{Name: "ca", VolumeSource: configMap(CAConfigMap)},
-		{Name: "registry", VolumeSource: registry},
+		{Name: "registry", VolumeSource: directoryOr(c.Registry.HostPath, registryClaim)},
+		{Name: "backups", VolumeSource: directoryOr(c.BackupHostPath, backupClaim)},
+		{Name: "backup-scratch", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 	}
+}
+
+// directoryOr is a directory of the node, or a volume where there is none.
+func directoryOr(hostPath, claim string) corev1.VolumeSource {
+	if hostPath == "" {
+		return corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}
+	}
+	directory := corev1.HostPathDirectory
+	return corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: hostPath, Type: &directory}}
 }
 
 func probe(path string, period, failures int32) *corev1.Probe {

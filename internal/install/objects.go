@@ -25,7 +25,10 @@ func Objects(c Config) []client.Object {
 	objects = append(objects, rights()...)
 	objects = append(objects, data(c)...)
 	if c.Registry.HostPath == "" {
-		objects = append(objects, claim())
+		objects = append(objects, claim(registryClaim, registryCapacity))
+	}
+	if c.BackupHostPath == "" {
+		objects = append(objects, claim(backupClaim, backupCapacity))
 	}
 	return append(append(objects, services(c)...), deployment(c))
 }
@@ -66,12 +69,12 @@ func revision(c Config) string {
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
-func claim() client.Object {
-	return &corev1.PersistentVolumeClaim{TypeMeta: core("PersistentVolumeClaim"), ObjectMeta: meta(registryClaim),
+func claim(name, capacity string) client.Object {
+	return &corev1.PersistentVolumeClaim{TypeMeta: core("PersistentVolumeClaim"), ObjectMeta: meta(name),
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{
-				corev1.ResourceStorage: resource.MustParse(registryCapacity),
+				corev1.ResourceStorage: resource.MustParse(capacity),
 			}},
 		}}
 }
@@ -84,7 +87,8 @@ func services(c Config) []client.Object {
 	public.Spec.Ports[0].NodePort, public.Spec.Ports[1].NodePort = ARMNodePort, GatewayNodePort
 	registry := service(RegistryService, servicePort("registry", RegistryPort, RegistryPort))
 	registry.Spec.ClusterIP = c.Registry.ClusterIP
-	return []client.Object{public, registry, service(WebhookService, servicePort("webhook", 443, portWebhook))}
+	backup := service(backupService, servicePort("backup", portBackup, portBackup))
+	return []client.Object{public, registry, backup, service(WebhookService, servicePort("webhook", 443, portWebhook))}
 }
 
 func service(name string, ports ...corev1.ServicePort) *corev1.Service {

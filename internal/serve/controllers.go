@@ -7,6 +7,7 @@ import (
 	"berth.dev/berth/internal/controller/addon"
 	"berth.dev/berth/internal/controller/agentpool"
 	"berth.dev/berth/internal/controller/autoupgrade"
+	"berth.dev/berth/internal/controller/backup"
 	"berth.dev/berth/internal/controller/cluster"
 	"berth.dev/berth/internal/controller/machine"
 	"berth.dev/berth/internal/controller/operation"
@@ -39,8 +40,10 @@ func (p parts) controllers() error {
 			GatewayURL:    "https://" + p.options.GatewayPublic,
 			PrivateRanges: p.options.PrivateRanges,
 			Tenants:       tenants,
+			BackupCA:      ca,
 		}),
 		addon.Setup(mgr, addon.Config{Catalogue: p.catalogue, Tenants: tenants}),
+		backup.Setup(mgr, backup.Config{Store: p.options.BackupStore, Scratch: p.options.BackupScratch, Log: p.log.With("part", "backup")}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: p.catalogue}),
 		machine.Setup(mgr, machine.Config{

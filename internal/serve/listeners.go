@@ -15,6 +15,7 @@ import (
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/arm/containerservice"
 	"berth.dev/berth/internal/arm/resources"
+	"berth.dev/berth/internal/controller/backup"
 	"berth.dev/berth/internal/gateway"
 	"berth.dev/berth/internal/identity"
 	"berth.dev/berth/internal/registry"
@@ -47,7 +48,7 @@ func (p parts) arm() error {
 		GatewayAddress: p.options.GatewayPublic,
 		Log:            p.log.With("part", "arm"),
 	}, resources.New, resources.Features, containerservice.New)
-	return p.serveTLS("arm", p.options.ARMAddress, handler)
+	return p.serveTLS("arm", p.options.ARMAddress, handler, tls.NoClientCert)
 }
 
 func (p parts) registry() error {
@@ -55,7 +56,14 @@ func (p parts) registry() error {
 	if err != nil {
 		return err
 	}
-	return p.serveTLS("registry", p.options.RegistryAddress, handler)
+	return p.serveTLS("registry", p.options.RegistryAddress, handler, tls.NoClientCert)
+}
+
+// backups asks everybody for a certificate; whose it is decides what is given.
+func (p parts) backups() error {
+	return p.serveTLS("backups", p.options.BackupAddress, backup.NewSource(backup.Config{
+		Store: p.options.BackupStore, Log: p.log.With("part", "backup"),
+	}, p.manager.GetAPIReader()), tls.RequireAnyClientCert)
 }
 
 func (p parts) gateway() error {
@@ -83,7 +91,7 @@ func (p parts) gateway() error {
 
 // serveTLS adds an HTTPS server with the process's certificate, which is read
 // again when its files change.
-func (p parts) serveTLS(name, address string, handler http.Handler) error {
+func (p parts) serveTLS(name, address string, handler http.Handler, clients tls.ClientAuthType) error {
 	watcher, err := certwatcher.New(p.options.TLSCert, p.options.TLSKey)
 	if err != nil {
 		return fmt.Errorf("read the certificate of %s: %w", name, err)
@@ -93,7 +101,7 @@ func (p parts) serveTLS(name, address string, handler http.Handler) error {
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: watcher.GetCertificate, NextProtos: []string{"h2", "http/1.1"}},
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: clients, GetCertificate: watcher.GetCertificate, NextProtos: []string{"h2", "http/1.1"}},
 		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
 	if err := p.manager.Add(everywhere(watcher.Start)); err != nil {

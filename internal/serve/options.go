@@ -25,12 +25,17 @@ type Options struct {
 	// ARMAddress, GatewayAddress, RegistryAddress, WebhookAddress and
 	// HealthAddress are listened on.
 	ARMAddress, GatewayAddress, RegistryAddress, WebhookAddress, HealthAddress string
+	// BackupAddress gives backups back to the control planes that they are of.
+	BackupAddress string
 	// MetricsAddress serves Prometheus metrics; "0" means nowhere.
 	MetricsAddress string
 	// PublicURL and GatewayPublic are where clients reach ARM and the gateway.
 	PublicURL, GatewayPublic string
 	// RegistryDir stores the registry's content.
 	RegistryDir string
+	// BackupStore is where backups go if ServicePolicy names no store (a URL); empty
+	// means nowhere. BackupScratch has room for a snapshot on its way there.
+	BackupStore, BackupScratch string
 	// RegistryMachineAddress is host:port of the registry as machines reach it.
 	RegistryMachineAddress string
 	// ProxyProtocolFrom are the sources whose PROXY header the gateway believes.
@@ -57,6 +62,9 @@ func (o *Options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.PublicURL, "public-url", "https://127.0.0.1:8443", "URL at which clients reach the ARM server")
 	flags.StringVar(&o.GatewayPublic, "gateway-public", "127.0.0.1:6443", "host:port at which clients reach the gateway")
 	flags.StringVar(&o.RegistryDir, "registry-dir", "/var/lib/berth-registry", "where the registry stores its content")
+	flags.StringVar(&o.BackupAddress, "backup-address", ":8445", "address at which control planes get their backups back")
+	flags.StringVar(&o.BackupStore, "backup-store", "", "URL of the store that backups go to if ServicePolicy names none, such as file:///backups")
+	flags.StringVar(&o.BackupScratch, "backup-scratch", "", "directory with room for one sealed snapshot of each cluster (default: the system's)")
 	flags.StringVar(&o.RegistryMachineAddress, "registry-machine-address", "100.65.0.50:5000", "host:port at which machines reach the registry")
 	flags.StringSliceVar(&o.ProxyProtocolFrom, "proxy-protocol-from", nil, "sources whose PROXY protocol header the gateway believes")
 	flags.StringSliceVar(&o.PrivateRanges, "private-range", nil, "CIDRs of the management side that machines may not reach (default: those of the embedded one)")

@@ -53,7 +53,7 @@ func Run(ctx context.Context, options Options) error {
 		return err
 	}
 	parts := parts{options: options, manager: manager, catalogue: catalogue, tenants: tenant.NewClients(manager.GetAPIReader()), log: logger}
-	for _, setup := range []func() error{parts.health, parts.admission, parts.arm, parts.gateway, parts.registry, parts.controllers} {
+	for _, setup := range []func() error{parts.health, parts.admission, parts.arm, parts.gateway, parts.registry, parts.backups, parts.controllers} {
 		if err := setup(); err != nil {
 			return err
 		}

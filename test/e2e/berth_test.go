@@ -34,6 +34,7 @@ func TestBerth(t *testing.T) {
 		{Name: "authorised ranges are enforced at the gateway", Run: authorisedRanges},
 		{Name: "a killed berth serve resumes a create", Run: killedServe},
 		{Name: "kubectl apply does what a PUT does", Run: kubectlCreates},
+		{Name: "an etcd that lost its data gets them back from the backups", Run: lostEtcdComesBack},
 		{Name: "a stop keeps every object and no process, and a start brings the cluster back", Run: stopStart},
 		{Name: "a rotation ends old kubeconfigs and keeps every object", Run: rotates},
 		{Name: "a pool scales down and a pool is deleted", Run: scalesDown},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -30,6 +31,7 @@ type reconciler struct {
 	client  client.Client
 	reader  client.Reader // not a cache: for Secrets, and where a stale answer would do harm
 	applier *apply.Applier
+	events  events.EventRecorder
 }
 
 // pass is what one reconcile knows and finds out.
@@ -64,7 +66,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	p := &pass{cluster: cluster.DeepCopy(), now: r.Now()}
 	steps := []step{
-		r.claim, r.version, r.foundation, r.secrets, r.power, r.workloads, r.upgradePodsStep, r.rotateCertificates,
+		r.claim, r.version, r.foundation, r.secrets, r.recovery, r.power, r.workloads, r.upgradePodsStep, r.rotateCertificates,
 		r.pools, r.nodeGroup, r.readiness, r.patience,
 	}
 	if !cluster.DeletionTimestamp.IsZero() {

@@ -44,7 +44,10 @@ type Config struct {
 	// reach; nil means controlplane.DefaultPrivateRanges.
 	PrivateRanges []string
 	Tenants       Tenants
-	Now           func() time.Time
+	// BackupCA is the authority of the certificate with which Berth gives backups back,
+	// PEM; without it etcd's data are not recovered.
+	BackupCA []byte
+	Now      func() time.Time
 }
 
 // CacheOptions narrows the manager's cache to what belongs to clusters; on a
@@ -73,6 +76,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		client:  mgr.GetClient(),
 		reader:  mgr.GetAPIReader(),
 		applier: apply.New(fieldOwner, resync, cfg.Now),
+		events:  mgr.GetEventRecorder("berth-cluster"),
 	}
 	owned := handler.EnqueueRequestsFromMapFunc(ownerRequest)
 	err := ctrl.NewControllerManagedBy(mgr).

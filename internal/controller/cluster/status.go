@@ -57,7 +57,7 @@ func (r *reconciler) applyStatus(ctx context.Context, cluster *v1beta1.ManagedCl
 // ownPart is the status without what others write.
 func ownPart(status v1beta1.ManagedClusterStatus) v1beta1.ManagedClusterStatus {
 	own := *status.DeepCopy()
-	own.AddonsVersion, own.AutoUpgrades = "", nil
+	own.AddonsVersion, own.AutoUpgrades, own.Backup = "", nil, nil
 	own.Conditions = slices.DeleteFunc(own.Conditions, func(c metav1.Condition) bool { return !slices.Contains(ownConditions, c.Type) })
 	return own
 }
@@ -103,6 +103,7 @@ func nextStatus(p *pass, now v1beta1.ManagedClusterStatus) v1beta1.ManagedCluste
 		ready := metav1.NewTime(p.now)
 		next.APIServerReady = &ready
 	}
+	next.Initialized = next.Initialized || next.APIServerReady != nil
 	setConditions(&next, p)
 	return next
 }

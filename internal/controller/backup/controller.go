@@ -1,0 +1,146 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"k8s.io/client-go/tools/events"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/backup"
+	"berth.dev/berth/internal/policy"
+)
+
+// Config is what the controller needs besides the manager.
+type Config struct {
+	// Store is where backups go if ServicePolicy names no store (a URL).
+	Store string
+	// Scratch is a directory for sealed snapshots on their way to a store; empty means
+	// the system's.
+	Scratch string
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+type reconciler struct {
+	Config
+	client  client.Client
+	reader  client.Reader // not a cache: for Secrets
+	running *fleet
+	events  events.EventRecorder
+}
+
+// Setup registers the controller with the manager. Recorders end with it.
+func Setup(mgr ctrl.Manager, cfg Config) error {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	changes := make(chan event.GenericEvent, 64)
+	r := &reconciler{
+		Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
+		running: newFleet(changes), events: mgr.GetEventRecorder("berth-backup"),
+	}
+	if err := mgr.Add(manager.RunnableFunc(r.running.untilEnd)); err != nil {
+		return fmt.Errorf("set up backup controller: %w", err)
+	}
+	if err := metrics.Registry.Register(r.running); err != nil {
+		return fmt.Errorf("register metrics of backups: %w", err)
+	}
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("backup").
+		For(&v1beta1.ManagedCluster{}).
+		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(r.all)).
+		WatchesRawSource(source.Channel(changes, &handler.EnqueueRequestForObject{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up backup controller: %w", err)
+	}
+	return nil
+}
+
+// all clusters depend on the ServicePolicy.
+func (r *reconciler) all(ctx context.Context, _ client.Object) []ctrl.Request {
+	var clusters v1beta1.ManagedClusterList
+	if err := r.client.List(ctx, &clusters); err != nil {
+		r.Log.Warn("clusters not listed", "error", err)
+		return nil
+	}
+	requests := make([]ctrl.Request, 0, len(clusters.Items))
+	for i := range clusters.Items {
+		requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&clusters.Items[i])})
+	}
+	return requests
+}
+
+// soonest is how soon a cluster is looked at again whose backups are about to be late.
+const soonest = 2 * time.Second
+
+// Reconcile implements reconcile.Reconciler.
+func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var cluster v1beta1.ManagedCluster
+	err := r.client.Get(ctx, request.NamespacedName, &cluster)
+	if apierrors.IsNotFound(err) || err == nil && !cluster.DeletionTimestamp.IsZero() {
+		r.running.stop(request.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("read cluster: %w", err)
+	}
+	result, err := r.record(ctx, &cluster)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("backups of %s: %w", request, err)
+	}
+	return result, nil
+}
+
+// record has a cluster recorded while there is something to record. A control plane that
+// is being made is left alone: it has nothing yet that a new one would not have.
+func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster) (ctrl.Result, error) {
+	key := client.ObjectKeyFromObject(cluster)
+	up := cluster.Status.APIServerReady
+	if up == nil || cluster.Status.ProvisioningState == v1beta1.StateCreating {
+		r.running.stop(key)
+		return ctrl.Result{}, nil
+	}
+	plan, err := r.plan(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if len(plan.Stores) == 0 {
+		r.running.stop(key)
+		return ctrl.Result{}, nil
+	}
+	if err := r.running.keep(key, cluster.Spec.ID, plan, func() (*backup.Recorder, error) {
+		return r.recorder(ctx, cluster, plan)
+	}); err != nil {
+		return ctrl.Result{}, err
+	}
+	state, _ := r.running.state(key)
+	due, err := r.report(ctx, cluster, state, plan)
+	if err != nil || due.IsZero() {
+		return ctrl.Result{RequeueAfter: plan.Delta}, err
+	}
+	return ctrl.Result{RequeueAfter: max(due.Sub(r.Now()), soonest)}, nil
+}
+
+func (r *reconciler) plan(ctx context.Context) (policy.BackupPlan, error) {
+	var service v1beta1.ServicePolicy
+	err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service)
+	if client.IgnoreNotFound(err) != nil {
+		return policy.BackupPlan{}, fmt.Errorf("read service policy: %w", err)
+	}
+	return policy.Backups(service.Spec, r.Store), nil
+}

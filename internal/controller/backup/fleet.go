@@ -1,0 +1,166 @@
+package backup
+
+import (
+	"context"
+	"reflect"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/backup"
+	"berth.dev/berth/internal/policy"
+)
+
+// fleet is the recorders that run.
+type fleet struct {
+	changes chan event.GenericEvent
+
+	mu    sync.Mutex
+	ended bool
+	known map[types.NamespacedName]*voyage
+}
+
+// voyage is one recorder's run.
+type voyage struct {
+	recorder *backup.Recorder
+	// id and plan are what it was started with.
+	id     string
+	plan   policy.BackupPlan
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func newFleet(changes chan event.GenericEvent) *fleet {
+	return &fleet{changes: changes, known: map[types.NamespacedName]*voyage{}}
+}
+
+// keep lets a recorder run for a cluster, made anew if the plan has changed.
+func (f *fleet) keep(key types.NamespacedName, id string, plan policy.BackupPlan, begin func() (*backup.Recorder, error)) error {
+	f.mu.Lock()
+	old := f.known[key]
+	f.mu.Unlock()
+	if old != nil && old.id == id && reflect.DeepEqual(old.plan, plan) {
+		return nil
+	}
+	f.stop(key)
+	recorder, err := begin()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	started := &voyage{recorder: recorder, id: id, plan: plan, cancel: cancel, done: make(chan struct{})}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		cancel()
+		return nil
+	}
+	f.known[key] = started
+	go func() {
+		defer close(started.done)
+		recorder.Run(ctx)
+	}()
+	return nil
+}
+
+// stop ends a cluster's recorder, if there is one, when it has stored what it holds.
+func (f *fleet) stop(key types.NamespacedName) {
+	f.mu.Lock()
+	old := f.known[key]
+	delete(f.known, key)
+	f.mu.Unlock()
+	if old != nil {
+		old.cancel()
+		<-old.done
+	}
+}
+
+// state is how far a cluster's recorder has come; false if there is none.
+func (f *fleet) state(key types.NamespacedName) (backup.State, bool) {
+	f.mu.Lock()
+	v := f.known[key]
+	f.mu.Unlock()
+	if v == nil {
+		return backup.State{}, false
+	}
+	return v.recorder.State(), true
+}
+
+// changed has a cluster looked at. A lost change shows at the next look.
+func (f *fleet) changed(key types.NamespacedName) {
+	object := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	select {
+	case f.changes <- event.GenericEvent{Object: object}:
+	default:
+	}
+}
+
+// untilEnd ends all recorders when the process is to end or leads no more.
+func (f *fleet) untilEnd(ctx context.Context) error {
+	<-ctx.Done()
+	f.mu.Lock()
+	f.ended = true
+	all := f.known
+	f.known = map[types.NamespacedName]*voyage{}
+	f.mu.Unlock()
+	for _, v := range all {
+		v.cancel()
+	}
+	for _, v := range all {
+		<-v.done
+	}
+	return nil
+}
+
+// The metrics of backups, by cluster.
+var (
+	pointMetric = prometheus.NewDesc("berth_backup_recovery_point_seconds",
+		"Unix time up to which everything written is stored.", []string{"namespace", "cluster"}, nil)
+	fullMetric = prometheus.NewDesc("berth_backup_last_full_seconds",
+		"Unix time of the newest full backup.", []string{"namespace", "cluster"}, nil)
+	sizeMetric = prometheus.NewDesc("berth_backup_last_full_bytes",
+		"Size of the newest full backup in a store.", []string{"namespace", "cluster"}, nil)
+	storeMetric = prometheus.NewDesc("berth_backup_store_up",
+		"Whether the last write to a store went well.", []string{"namespace", "cluster", "store"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (f *fleet) Describe(out chan<- *prometheus.Desc) {
+	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, storeMetric} {
+		out <- metric
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (f *fleet) Collect(out chan<- prometheus.Metric) {
+	f.mu.Lock()
+	states := make(map[types.NamespacedName]backup.State, len(f.known))
+	for key, v := range f.known {
+		states[key] = v.recorder.State()
+	}
+	f.mu.Unlock()
+	for key, state := range states {
+		gauge := func(metric *prometheus.Desc, value float64, labels ...string) {
+			out <- prometheus.MustNewConstMetric(metric, prometheus.GaugeValue, value, append([]string{key.Namespace, key.Name}, labels...)...)
+		}
+		if !state.RecoveryPoint.IsZero() {
+			gauge(pointMetric, float64(state.RecoveryPoint.Unix()))
+		}
+		if state.Full != nil {
+			gauge(fullMetric, float64(state.Full.Time.Unix()))
+			gauge(sizeMetric, float64(state.Full.Size))
+		}
+		for _, store := range state.Stores {
+			up := 1.0
+			if store.Error != "" {
+				up = 0
+			}
+			gauge(storeMetric, up, store.URL)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/backup"
+	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/policy"
+)
+
+// keyName is the entry of a Secret that holds the key of a cluster's backups. The Secret
+// is in Berth's own namespace: who gets into a control plane's does not get its past.
+const keyName = "key"
+
+func (r *reconciler) recorder(ctx context.Context, cluster *v1beta1.ManagedCluster, plan policy.BackupPlan) (*backup.Recorder, error) {
+	id, name := cluster.Spec.ID, client.ObjectKeyFromObject(cluster)
+	key, err := r.key(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return backup.NewRecorder(backup.Config{
+		ClusterID: id, Stores: plan.Stores, Key: key, Scratch: r.Scratch, Log: r.Log, Now: r.Now,
+		Schedule: backup.Schedule{Full: plan.Full, Delta: plan.Delta, Keep: backup.Retention{All: plan.All, Daily: plan.Daily, Weekly: plan.Weekly}},
+		Connect:  func(ctx context.Context) (clientv3.Config, error) { return r.etcd(ctx, id) },
+		OnChange: func() { r.running.changed(name) },
+	}), nil
+}
+
+// key reads the key of a cluster's backups, or draws it, once. Create never overwrites.
+func (r *reconciler) key(ctx context.Context, id string) (string, error) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: v1beta1.SystemNamespace, Name: v1beta1.BackupKeySecret(id), Labels: map[string]string{v1beta1.LabelClusterID: id},
+	}}
+	err := r.reader.Get(ctx, client.ObjectKeyFromObject(secret), secret)
+	if apierrors.IsNotFound(err) {
+		drawn, drawErr := backup.NewKey()
+		if drawErr != nil {
+			return "", drawErr
+		}
+		secret.Data = map[string][]byte{keyName: []byte(drawn)}
+		err = r.client.Create(ctx, secret)
+	}
+	if err != nil {
+		return "", fmt.Errorf("key of backups: %w", err)
+	}
+	return string(secret.Data[keyName]), nil
+}
+
+// dialTimeout bounds a connection to etcd.
+const dialTimeout = 10 * time.Second
+
+// etcd is how a cluster's etcd is reached now.
+func (r *reconciler) etcd(ctx context.Context, id string) (clientv3.Config, error) {
+	namespace := v1beta1.ControlPlaneNamespace(id)
+	var roots, own corev1.Secret
+	for name, secret := range map[string]*corev1.Secret{controlplane.RootsSecret: &roots, controlplane.BackupSecret: &own} {
+		if err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret); err != nil {
+			return clientv3.Config{}, fmt.Errorf("certificates for etcd: %w", err)
+		}
+	}
+	var service corev1.Service
+	if err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: controlplane.EtcdService}, &service); err != nil {
+		return clientv3.Config{}, fmt.Errorf("address of etcd: %w", err)
+	}
+	config, err := controlplane.BackupTLS(&roots, &own)
+	if err != nil {
+		return clientv3.Config{}, err
+	}
+	return clientv3.Config{
+		Endpoints: []string{fmt.Sprintf("https://%s:%d", service.Spec.ClusterIP, controlplane.EtcdPort)}, TLS: config,
+		DialTimeout: dialTimeout, DialKeepAliveTime: dialTimeout, DialKeepAliveTimeout: dialTimeout, Logger: zap.NewNop(),
+	}, nil
+}

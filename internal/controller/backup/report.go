@@ -1,0 +1,112 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/backup"
+	"berth.dev/berth/internal/policy"
+)
+
+// statusOwner is the field manager of status.backup and of the condition BackedUp.
+const statusOwner = "berth-backup"
+
+// report writes the status if it is news, and returns when it may become so by itself.
+func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, state backup.State, plan policy.BackupPlan) (time.Time, error) {
+	facts := policy.BackupFacts{Since: cluster.Status.APIServerReady.Time, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd}
+	for _, store := range state.Stores {
+		if store.Error != "" {
+			facts.Stores = append(facts.Stores, store.Error)
+		}
+	}
+	ok, reason, message, due := policy.BackedUp(facts, plan.Delta, r.Now())
+	next := metav1.Condition{
+		Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse, Reason: reason, Message: message,
+		ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(r.Now().Truncate(time.Second)),
+	}
+	if ok {
+		next.Status = metav1.ConditionTrue
+	}
+	last := meta.FindStatusCondition(cluster.Status.Conditions, next.Type)
+	if last != nil && last.Status == next.Status {
+		next.LastTransitionTime = last.LastTransitionTime
+	}
+	status := statusOf(state)
+	if last != nil && *last == next && same(cluster.Status.Backup, status) {
+		return due, nil
+	}
+	if err := r.write(ctx, cluster, status, next); err != nil {
+		return due, err
+	}
+	r.tell(cluster, last, next)
+	return due, nil
+}
+
+// same leaves out the recovery point, which moves all the time.
+func same(last, next *v1beta1.BackupStatus) bool {
+	if last == nil {
+		return false
+	}
+	was, is := *last, *next
+	was.RecoveryPoint, is.RecoveryPoint = nil, nil
+	return equality.Semantic.DeepEqual(was, is)
+}
+
+func statusOf(state backup.State) *v1beta1.BackupStatus {
+	status := &v1beta1.BackupStatus{RecoveryPoint: timeOf(state.RecoveryPoint)}
+	if state.Full != nil {
+		status.Time, status.Revision, status.Size = timeOf(state.Full.Time), state.Full.Last, state.Full.Size
+	}
+	for _, store := range state.Stores {
+		status.Stores = append(status.Stores, v1beta1.BackupStoreStatus{URL: store.URL, Time: timeOf(store.Full), Error: store.Error})
+	}
+	return status
+}
+
+func timeOf(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	at := metav1.NewTime(t.Truncate(time.Second))
+	return &at
+}
+
+func (r *reconciler) write(ctx context.Context, cluster *v1beta1.ManagedCluster, status *v1beta1.BackupStatus, condition metav1.Condition) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&struct {
+		Backup     *v1beta1.BackupStatus `json:"backup"`
+		Conditions []metav1.Condition    `json:"conditions"`
+	}{status, []metav1.Condition{condition}})
+	if err != nil {
+		return fmt.Errorf("convert status: %w", err)
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{"status": content}}
+	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("ManagedCluster"))
+	object.SetNamespace(cluster.Namespace)
+	object.SetName(cluster.Name)
+	object.SetUID(cluster.UID)
+	err = r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(statusOwner), client.ForceOwnership)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	return nil
+}
+
+// tell records an event when backups cease to be good, or are so again.
+func (r *reconciler) tell(cluster *v1beta1.ManagedCluster, last *metav1.Condition, next metav1.Condition) {
+	switch {
+	case next.Status == metav1.ConditionTrue && last != nil && last.Status == metav1.ConditionFalse && last.Reason != "Pending":
+		r.events.Eventf(cluster, nil, corev1.EventTypeNormal, "BackedUp", "Backup", "backups are up to date again")
+	case next.Status == metav1.ConditionFalse && next.Reason != "Pending" && (last == nil || last.Reason != next.Reason):
+		r.events.Eventf(cluster, nil, corev1.EventTypeWarning, next.Reason, "Backup", "backups are late: %s", next.Message)
+	}
+}

@@ -1,0 +1,68 @@
+package backup
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/backup"
+	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/policy"
+)
+
+// NewSource gives clusters' backups back to who shows that cluster's own certificate for
+// backups: it opens the cluster's etcd as well, so that nobody learns more here. The
+// reader must see Secrets, and is no cache.
+func NewSource(cfg Config, reader client.Reader) http.Handler {
+	s := vaults{reader: reader, store: cfg.Store}
+	return backup.Source{Allow: s.allow, Vault: s.vault, Log: cfg.Log}.Handler()
+}
+
+type vaults struct {
+	reader client.Reader
+	store  string
+}
+
+// allow checks the caller's certificate against the authority of the cluster's etcd.
+func (s vaults) allow(r *http.Request, id string) error {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return errors.New("no certificate was shown")
+	}
+	var roots corev1.Secret
+	key := client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(id), Name: controlplane.RootsSecret}
+	if err := s.reader.Get(r.Context(), key, &roots); err != nil {
+		return fmt.Errorf("the cluster's authority is not known: %w", err)
+	}
+	pool, err := controlplane.EtcdClients(&roots)
+	if err != nil {
+		return err
+	}
+	leaf := r.TLS.PeerCertificates[0]
+	if leaf.Subject.CommonName != controlplane.BackupUser {
+		return errors.New("the certificate is not that of backups")
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		return errors.New("the certificate is not the cluster's")
+	}
+	return nil
+}
+
+// vault is where a cluster's backups are.
+func (s vaults) vault(ctx context.Context, id string) ([]string, string, error) {
+	var service v1beta1.ServicePolicy
+	err := s.reader.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, "", fmt.Errorf("read service policy: %w", err)
+	}
+	var secret corev1.Secret
+	if err := s.reader.Get(ctx, client.ObjectKey{Namespace: v1beta1.SystemNamespace, Name: v1beta1.BackupKeySecret(id)}, &secret); err != nil {
+		return nil, "", fmt.Errorf("key of backups: %w", err)
+	}
+	return policy.Backups(service.Spec, s.store).Stores, string(secret.Data[keyName]), nil
+}

@@ -1,0 +1,199 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+)
+
+const (
+	// deadStarts is how many restarts have failed before etcd's data are looked at. The
+	// look is cheap, and changes nothing where an etcd comes up.
+	deadStarts = 1
+	// recoverAgain is how long after a recovery another one may begin: one that found
+	// nothing lost must not stop a control plane over and over.
+	recoverAgain = 2 * time.Minute
+)
+
+// recovery puts back what etcd held if its data are lost (C3): nothing of the control
+// plane runs meanwhile, and its nodes stay, since they are in what comes back.
+func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
+	status := &p.cluster.Status
+	p.input.Initialized, p.input.BackupCA = status.Initialized, string(r.BackupCA)
+	if status.Upgrade.UnderWay() || p.cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped {
+		return true, r.putOffRecovery(ctx, p)
+	}
+	if !status.Recovery.UnderWay() {
+		begun, err := r.beginRecovery(ctx, p)
+		if err != nil || !begun {
+			return true, err
+		}
+	}
+	pods, err := r.podsOf(ctx, p.cluster)
+	if err != nil {
+		return false, err
+	}
+	id := status.Recovery.ID
+	if pods.ended(controlplane.RecoverPod, id) {
+		return false, r.endRecovery(ctx, p, pods.pods[controlplane.RecoverPod])
+	}
+	p.input.Stopped = true
+	p.lookIn(upgradeAgain)
+	// Nothing may write to the data while they are replaced.
+	if len(pods.own) > 0 {
+		return true, nil
+	}
+	if err := r.backupAddress(ctx, p); err != nil {
+		return false, err
+	}
+	return true, r.keepPod(ctx, pods.pods[controlplane.RecoverPod], controlplane.EtcdRecoverPod(p.input, id))
+}
+
+// putOffRecovery leaves nothing of a recovery that has begun to a cluster that is to stop
+// or is being upgraded: it goes on afterwards.
+func (r *reconciler) putOffRecovery(ctx context.Context, p *pass) error {
+	if !p.cluster.Status.Recovery.UnderWay() {
+		return nil
+	}
+	pods, err := r.podsOf(ctx, p.cluster)
+	if err != nil || pods.pods[controlplane.RecoverPod] == nil {
+		return err
+	}
+	return r.removePod(ctx, pods.pods[controlplane.RecoverPod])
+}
+
+// beginRecovery writes down that one begins, if etcd does not start on its data.
+func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
+	status := &p.cluster.Status
+	// A control plane that answered at the last look has its data.
+	if !status.Initialized || len(r.BackupCA) == 0 || meta.IsStatusConditionTrue(status.Conditions, v1beta1.ConditionControlPlaneReady) {
+		return false, nil
+	}
+	pods, err := r.podsOf(ctx, p.cluster)
+	if err != nil {
+		return false, err
+	}
+	if left := pods.pods[controlplane.RecoverPod]; left != nil {
+		if err := r.removePod(ctx, left); err != nil {
+			return false, err
+		}
+	}
+	last := status.Recovery
+	reason := deadEtcd(pods.own)
+	if reason == "" || last != nil && p.now.Sub(last.EndTime.Time) < recoverAgain {
+		return false, nil
+	}
+	now := metav1.NewTime(p.now)
+	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, StartTime: now})
+}
+
+// deadEtcd says why etcd ended that does not start any more; empty if it does. What ran out of memory, or was ended from outside, has its data.
+func deadEtcd(own []*corev1.Pod) string {
+	for _, pod := range own {
+		if pod.Labels[controlplane.LabelComponent] != controlplane.ComponentEtcd || !pod.DeletionTimestamp.IsZero() {
+			continue
+		}
+		for _, container := range pod.Status.ContainerStatuses {
+			ended := container.State.Terminated
+			if ended == nil {
+				ended = container.LastTerminationState.Terminated
+			}
+			if container.State.Running != nil || container.RestartCount < deadStarts || ended == nil || ended.Reason == "OOMKilled" || ended.ExitCode == 0 || ended.ExitCode > 128 {
+				continue
+			}
+			return fmt.Sprintf("etcd ended with exit code %d at %d starts", ended.ExitCode, container.RestartCount)
+		}
+	}
+	return ""
+}
+
+// recoveryReport is what `etcd-snapshot recover` says.
+type recoveryReport struct {
+	Restored bool       `json:"restored"`
+	Reason   string     `json:"reason"`
+	Revision int64      `json:"revision"`
+	Time     *time.Time `json:"time"`
+	Damaged  []string   `json:"damaged"`
+	Keys     int64      `json:"keys"`
+}
+
+// message says what is back, and what is not: what was written after the last delta.
+func (s recoveryReport) message(recorded int64) string {
+	if !s.Restored {
+		return fmt.Sprintf("etcd comes up on its data, revision %d: nothing was lost", s.Revision)
+	}
+	said := fmt.Sprintf("etcd had lost its data (%s). Everything up to revision %d is back, %d keys", s.Reason, s.Revision, s.Keys)
+	if s.Time != nil {
+		said += "; what was written after " + s.Time.UTC().Format(time.RFC3339) + " is lost"
+	}
+	if recorded > s.Revision {
+		said += fmt.Sprintf(", at least %d revisions", recorded-s.Revision)
+	}
+	if len(s.Damaged) > 0 {
+		said += fmt.Sprintf("; %d damaged backups were passed over", len(s.Damaged))
+	}
+	return said
+}
+
+// endRecovery reads the pod's report, and lets the control plane start.
+func (r *reconciler) endRecovery(ctx context.Context, p *pass, pod *corev1.Pod) error {
+	next := p.cluster.Status.Recovery.DeepCopy()
+	ended := metav1.NewTime(p.now)
+	next.EndTime = &ended
+	var said recoveryReport
+	for _, container := range pod.Status.ContainerStatuses {
+		if container.State.Terminated == nil {
+			continue
+		}
+		if err := json.Unmarshal([]byte(container.State.Terminated.Message), &said); err != nil {
+			next.Message = "etcd's data were examined; the report cannot be read"
+			continue
+		}
+		var recorded int64
+		if b := p.cluster.Status.Backup; b != nil {
+			recorded = b.Revision
+		}
+		next.Message = said.message(recorded)
+	}
+	if err := r.persistRecovery(ctx, p, next); err != nil {
+		return err
+	}
+	kind := corev1.EventTypeNormal
+	if said.Restored {
+		kind = corev1.EventTypeWarning
+	}
+	r.events.Eventf(p.cluster, nil, kind, "EtcdRecovered", "Recover", "%s", next.Message)
+	p.lookIn(atOnce)
+	return nil
+}
+
+// persistRecovery writes down how far a recovery is before anything is done for it.
+func (r *reconciler) persistRecovery(ctx context.Context, p *pass, recovery *v1beta1.ControlPlaneRecovery) error {
+	next := ownPart(p.cluster.Status)
+	next.Recovery = recovery
+	if err := r.applyStatus(ctx, p.cluster, next); err != nil {
+		return err
+	}
+	p.cluster.Status.Recovery = recovery
+	return nil
+}
+
+// backupAddress finds where backups are given back.
+func (r *reconciler) backupAddress(ctx context.Context, p *pass) error {
+	var service corev1.Service
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: v1beta1.SystemNamespace, Name: controlplane.BackupService}, &service)
+	if err != nil {
+		return fmt.Errorf("find where backups are given back: %w", err)
+	}
+	p.input.BackupAddress = service.Spec.ClusterIP
+	return nil
+}

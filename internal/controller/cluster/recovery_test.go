@@ -1,0 +1,54 @@
+package cluster
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/internal/controlplane"
+)
+
+// Only an etcd that ends by itself at start after start has lost its data.
+func TestDeadEtcd(t *testing.T) {
+	ended := func(code int32, reason string) corev1.ContainerState {
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason}}
+	}
+	for why, c := range map[string]struct {
+		component string
+		status    corev1.ContainerStatus
+		dead      bool
+	}{
+		"panics at every start":      {"etcd", corev1.ContainerStatus{RestartCount: 2, LastTerminationState: ended(2, "Error")}, true},
+		"waits for its next start":   {"etcd", corev1.ContainerStatus{RestartCount: 3, State: ended(1, "Error")}, true},
+		"has not been started again": {"etcd", corev1.ContainerStatus{RestartCount: 0, State: ended(1, "Error")}, false},
+		"runs again":                 {"etcd", corev1.ContainerStatus{RestartCount: 5, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, LastTerminationState: ended(1, "Error")}, false},
+		"out of memory":              {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(137, "OOMKilled")}, false},
+		"killed from outside":        {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(137, "Error")}, false},
+		"ended as it was asked to":   {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(0, "Completed")}, false},
+		"never ended":                {"etcd", corev1.ContainerStatus{}, false},
+		"an API server is no etcd":   {"kube", corev1.ContainerStatus{RestartCount: 9, LastTerminationState: ended(1, "Error")}, false},
+	} {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{controlplane.LabelComponent: c.component}}}
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{c.status}
+		if got := deadEtcd([]*corev1.Pod{pod}); (got != "") != c.dead {
+			t.Errorf("%s: %q", why, got)
+		}
+	}
+}
+
+// What was lost is said: the time after which, and how many revisions at least.
+func TestRecoveryMessage(t *testing.T) {
+	at := time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
+	said := recoveryReport{Restored: true, Reason: "the data directory is empty", Revision: 90, Time: &at, Keys: 12, Damaged: []string{"x"}}.message(100)
+	for _, want := range []string{"the data directory is empty", "revision 90", "12 keys", "2026-11-26T08:00:00Z", "at least 10 revisions", "1 damaged"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q does not say %q", said, want)
+		}
+	}
+	if said := (recoveryReport{Revision: 90}).message(80); !strings.Contains(said, "nothing was lost") {
+		t.Errorf("nothing lost: %q", said)
+	}
+}

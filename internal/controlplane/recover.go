@@ -1,0 +1,46 @@
+package controlplane
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// RecoverPod is the name of the pod that EtcdRecoverPod renders.
+const RecoverPod = "etcd-recover"
+
+// BackupService is the Service in Berth's namespace that gives backups back.
+const BackupService = "berth-backup"
+
+// backupHost is a name in the certificate of that service, which a management cluster
+// without DNS does not resolve.
+const backupHost = "berth." + v1beta1.SystemNamespace + ".svc"
+
+// EtcdRecoverPod renders a pod that examines etcd's data, puts what backups hold in
+// their place if they are lost, and ends; its last message is a report. Etcd must not
+// run beside it. ID tells recoveries apart: each is done once.
+func EtcdRecoverPod(in Input, id string) *corev1.Pod {
+	var f flags
+	f.set("source", fmt.Sprintf("https://%s:%d/backups/%s", backupHost, backupPort, in.ID))
+	f.set("cacert", dirPKI+"/ca.crt")
+	f.set("cert", dirPKI+"/client.crt")
+	f.set("key", dirPKI+"/client.key")
+	f.set("data-dir", etcdData)
+	f.set("name", etcdMember)
+	f.set("peer", etcdPeer)
+	f.set("token", in.ID)
+	f.set("id", id)
+	f.set("report", corev1.TerminationMessagePathDefault)
+	pki := corev1.Volume{Name: "pki", VolumeSource: projected(
+		secretItems(BackupSecret),
+		corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{
+			LocalObjectReference: corev1.LocalObjectReference{Name: EtcdConfigMap}, Items: []corev1.KeyToPath{{Key: keyBackupCA, Path: "ca.crt"}},
+		}},
+	)}
+	pod := etcdTool(in, RecoverPod, append([]string{"recover"}, f...), pki)
+	pod.Annotations[AnnotationSnapshot] = id
+	pod.Spec.HostAliases = []corev1.HostAlias{{IP: in.BackupAddress, Hostnames: []string{backupHost}}}
+	return pod
+}
