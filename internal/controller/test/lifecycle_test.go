@@ -62,7 +62,7 @@ func (w *world) checkCreated(machines int) {
 	}
 	counts["machines"] = w.count(&v1beta1.MachineList{}, w.namespace)
 	counts["pools"] = w.count(&v1beta1.AgentPoolList{}, w.namespace)
-	want := map[string]int{"deployments": 1, "statefulsets": 1, "secrets": 8, "services": 2, "claims": 1, "machines": machines, "pools": 1}
+	want := map[string]int{"deployments": 1, "statefulsets": 1, "secrets": 9, "services": 2, "claims": 1, "machines": machines, "pools": 1}
 	for what, n := range want {
 		if counts[what] != n {
 			w.t.Errorf("%s: %d, want %d", what, counts[what], n)

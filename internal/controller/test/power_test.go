@@ -83,7 +83,7 @@ func (w *world) checkStopped() {
 		want      int
 	}{
 		"machines": {&v1beta1.MachineList{}, w.namespace, 0}, "nodes": {&corev1.NodeList{}, "", 0}, "pods": {&corev1.PodList{}, namespace, 0},
-		"secrets": {&corev1.SecretList{}, namespace, 8}, "services": {&corev1.ServiceList{}, namespace, 2}, "claims": {&corev1.PersistentVolumeClaimList{}, namespace, 1},
+		"secrets": {&corev1.SecretList{}, namespace, 9}, "services": {&corev1.ServiceList{}, namespace, 2}, "claims": {&corev1.PersistentVolumeClaimList{}, namespace, 1},
 	} {
 		if got := w.count(c.list, c.namespace); got != c.want {
 			w.t.Errorf("a stopped cluster has %d %s, want %d", got, what, c.want)
