@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -17,6 +18,18 @@ import (
 // fullTimeout bounds a snapshot and its way to the stores.
 const fullTimeout = 25 * time.Minute
 
+// listTimeout bounds the look at a store before a snapshot.
+const listTimeout = 20 * time.Second
+
+// target is a place that a snapshot goes to, and what that will make up for.
+type target struct {
+	place *place
+	lags  int
+	// last is the newest object there, and reached the revision that its chain leads to.
+	last    time.Time
+	reached int64
+}
+
 // full makes a snapshot and gives it to the places. It lies sealed on the local disk
 // meanwhile: etcd keeps what a snapshot shows for as long as somebody reads it, which
 // must not depend on a store.
@@ -24,23 +37,26 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 	ctx, cancel := context.WithTimeout(ctx, fullTimeout)
 	defer cancel()
 	begun := r.Now()
-	lags := map[*place]int{}
-	for _, p := range places {
-		made := p.begin(begun)
-		// etcd is not asked for what nobody could keep.
-		if _, err := p.list(ctx); err == nil {
-			lags[p] = made
-		}
-	}
-	if len(lags) == 0 {
+	targets := r.targets(ctx, places, begun)
+	if len(targets) == 0 {
 		return errors.New("no store answers")
+	}
+	for _, t := range targets {
+		r.found(t.reached)
+		// A clock that was ahead must not make an older snapshot the newest.
+		if !begun.After(t.last) {
+			begun = t.last.Add(time.Second)
+		}
 	}
 	spool, err := os.CreateTemp(r.Scratch, "backup-*.zst.age")
 	if err != nil {
 		return fmt.Errorf("make room for a snapshot: %w", err)
 	}
-	defer os.Remove(spool.Name())
 	defer spool.Close()
+	// Nobody else needs its name, and a killed process leaves nothing.
+	if err := os.Remove(spool.Name()); err != nil {
+		return fmt.Errorf("make room for a snapshot: %w", err)
+	}
 	revision, err := r.spool(ctx, client, spool)
 	if err != nil {
 		return err
@@ -49,11 +65,54 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 	if object.Size, err = spool.Seek(0, io.SeekEnd); err != nil {
 		return fmt.Errorf("measure the snapshot: %w", err)
 	}
-	var errs []error
-	for p, made := range lags {
-		errs = append(errs, r.give(ctx, p, made, object, spool))
+	errs := make([]error, len(targets))
+	var giving sync.WaitGroup
+	for i, t := range targets {
+		giving.Go(func() { errs[i] = r.give(ctx, t, object, spool) })
 	}
+	giving.Wait()
 	return errors.Join(errs...)
+}
+
+// targets are the places that answer: etcd is not asked for what nobody could keep.
+func (r *Recorder) targets(ctx context.Context, places []*place, begun time.Time) []target {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	all := make([]*target, len(places))
+	var looking sync.WaitGroup
+	for i, p := range places {
+		looking.Go(func() {
+			lags := p.begin(begun)
+			objects, err := p.list(ctx)
+			if err != nil {
+				return
+			}
+			t := target{place: p, lags: lags}
+			t.reached, _ = reach(objects)
+			if len(objects) > 0 {
+				t.last = objects[len(objects)-1].Time
+			}
+			all[i] = &t
+		})
+	}
+	looking.Wait()
+	var answering []target
+	for _, t := range all {
+		if t != nil {
+			answering = append(answering, *t)
+		}
+	}
+	return answering
+}
+
+// found notes how far a store has come.
+func (r *Recorder) found(revision int64) {
+	for {
+		known := r.recorded.Load()
+		if revision <= known || r.recorded.CompareAndSwap(known, revision) {
+			return
+		}
+	}
 }
 
 // spool writes a sealed snapshot and returns a revision that it has at least reached.
@@ -66,7 +125,7 @@ func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Wri
 	if err != nil {
 		return 0, err
 	}
-	if recorded := r.State().Revision; revision < recorded {
+	if recorded := max(r.State().Revision, r.recorded.Load()); revision < recorded {
 		return 0, lost(revision, recorded)
 	}
 	stream, err := client.SnapshotWithVersion(ctx)
@@ -81,20 +140,27 @@ func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Wri
 	return revision, sum.verify()
 }
 
-// give stores a snapshot in one place and removes there what is not to be kept.
-func (r *Recorder) give(ctx context.Context, p *place, lags int, object Object, spool io.ReaderAt) error {
-	err := p.put(ctx, object, func() io.Reader { return io.NewSectionReader(spool, 0, object.Size) })
+// give stores a snapshot in one place, and removes there what is not to be kept: before
+// that as well, since the place may be full of it.
+func (r *Recorder) give(ctx context.Context, t target, object Object, spool io.ReaderAt) error {
+	retain := func() error {
+		return t.place.use(ctx, func(s *Store) error { return s.retain(ctx, r.Schedule.Keep, r.Now()) })
+	}
+	if err := retain(); err != nil {
+		return err
+	}
+	err := t.place.put(ctx, object, func() io.Reader { return io.NewSectionReader(spool, 0, object.Size) })
 	if err != nil {
 		return err
 	}
-	p.stored(object.Time, lags)
+	t.place.stored(object.Time, t.lags)
 	r.mu.Lock()
 	r.state.Full = &object
 	if object.Time.After(r.state.RecoveryPoint) {
 		r.state.RecoveryPoint, r.state.Revision = object.Time, object.Last
 	}
 	r.mu.Unlock()
-	return p.use(ctx, func(s *Store) error { return s.retain(ctx, r.Schedule.Keep, r.Now()) })
+	return retain()
 }
 
 // trailing checks the hash that etcd appends to a snapshot, as it passes by.

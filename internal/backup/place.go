@@ -3,6 +3,7 @@ package backup
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 // it has failed.
 type place struct {
 	address, url, cluster string
+	slots                 chan struct{}
 
 	mu    sync.Mutex
 	store *Store
@@ -69,17 +71,27 @@ func (p *place) stored(at time.Time, lags int) {
 	p.full, p.made = at, max(p.made, lags)
 }
 
-// use calls do with the open store, and notes whether it went well.
+// inFlight is how many calls of a store may run: one for a delta and one for a snapshot.
+// A directory whose server is away blocks them for as long as that lasts.
+const inFlight = 2
+
+// use calls do with the open store, and notes whether it went well. It does not wait for
+// longer than ctx says, even for what does not heed it.
 func (p *place) use(ctx context.Context, do func(*Store) error) error {
-	p.mu.Lock()
-	store := p.store
-	p.mu.Unlock()
-	var err error
-	if store == nil {
-		store, err = OpenStore(ctx, p.address, p.cluster)
-	}
-	if err == nil {
-		err = do(store)
+	err := fmt.Errorf("the store %s does not answer: earlier calls have not returned", p.url)
+	select {
+	case p.slots <- struct{}{}:
+		ended := make(chan error, 1)
+		go func() {
+			defer func() { <-p.slots }()
+			ended <- p.call(ctx, do)
+		}()
+		select {
+		case err = <-ended:
+		case <-ctx.Done():
+			err = fmt.Errorf("the store %s does not answer: %w", p.url, ctx.Err())
+		}
+	default:
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,14 +99,34 @@ func (p *place) use(ctx context.Context, do func(*Store) error) error {
 	if err != nil {
 		p.err = err.Error()
 	}
-	switch {
-	case store == nil || store == p.store:
-	case p.store == nil:
-		p.store = store
-	default: // somebody else has opened it meanwhile
-		store.Close()
-	}
 	return err
+}
+
+// call opens the store if need be.
+func (p *place) call(ctx context.Context, do func(*Store) error) error {
+	p.mu.Lock()
+	store := p.store
+	p.mu.Unlock()
+	if store == nil {
+		opened, err := OpenStore(ctx, p.address, p.cluster)
+		if err != nil {
+			return err
+		}
+		store = p.keep(opened)
+	}
+	return do(store)
+}
+
+// keep remembers an open store, unless somebody else has opened it meanwhile.
+func (p *place) keep(opened *Store) *Store {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.store != nil {
+		opened.Close()
+		return p.store
+	}
+	p.store = opened
+	return opened
 }
 
 func (p *place) list(ctx context.Context) (objects []Object, err error) {

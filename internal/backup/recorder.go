@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -45,6 +46,11 @@ type Recorder struct {
 	buffer buffer
 	// flushed is the last revision that a store has been given; zero before the first look.
 	flushed int64
+	// looked: the stores were asked once how far they have come.
+	looked bool
+
+	// recorded is the last revision that a store was found to have.
+	recorded atomic.Int64
 
 	mu    sync.Mutex
 	state State
@@ -84,7 +90,7 @@ func NewRecorder(config Config) *Recorder {
 		r.OnChange = func() {}
 	}
 	for _, address := range config.Stores {
-		r.places = append(r.places, &place{address: address, url: redact(address), cluster: config.ClusterID})
+		r.places = append(r.places, &place{address: address, url: redact(address), cluster: config.ClusterID, slots: make(chan struct{}, inFlight)})
 	}
 	return r
 }
@@ -238,8 +244,8 @@ func (r *Recorder) tick(ctx context.Context, client *clientv3.Client) error {
 	if err != nil {
 		return err
 	}
-	if revision < r.buffer.seen {
-		return lost(revision, r.buffer.seen)
+	if recorded := max(r.buffer.seen, r.recorded.Load()); revision < recorded {
+		return lost(revision, recorded)
 	}
 	r.etcdFailed(nil)
 	if revision == r.buffer.seen && r.anyCurrent() {
@@ -284,7 +290,8 @@ func (r *Recorder) skip() {
 	}
 }
 
-// restart forgets where the deltas ended: they cannot be continued.
+// restart forgets where the deltas ended: they cannot be continued, and the next begin
+// where etcd is then.
 func (r *Recorder) restart() {
 	r.buffer = buffer{}
 	r.flushed = 0

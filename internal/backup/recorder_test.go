@@ -3,6 +3,7 @@ package backup_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -266,12 +267,27 @@ func TestRecordedIsRecovered(t *testing.T) {
 	}
 }
 
-// A recorder that was away for longer than etcd keeps revisions makes a snapshot.
+// A recorder that was away for longer than etcd keeps revisions makes a snapshot, also
+// one that takes longer than etcd's refusal of the watch. It becomes the newest even if
+// a clock was ahead when the one before was made.
 func TestGapIsClosedBySnapshot(t *testing.T) {
 	b := newBed(t, 1)
+	value := make([]byte, 1<<20)
+	for i := range 60 {
+		if _, err := rand.Read(value); err != nil {
+			t.Fatal(err)
+		}
+		b.put(fmt.Sprintf("/large-%d", i), string(value))
+	}
 	b.record()
 	b.stored(1)
 	b.stopRecording()
+	early := b.objects(0, "full")[0]
+	future := time.Now().UTC().Add(2 * time.Hour).Format("full-20060102T150405Z")
+	parts := strings.SplitAfterN(filepath.Base(early), "-", 3)
+	if err := os.Rename(early, filepath.Join(filepath.Dir(early), future+"-"+parts[2])); err != nil {
+		t.Fatal(err)
+	}
 	var revision int64
 	for i := range 10 {
 		revision = b.put("/a", fmt.Sprint(i))
@@ -287,13 +303,16 @@ func TestGapIsClosedBySnapshot(t *testing.T) {
 		}
 		return nil
 	})
-	b.stored(b.put("/b", "1"))
+	last := b.put("/b", "1")
+	b.stored(last)
 	b.stopRecording()
 	b.stopEtcd()
 	if err := os.RemoveAll(b.data); err != nil {
 		t.Fatal(err)
 	}
-	b.recover("gap")
+	if said := b.recover("gap"); said.Revision != last {
+		t.Errorf("report %+v, want revision %d", said, last)
+	}
 	b.startEtcd()
 	if b.value("/a") != "after" || b.value("/b") != "1" {
 		t.Error("what was written in the gap, or after it, is lost")
@@ -304,7 +323,7 @@ func TestGapIsClosedBySnapshot(t *testing.T) {
 func TestEmptiedEtcdIsNotRecorded(t *testing.T) {
 	b := newBed(t, 1)
 	b.record()
-	for i := range 10 {
+	for i := range 300 {
 		b.put("/a", fmt.Sprint(i))
 	}
 	b.stored(b.put("/a", "last"))
@@ -313,6 +332,33 @@ func TestEmptiedEtcdIsNotRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.startEtcd()
+	b.eventually("the loss shows", func() error {
+		if said := b.recorder.State().Etcd; !strings.Contains(said, backup.ErrLost.Error()) {
+			return fmt.Errorf("it says %q", said)
+		}
+		return nil
+	})
+	if fulls := b.objects(0, "full"); len(fulls) != 1 {
+		t.Errorf("the empty etcd was backed up: %v", fulls)
+	}
+
+	// Nor by a recorder that could not see at its start what was stored.
+	b.stopRecording()
+	away := b.stores[0] + ".away"
+	if err := os.Rename(b.stores[0], away); err != nil {
+		t.Fatal(err)
+	}
+	b.record()
+	b.eventually("the store is missed", func() error {
+		b.put("/a", "new")
+		if b.recorder.State().Stores[0].Error == "" {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	if err := os.Rename(away, b.stores[0]); err != nil {
+		t.Fatal(err)
+	}
 	b.eventually("the loss shows", func() error {
 		if said := b.recorder.State().Etcd; !strings.Contains(said, backup.ErrLost.Error()) {
 			return fmt.Errorf("it says %q", said)

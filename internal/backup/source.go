@@ -201,5 +201,5 @@ func (s Source) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusUnprocessableEntity
 	}
 	s.Log.Warn("backup not given back", "path", r.URL.Path, "status", status, "error", err)
-	http.Error(w, err.Error(), status)
+	http.Error(w, http.StatusText(status), status)
 }

@@ -35,16 +35,17 @@ func lost(current, recorded int64) error {
 // another one shows in etcd's answer to the watch, since restores mark all that was
 // before as compacted.
 func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error {
-	if r.flushed == 0 {
+	if !r.looked {
+		r.looked = true
 		r.look(ctx)
 	}
 	current, err := currentRevision(ctx, client)
 	if err != nil {
 		return err
 	}
-	if r.flushed > current {
-		// To record it would make what is left of it the newest backup.
-		return lost(current, r.flushed)
+	// To record it would make what is left of it the newest backup.
+	if recorded := max(r.flushed, r.recorded.Load()); recorded > current {
+		return lost(current, recorded)
 	}
 	if r.flushed == 0 {
 		r.flushed = current
@@ -83,6 +84,7 @@ func (r *Recorder) look(ctx context.Context) {
 		}
 	}
 	r.flushed = furthest
+	r.found(furthest)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if newest != nil {

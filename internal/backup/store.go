@@ -48,7 +48,8 @@ func OpenStore(ctx context.Context, address, clusterID string) (*Store, error) {
 	}
 	bucket, err := blob.OpenBucket(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("open the store %s: %w", s.URL, err)
+		// Its words repeat the address.
+		return nil, fmt.Errorf("open the store %s: %s", s.URL, strings.NewReplacer(address, s.URL, parsed.String(), s.URL).Replace(err.Error()))
 	}
 	s.bucket = blob.PrefixedBucket(bucket, clusterID+"/")
 	return s, nil

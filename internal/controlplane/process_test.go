@@ -48,7 +48,7 @@ func startHosted(t *testing.T) *hosted {
 	objects := Workloads(in)
 	for i, binary := range []string{etcdBinary, kubeBinary} {
 		h.argv[i] = []string{binary}
-		for _, arg := range podTemplate(t, objects[1+i]).Spec.Containers[0].Args {
+		for _, arg := range podTemplate(t, objects[2+i]).Spec.Containers[0].Args {
 			h.argv[i] = append(h.argv[i], strings.Split(h.move.Replace(arg), argBreak)...)
 		}
 	}
@@ -113,8 +113,8 @@ func (h *hosted) writeFiles(t *testing.T, in Input, move *strings.Replacer) map[
 		write(filepath.Join(h.dir, "config", name), []byte(content))
 	}
 	for dir, volume := range map[string]corev1.Volume{
-		"pki":      podTemplate(t, objects[2]).Spec.Volumes[0],
-		"etcd-pki": podTemplate(t, objects[1]).Spec.Volumes[0],
+		"pki":      podTemplate(t, objects[3]).Spec.Volumes[0],
+		"etcd-pki": podTemplate(t, objects[2]).Spec.Volumes[0],
 	} {
 		for _, source := range volume.Projected.Sources {
 			data := secrets[source.Secret.Name].Data

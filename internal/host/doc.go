@@ -30,6 +30,7 @@
 //	    volumes/             /var/lib/berth/volumes: persistent volumes of the management cluster
 //	    registry/            /var/lib/berth/registry: the images that machines pull, linked from the build
 //	    log/                 /var/log
+//	backups/             the backups of clusters, sealed; a machine made anew keeps them
 //	run/                 true only until the host restarts: supervisor.json, taken.json, locks, root/
 //	logs/                supervisor.log, machine.log
 //

@@ -106,12 +106,11 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return result, nil
 }
 
-// record has a cluster recorded while there is something to record. A control plane that
-// is being made is left alone: it has nothing yet that a new one would not have.
+// record has a cluster recorded from when its control plane has come up: from then on its
+// etcd does not start without data.
 func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster) (ctrl.Result, error) {
 	key := client.ObjectKeyFromObject(cluster)
-	up := cluster.Status.APIServerReady
-	if up == nil || cluster.Status.ProvisioningState == v1beta1.StateCreating {
+	if cluster.Status.APIServerReady == nil {
 		r.running.stop(key)
 		return ctrl.Result{}, nil
 	}

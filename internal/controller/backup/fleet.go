@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
@@ -75,8 +76,19 @@ func (f *fleet) stop(key types.NamespacedName) {
 	delete(f.known, key)
 	f.mu.Unlock()
 	if old != nil {
-		old.cancel()
-		<-old.done
+		old.end()
+	}
+}
+
+// patience is how long a recorder may take to store what it holds.
+const patience = 15 * time.Second
+
+// end has the recorder end. It does not wait for ever: a store may hang.
+func (v *voyage) end() {
+	v.cancel()
+	select {
+	case <-v.done:
+	case <-time.After(patience):
 	}
 }
 
@@ -108,12 +120,11 @@ func (f *fleet) untilEnd(ctx context.Context) error {
 	all := f.known
 	f.known = map[types.NamespacedName]*voyage{}
 	f.mu.Unlock()
+	var ending sync.WaitGroup
 	for _, v := range all {
-		v.cancel()
+		ending.Go(v.end)
 	}
-	for _, v := range all {
-		<-v.done
-	}
+	ending.Wait()
 	return nil
 }
 

@@ -52,6 +52,9 @@ func (r *reconciler) end(ctx context.Context, p *pass) error {
 		return fmt.Errorf("list pods: %w", err)
 	}
 	for i := range pods.Items {
+		if p.cluster.Status.Recovery.UnderWay() {
+			break // etcd is dead: nobody writes to it any more
+		}
 		if err := r.endAPIServer(ctx, p, &pods.Items[i]); err != nil {
 			return err
 		}
@@ -59,7 +62,8 @@ func (r *reconciler) end(ctx context.Context, p *pass) error {
 	if err := r.applier.Apply(ctx, r.client, p.input.ID, controlplane.Workloads(p.input)...); err != nil {
 		return err
 	}
-	p.found.off = len(pods.Items) == 0
+	// A recovery leaves the nodes, which a cluster that is off has not.
+	p.found.off = len(pods.Items) == 0 && !p.cluster.Status.Recovery.UnderWay()
 	if !p.found.off {
 		p.lookIn(probeAgain)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,10 +30,11 @@ const (
 func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 	status := &p.cluster.Status
 	p.input.Initialized, p.input.BackupCA = status.Initialized, string(r.BackupCA)
-	if status.Upgrade.UnderWay() || p.cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped {
-		return true, r.putOffRecovery(ctx, p)
-	}
-	if !status.Recovery.UnderWay() {
+	switch {
+	case p.cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped:
+		return true, r.giveUpRecovery(ctx, p)
+	case status.Recovery.UnderWay():
+	default:
 		begun, err := r.beginRecovery(ctx, p)
 		if err != nil || !begun {
 			return true, err
@@ -42,40 +44,99 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	id := status.Recovery.ID
-	if pods.ended(controlplane.RecoverPod, id) {
-		return false, r.endRecovery(ctx, p, pods.pods[controlplane.RecoverPod])
+	pod := pods.pods[controlplane.RecoverPod]
+	if pods.ended(controlplane.RecoverPod, status.Recovery.ID) {
+		return false, r.endRecovery(ctx, p, pod)
 	}
 	p.input.Stopped = true
 	p.lookIn(upgradeAgain)
-	// Nothing may write to the data while they are replaced.
-	if len(pods.own) > 0 {
-		return true, nil
-	}
-	if err := r.backupAddress(ctx, p); err != nil {
-		return false, err
-	}
-	return true, r.keepPod(ctx, pods.pods[controlplane.RecoverPod], controlplane.EtcdRecoverPod(p.input, id))
+	return true, r.recoverPod(ctx, p, pods)
 }
 
-// putOffRecovery leaves nothing of a recovery that has begun to a cluster that is to stop
-// or is being upgraded: it goes on afterwards.
-func (r *reconciler) putOffRecovery(ctx context.Context, p *pass) error {
+// recoverPod keeps the pod that recovers. Nothing may write to the data while they are
+// replaced, so that etcd must not be asked for any more, nor be there.
+func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) error {
+	var set appsv1.StatefulSet
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.EtcdStatefulSet}, &set)
+	if err != nil {
+		return fmt.Errorf("read etcd's StatefulSet: %w", err)
+	}
+	if set.Spec.Replicas == nil || *set.Spec.Replicas > 0 || set.Status.ObservedGeneration < set.Generation {
+		return nil
+	}
+	if len(pods.own) > 0 || set.Status.Replicas > 0 {
+		return r.endAtOnce(ctx, pods.own)
+	}
+	stored := pods.pods[controlplane.RecoverPod]
+	if wait, err := r.failedRecovery(ctx, p, stored); err != nil || wait > 0 {
+		p.again = max(wait, upgradeAgain)
+		return err
+	}
+	if err := r.backupAddress(ctx, p); err != nil {
+		return err
+	}
+	return r.keepPod(ctx, stored, controlplane.EtcdRecoverPod(p.input, p.cluster.Status.Recovery.ID))
+}
+
+// endAtOnce gives pods no time: their etcd is dead, so that they have nothing to save.
+func (r *reconciler) endAtOnce(ctx context.Context, pods []*corev1.Pod) error {
+	for _, pod := range pods {
+		if err := r.hasten(ctx, pod); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failedAgain is how long after a failed attempt the next begins.
+const failedAgain = 15 * time.Second
+
+// failedRecovery says why an attempt failed, and how long the next has to wait.
+func (r *reconciler) failedRecovery(ctx context.Context, p *pass, pod *corev1.Pod) (time.Duration, error) {
+	if pod == nil || pod.Status.Phase != corev1.PodFailed {
+		return 0, nil
+	}
+	said := "an attempt failed and is repeated: " + complaintOf(pod)
+	if next := p.cluster.Status.Recovery.DeepCopy(); next.Message != said {
+		next.Message = said
+		if err := r.persistRecovery(ctx, p, next); err != nil {
+			return 0, err
+		}
+		r.events.Eventf(p.cluster, nil, corev1.EventTypeWarning, "EtcdRecoveryFailed", "Recover", "%s", said)
+	}
+	for _, container := range pod.Status.ContainerStatuses {
+		if ended := container.State.Terminated; ended != nil {
+			return failedAgain - p.now.Sub(ended.FinishedAt.Time), nil
+		}
+	}
+	return 0, nil
+}
+
+// giveUpRecovery ends a recovery of a cluster that is to stop. Etcd does not start before
+// the pod is gone; when the cluster starts, its data are examined anew.
+func (r *reconciler) giveUpRecovery(ctx context.Context, p *pass) error {
+	pods, err := r.podsOf(ctx, p.cluster)
+	if err != nil {
+		return err
+	}
+	if pod := pods.pods[controlplane.RecoverPod]; pod != nil {
+		p.input.Stopped = true
+		p.lookIn(upgradeAgain)
+		return r.removePod(ctx, pod)
+	}
 	if !p.cluster.Status.Recovery.UnderWay() {
 		return nil
 	}
-	pods, err := r.podsOf(ctx, p.cluster)
-	if err != nil || pods.pods[controlplane.RecoverPod] == nil {
-		return err
-	}
-	return r.removePod(ctx, pods.pods[controlplane.RecoverPod])
+	next, ended := p.cluster.Status.Recovery.DeepCopy(), metav1.NewTime(p.now)
+	next.EndTime, next.Message = &ended, "the cluster was stopped meanwhile; etcd's data are looked at when it starts"
+	return r.persistRecovery(ctx, p, next)
 }
 
 // beginRecovery writes down that one begins, if etcd does not start on its data.
 func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 	status := &p.cluster.Status
 	// A control plane that answered at the last look has its data.
-	if !status.Initialized || len(r.BackupCA) == 0 || meta.IsStatusConditionTrue(status.Conditions, v1beta1.ConditionControlPlaneReady) {
+	if !status.Initialized || len(r.BackupCA) == 0 || !recoverable(status.Upgrade) || meta.IsStatusConditionTrue(status.Conditions, v1beta1.ConditionControlPlaneReady) {
 		return false, nil
 	}
 	pods, err := r.podsOf(ctx, p.cluster)
@@ -94,6 +155,12 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 	}
 	now := metav1.NewTime(p.now)
 	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, StartTime: now})
+}
+
+// recoverable says whether data may be recovered now. The other phases of an upgrade end
+// in time in one of these; the upgrade waits meanwhile.
+func recoverable(up *v1beta1.ControlPlaneUpgrade) bool {
+	return !up.UnderWay() || up.Phase == v1beta1.UpgradeComponents || up.Phase == v1beta1.UpgradeRollBack
 }
 
 // deadEtcd says why etcd ended that does not start any more; empty if it does. What ran out of memory, or was ended from outside, has its data.

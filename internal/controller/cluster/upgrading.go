@@ -55,7 +55,7 @@ func (r *reconciler) upgrade(ctx context.Context, p *pass, wanted release.Releas
 	if err != nil {
 		return false, err
 	}
-	if phase, why := nextPhase(status.Upgrade.Phase, world); phase != status.Upgrade.Phase {
+	if phase, why := nextPhase(status.Upgrade.Phase, world); phase != status.Upgrade.Phase && !status.Recovery.UnderWay() {
 		next := advance(status.Upgrade, phase, why, pods.complaint(status.Upgrade.Phase), p.now)
 		if err := r.persist(ctx, p, next); err != nil {
 			return false, err

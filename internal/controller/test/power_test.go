@@ -102,7 +102,9 @@ func TestStopEndsEtcdLast(t *testing.T) {
 	w.create()
 	w.scale(2)
 	kube := w.kubePod()
-	ended := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: kube.Namespace, Name: "kube-evicted", Labels: kube.Labels}, Spec: *kube.Spec.DeepCopy()}
+	labels := maps.Clone(kube.Labels)
+	delete(labels, appsv1.DefaultDeploymentUniqueLabelKey) // the ReplicaSet would take it for its own while it is not Failed
+	ended := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: kube.Namespace, Name: "kube-evicted", Labels: labels}, Spec: *kube.Spec.DeepCopy()}
 	if err := w.client.Create(t.Context(), ended); err != nil {
 		t.Fatal(err)
 	}
