@@ -163,6 +163,7 @@ func (r *Recorder) session(ctx context.Context) error {
 	if err := r.findStart(ctx, client); err != nil {
 		return err
 	}
+	r.OnChange()
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()

@@ -85,7 +85,7 @@ func (r *reconciler) all(ctx context.Context, _ client.Object) []ctrl.Request {
 	return requests
 }
 
-// soonest is how soon a cluster is looked at again whose backups are about to be late.
+// soonest is how soon a cluster is looked at again whose backups are late, or about to be.
 const soonest = 2 * time.Second
 
 // Reconcile implements reconcile.Reconciler.
@@ -128,11 +128,8 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 		return ctrl.Result{}, err
 	}
 	state, _ := r.running.state(key)
-	due, err := r.report(ctx, cluster, state, plan)
-	if err != nil || due.IsZero() {
-		return ctrl.Result{RequeueAfter: plan.Delta}, err
-	}
-	return ctrl.Result{RequeueAfter: max(due.Sub(r.Now()), soonest)}, nil
+	wait, err := r.report(ctx, cluster, state, plan)
+	return ctrl.Result{RequeueAfter: max(wait, soonest)}, err
 }
 
 func (r *reconciler) plan(ctx context.Context) (policy.BackupPlan, error) {

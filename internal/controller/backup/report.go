@@ -21,8 +21,9 @@ import (
 // statusOwner is the field manager of status.backup and of the condition BackedUp.
 const statusOwner = "berth-backup"
 
-// report writes the status if it is news, and returns when it may become so by itself.
-func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, state backup.State, plan policy.BackupPlan) (time.Time, error) {
+// report writes the status if it is news, and returns after what time it may be so again:
+// what is good becomes late by itself, and what is late good with the next delta.
+func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, state backup.State, plan policy.BackupPlan) (time.Duration, error) {
 	facts := policy.BackupFacts{Since: cluster.Status.APIServerReady.Time, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd}
 	for _, store := range state.Stores {
 		if store.Error != "" {
@@ -34,8 +35,9 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 		Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse, Reason: reason, Message: message,
 		ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(r.Now().Truncate(time.Second)),
 	}
+	wait := plan.Delta
 	if ok {
-		next.Status = metav1.ConditionTrue
+		next.Status, wait = metav1.ConditionTrue, due.Sub(r.Now())
 	}
 	last := meta.FindStatusCondition(cluster.Status.Conditions, next.Type)
 	if last != nil && last.Status == next.Status {
@@ -43,13 +45,13 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	}
 	status := statusOf(state)
 	if last != nil && *last == next && same(cluster.Status.Backup, status) {
-		return due, nil
+		return wait, nil
 	}
 	if err := r.write(ctx, cluster, status, next); err != nil {
-		return due, err
+		return wait, err
 	}
 	r.tell(cluster, last, next)
-	return due, nil
+	return wait, nil
 }
 
 // same leaves out the recovery point, which moves all the time.

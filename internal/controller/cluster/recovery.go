@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// deadStarts is how many restarts have failed before etcd's data are looked at. The
-	// look is cheap, and changes nothing where an etcd comes up.
-	deadStarts = 1
+	// atStart is how soon an etcd ends that does not start. One that ran for longer gets
+	// another try before its data are looked at, which changes nothing where one comes up.
+	atStart = 10 * time.Second
 	// recoverAgain is how long after a recovery another one may begin: one that found
 	// nothing lost must not stop a control plane over and over.
 	recoverAgain = 2 * time.Minute
@@ -163,7 +163,8 @@ func recoverable(up *v1beta1.ControlPlaneUpgrade) bool {
 	return !up.UnderWay() || up.Phase == v1beta1.UpgradeComponents || up.Phase == v1beta1.UpgradeRollBack
 }
 
-// deadEtcd says why etcd ended that does not start any more; empty if it does. What ran out of memory, or was ended from outside, has its data.
+// deadEtcd says why etcd ended that does not start any more; empty if it does. What
+// ran out of memory, or was ended from outside, has its data.
 func deadEtcd(own []*corev1.Pod) string {
 	for _, pod := range own {
 		if pod.Labels[controlplane.LabelComponent] != controlplane.ComponentEtcd || !pod.DeletionTimestamp.IsZero() {
@@ -174,10 +175,13 @@ func deadEtcd(own []*corev1.Pod) string {
 			if ended == nil {
 				ended = container.LastTerminationState.Terminated
 			}
-			if container.State.Running != nil || container.RestartCount < deadStarts || ended == nil || ended.Reason == "OOMKilled" || ended.ExitCode == 0 || ended.ExitCode > 128 {
+			if container.State.Running != nil || ended == nil || ended.Reason == "OOMKilled" || ended.ExitCode == 0 || ended.ExitCode > 128 {
 				continue
 			}
-			return fmt.Sprintf("etcd ended with exit code %d at %d starts", ended.ExitCode, container.RestartCount)
+			if container.RestartCount == 0 && ended.FinishedAt.Sub(ended.StartedAt.Time) > atStart {
+				continue
+			}
+			return fmt.Sprintf("etcd ended with exit code %d in %d starts", ended.ExitCode, container.RestartCount+1)
 		}
 	}
 	return ""

@@ -21,15 +21,18 @@ func TestDeadEtcd(t *testing.T) {
 		status    corev1.ContainerStatus
 		dead      bool
 	}{
-		"panics at every start":      {"etcd", corev1.ContainerStatus{RestartCount: 2, LastTerminationState: ended(2, "Error")}, true},
-		"waits for its next start":   {"etcd", corev1.ContainerStatus{RestartCount: 3, State: ended(1, "Error")}, true},
-		"has not been started again": {"etcd", corev1.ContainerStatus{RestartCount: 0, State: ended(1, "Error")}, false},
-		"runs again":                 {"etcd", corev1.ContainerStatus{RestartCount: 5, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, LastTerminationState: ended(1, "Error")}, false},
-		"out of memory":              {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(137, "OOMKilled")}, false},
-		"killed from outside":        {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(137, "Error")}, false},
-		"ended as it was asked to":   {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(0, "Completed")}, false},
-		"never ended":                {"etcd", corev1.ContainerStatus{}, false},
-		"an API server is no etcd":   {"kube", corev1.ContainerStatus{RestartCount: 9, LastTerminationState: ended(1, "Error")}, false},
+		"panics at every start":    {"etcd", corev1.ContainerStatus{RestartCount: 2, LastTerminationState: ended(2, "Error")}, true},
+		"waits for its next start": {"etcd", corev1.ContainerStatus{RestartCount: 3, State: ended(1, "Error")}, true},
+		"ends at its first start":  {"etcd", corev1.ContainerStatus{State: ended(1, "Error")}, true},
+		"ran for long and is to be started again": {"etcd", corev1.ContainerStatus{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: 2, StartedAt: metav1.Unix(0, 0), FinishedAt: metav1.Unix(60, 0),
+		}}}, false},
+		"runs again":               {"etcd", corev1.ContainerStatus{RestartCount: 5, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, LastTerminationState: ended(1, "Error")}, false},
+		"out of memory":            {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(137, "OOMKilled")}, false},
+		"killed from outside":      {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(137, "Error")}, false},
+		"ended as it was asked to": {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(0, "Completed")}, false},
+		"never ended":              {"etcd", corev1.ContainerStatus{}, false},
+		"an API server is no etcd": {"kube", corev1.ContainerStatus{RestartCount: 9, LastTerminationState: ended(1, "Error")}, false},
 	} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{controlplane.LabelComponent: c.component}}}
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{c.status}
