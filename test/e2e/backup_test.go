@@ -57,7 +57,7 @@ func lostEtcdComesBack(e *harness.Env) {
 		return deltaAfter(e, id, written.Add(2*time.Second))
 	})
 	lost := time.Now()
-	e.Management("-n", "cp-"+id, "delete", "pod", "etcd-0", "--wait=false")
+	e.Management("-n", "cp-"+id, "delete", "pod", "etcd-0", "--grace-period=1", "--wait=false")
 	e.T.Logf("%d files of etcd removed", wipe(e, id))
 	e.Eventually("the loss is noticed and made good", 4*time.Minute, func() error {
 		c, err := cluster(e, "c1")

@@ -210,6 +210,9 @@ func (w *world) hostedPods(ctx context.Context) {
 	}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
+		if pod.Status.Reason == evicted {
+			continue // for good
+		}
 		next := hostedStatus(pod, sick != nil && sick(pod))
 		if pod.Status.Phase == next.Phase && len(pod.Status.Conditions) == len(next.Conditions) {
 			continue

@@ -94,6 +94,9 @@ func (w *world) checkStopped() {
 	}
 }
 
+// evicted is the reason of a pod that its kubelet has given up.
+const evicted = "Evicted"
+
 // A stop ends etcd after the API server that still writes to it, and a pod that ended
 // by itself, which no ReplicaSet removes, holds nothing up.
 func TestStopEndsEtcdLast(t *testing.T) {
@@ -108,8 +111,9 @@ func TestStopEndsEtcdLast(t *testing.T) {
 	if err := w.client.Create(t.Context(), ended); err != nil {
 		t.Fatal(err)
 	}
-	ended.Status.Phase = corev1.PodFailed
-	if err := w.client.Status().Update(t.Context(), ended); err != nil {
+	created := ended.DeepCopy()
+	ended.Status.Phase, ended.Status.Reason = corev1.PodFailed, evicted
+	if err := w.client.Status().Patch(t.Context(), ended, client.MergeFrom(created)); err != nil {
 		t.Fatal(err)
 	}
 	w.hold(kube, "berth.dev/test")
