@@ -92,6 +92,7 @@ func TestBench(t *testing.T) {
 		measureCreate(e, &results, name)
 		measureFootprint(e, &results, name)
 		measurePower(e, &results, name)
+		measureRecovery(e, &results, name)
 		measure(&results, "delete a cluster of one node", "s", "", func() {
 			e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
 		})

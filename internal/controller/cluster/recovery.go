@@ -56,16 +56,16 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 // recoverPod keeps the pod that recovers. Nothing may write to the data while they are
 // replaced, so that etcd must not be asked for any more, nor be there.
 func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) error {
+	if len(pods.own) > 0 {
+		return r.endAtOnce(ctx, pods.own)
+	}
 	var set appsv1.StatefulSet
 	err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.EtcdStatefulSet}, &set)
 	if err != nil {
 		return fmt.Errorf("read etcd's StatefulSet: %w", err)
 	}
-	if set.Spec.Replicas == nil || *set.Spec.Replicas > 0 || set.Status.ObservedGeneration < set.Generation {
+	if set.Spec.Replicas == nil || *set.Spec.Replicas > 0 || set.Status.ObservedGeneration < set.Generation || set.Status.Replicas > 0 {
 		return nil
-	}
-	if len(pods.own) > 0 || set.Status.Replicas > 0 {
-		return r.endAtOnce(ctx, pods.own)
 	}
 	stored := pods.pods[controlplane.RecoverPod]
 	if wait, err := r.failedRecovery(ctx, p, stored); err != nil || wait > 0 {
@@ -78,7 +78,8 @@ func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) 
 	return r.keepPod(ctx, stored, controlplane.EtcdRecoverPod(p.input, p.cluster.Status.Recovery.ID))
 }
 
-// endAtOnce gives pods no time: their etcd is dead, so that they have nothing to save.
+// endAtOnce gives pods no time: their etcd is dead, so that they have nothing to save. It
+// comes before their owners do, who would give them all of it.
 func (r *reconciler) endAtOnce(ctx context.Context, pods []*corev1.Pod) error {
 	for _, pod := range pods {
 		if err := r.hasten(ctx, pod); err != nil {

@@ -1,0 +1,36 @@
+package bench
+
+import (
+	"errors"
+	"time"
+
+	"berth.dev/berth/test/harness"
+)
+
+// recoveryPatience is how long a recovery may take before the flow has failed.
+const recoveryPatience = 3 * time.Minute
+
+// measureRecovery removes what an etcd stores and measures until the API server answers
+// again with what was backed up (aim: 10 s at 100 MB).
+func measureRecovery(e *harness.Env, results *table, name string) {
+	e.T.Helper()
+	cluster, err := e.ManagedCluster(name)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	id := cluster.Spec.ID
+	e.Eventually("a backup", recoveryPatience, func() error { return e.BackedUpAfter(id, "full", cluster.CreationTimestamp.Time) })
+	lost := time.Now()
+	e.LoseEtcd(id)
+	e.Eventually("the recovery", recoveryPatience, func() error {
+		c, err := e.ManagedCluster(name)
+		if err != nil {
+			return err
+		}
+		if c.Status.Recovery == nil || c.Status.Recovery.UnderWay() || c.Status.APIServerReady == nil {
+			return errors.New("it goes on")
+		}
+		return nil
+	})
+	results.add("etcd's data lost to /readyz", "s", "≤ 10", time.Since(lost).Seconds())
+}
