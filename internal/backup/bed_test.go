@@ -17,6 +17,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"berth.dev/berth/internal/backup"
 	"berth.dev/berth/internal/testenv"
@@ -142,13 +143,14 @@ func (b *bed) stored(revision int64) {
 
 func (b *bed) eventually(what string, check func() error) {
 	b.t.Helper()
-	var err error
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if err = check(); err == nil {
-			return
-		}
+	var last error
+	err := wait.PollUntilContextTimeout(b.t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		last = check()
+		return last == nil, nil
+	})
+	if err != nil {
+		b.t.Fatalf("%s: %v", what, last)
 	}
-	b.t.Fatalf("%s: %v", what, err)
 }
 
 // recovered is the report of `etcd-snapshot recover`.

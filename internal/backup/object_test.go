@@ -114,3 +114,28 @@ func TestSecretsInURLsAreNotShown(t *testing.T) {
 		}
 	}
 }
+
+// A snapshot is due in its time, soon after a gap, and also where a clock was ahead when
+// the last was made.
+func TestSnapshotDue(t *testing.T) {
+	s := Schedule{Full: 30 * time.Minute, Delta: 30 * time.Second}
+	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
+	for why, c := range map[string]struct {
+		place *place
+		want  bool
+	}{
+		"none yet":                       {&place{}, true},
+		"none yet, tried just now":       {&place{tried: ago(time.Second)}, false},
+		"fresh":                          {&place{full: ago(time.Minute)}, false},
+		"old":                            {&place{full: ago(31 * time.Minute)}, true},
+		"old, tried just now":            {&place{full: ago(31 * time.Minute), tried: ago(time.Second)}, false},
+		"a gap":                          {&place{full: ago(time.Minute), lags: 2, made: 1}, true},
+		"from the future":                {&place{full: ago(-9000 * time.Hour)}, true},
+		"from the future, made just now": {&place{full: ago(-9000 * time.Hour), tried: ago(time.Minute)}, false},
+		"from the future, with a gap":    {&place{full: ago(-9000 * time.Hour), tried: ago(2 * time.Minute), lags: 1}, true},
+	} {
+		if got := c.place.due(noon, s); got != c.want {
+			t.Errorf("%s: %t", why, got)
+		}
+	}
+}

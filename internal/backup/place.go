@@ -36,10 +36,12 @@ func (p *place) state() StoreState {
 func (p *place) due(now time.Time, s Schedule) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.full.IsZero() || p.lags > p.made {
-		return p.tried.IsZero() || now.Sub(p.tried) >= min(2*s.Delta, s.Full)
+	tried := now.Sub(p.tried)
+	if p.full.After(now) && p.lags == p.made { // a clock was ahead: what is from the future never grows old
+		return tried >= s.Full
 	}
-	return now.Sub(p.full) >= s.Full && now.Sub(p.tried) >= min(2*s.Delta, s.Full)
+	old := p.full.IsZero() || p.lags > p.made || now.Sub(p.full) >= s.Full
+	return old && tried >= min(2*s.Delta, s.Full)
 }
 
 // lag notes that a delta is missing.
@@ -129,12 +131,18 @@ func (p *place) keep(opened *Store) *Store {
 	return opened
 }
 
-func (p *place) list(ctx context.Context) (objects []Object, err error) {
-	err = p.use(ctx, func(s *Store) error {
-		objects, err = s.List(ctx)
+// list does not share what it returns with the call, which may end later.
+func (p *place) list(ctx context.Context) ([]Object, error) {
+	found := make(chan []Object, 1)
+	err := p.use(ctx, func(s *Store) error {
+		objects, err := s.List(ctx)
+		found <- objects
 		return err
 	})
-	return objects, err
+	if err != nil {
+		return nil, err
+	}
+	return <-found, nil
 }
 
 func (p *place) put(ctx context.Context, object Object, open func() io.Reader) error {

@@ -64,6 +64,8 @@ type State struct {
 	Revision      int64
 	// Full is the newest snapshot.
 	Full *Object
+	// Snapshot is why the last attempt at one failed; empty if it did not.
+	Snapshot string
 	// Etcd is why etcd cannot be read; empty while it can.
 	Etcd   string
 	Stores []StoreState
@@ -178,8 +180,8 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 	defer ticker.Stop()
 	fulls := make(chan struct{}, 1) // holds one while none is being made
 	fulls <- struct{}{}
-	for first := true; ; first = false {
-		if first || len(fulls) > 0 {
+	for {
+		if len(fulls) > 0 {
 			r.beginFull(ctx, client, fulls, running)
 		}
 		select {
@@ -211,7 +213,12 @@ func (r *Recorder) beginFull(ctx context.Context, client *clientv3.Client, fulls
 	<-fulls
 	running.Go(func() {
 		defer func() { fulls <- struct{}{} }()
-		if err := r.full(ctx, client, due); err != nil && ctx.Err() == nil {
+		err := r.full(ctx, client, due)
+		if ctx.Err() != nil {
+			return
+		}
+		r.snapshotFailed(err)
+		if err != nil {
 			r.Log.Warn("snapshot for backup failed", "cluster", r.ClusterID, "error", err)
 		}
 		r.OnChange()
@@ -313,6 +320,16 @@ func (r *Recorder) etcdFailed(err error) {
 	r.mu.Unlock()
 	if changed {
 		r.OnChange()
+	}
+}
+
+// snapshotFailed notes why the last attempt at a snapshot failed, nil if it did not.
+func (r *Recorder) snapshotFailed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Snapshot = ""
+	if err != nil {
+		r.state.Snapshot = err.Error()
 	}
 }
 

@@ -58,6 +58,10 @@ type BackupFacts struct {
 	Since time.Time
 	// RecoveryPoint is the time up to which everything written is stored; zero if nothing is.
 	RecoveryPoint time.Time
+	// Full is the time of the newest snapshot; zero if there is none. Snapshot is why
+	// the last attempt at one failed.
+	Full     time.Time
+	Snapshot string
 	// Etcd is why its data cannot be read, and Stores are why stores failed; empty if nothing did.
 	Etcd   string
 	Stores []string
@@ -68,10 +72,11 @@ type BackupFacts struct {
 const grace = 2 * time.Minute
 
 // BackedUp decides the condition BackedUp: whether no more than two deltas' time would
-// be lost (X2: 60 s by default). Due is when the answer may change by itself.
-func BackedUp(facts BackupFacts, delta time.Duration, now time.Time) (ok bool, reason, message string, due time.Time) {
+// be lost (X2: 60 s by default), and the newest snapshot is not older than twice its
+// time (C3). Due is when the answer may change by itself.
+func BackedUp(facts BackupFacts, plan BackupPlan, now time.Time) (ok bool, reason, message string, due time.Time) {
 	// A delta is written after its time, and read back.
-	limit := 2*delta + delta/2
+	limit := 2*plan.Delta + plan.Delta/2
 	point, allowed := facts.RecoveryPoint, limit
 	if point.IsZero() {
 		point, allowed = facts.Since, max(grace, limit)
@@ -80,6 +85,11 @@ func BackedUp(facts BackupFacts, delta time.Duration, now time.Time) (ok bool, r
 	if !now.After(due) {
 		if facts.RecoveryPoint.IsZero() {
 			return false, "Pending", "the first backup is being made", due
+		}
+		if late := facts.Full.Add(2 * plan.Full); now.After(late) {
+			return false, "SnapshotLate", facts.Snapshot, time.Time{}
+		} else if late.Before(due) {
+			due = late
 		}
 		return true, "Recorded", "", due
 	}

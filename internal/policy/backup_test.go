@@ -26,27 +26,29 @@ func TestBackupsDefaults(t *testing.T) {
 // BackedUp is true exactly while not more than two deltas' time and a bit would be lost.
 func TestBackedUp(t *testing.T) {
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	const delta = 30 * time.Second
+	plan := Backups(v1beta1.ServicePolicySpec{}, "file:///own")
+	full := now.Add(-20 * time.Minute)
 	for why, c := range map[string]struct {
 		facts  BackupFacts
 		ok     bool
 		reason string
 	}{
-		"just now":                  {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-31 * time.Second)}, true, "Recorded"},
-		"at the limit":              {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-75 * time.Second)}, true, "Recorded"},
-		"over it":                   {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-76 * time.Second)}, false, "Late"},
-		"a store is away":           {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-2 * time.Minute), Stores: []string{"away"}}, false, "StoreUnavailable"},
-		"one of two stores, so far": {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now, Stores: []string{"away"}}, true, "Recorded"},
-		"etcd is away":              {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-2 * time.Minute), Etcd: "away", Stores: []string{"away"}}, false, "EtcdUnavailable"},
+		"just now":                  {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-31 * time.Second), Full: full}, true, "Recorded"},
+		"at the limit":              {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-75 * time.Second), Full: full}, true, "Recorded"},
+		"over it":                   {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-76 * time.Second), Full: full}, false, "Late"},
+		"a store is away":           {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-2 * time.Minute), Full: full, Stores: []string{"away"}}, false, "StoreUnavailable"},
+		"one of two stores, so far": {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now, Full: full, Stores: []string{"away"}}, true, "Recorded"},
+		"etcd is away":              {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-2 * time.Minute), Full: full, Etcd: "away", Stores: []string{"away"}}, false, "EtcdUnavailable"},
+		"no snapshot for an hour":   {BackupFacts{Since: now.Add(-5 * time.Hour), RecoveryPoint: now, Full: now.Add(-61 * time.Minute), Snapshot: "no room"}, false, "SnapshotLate"},
 		"new":                       {BackupFacts{Since: now.Add(-time.Minute)}, false, "Pending"},
 		"new for too long":          {BackupFacts{Since: now.Add(-3 * time.Minute)}, false, "Late"},
 	} {
-		ok, reason, _, due := BackedUp(c.facts, delta, now)
+		ok, reason, _, due := BackedUp(c.facts, plan, now)
 		if ok != c.ok || reason != c.reason {
 			t.Errorf("%s: %t %s, want %t %s", why, ok, reason, c.ok, c.reason)
 		}
 		if !due.IsZero() {
-			if later, _, _, _ := BackedUp(c.facts, delta, due.Add(time.Second)); later {
+			if later, _, _, _ := BackedUp(c.facts, plan, due.Add(time.Second)); later {
 				t.Errorf("%s: it is still true after %s", why, due)
 			}
 		}

@@ -2,15 +2,12 @@ package addon
 
 import (
 	"context"
-	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controller/apply"
 )
 
 // report applies the one condition and the version as a field manager of its own,
@@ -28,21 +25,8 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 			return nil
 		}
 	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&struct {
+	return apply.Status(ctx, r.client, cluster, statusOwner, &struct {
 		Conditions    []metav1.Condition `json:"conditions"`
 		AddonsVersion string             `json:"addonsVersion,omitempty"`
-	}{[]metav1.Condition{next}, version})
-	if err != nil {
-		return fmt.Errorf("convert condition: %w", err)
-	}
-	object := &unstructured.Unstructured{Object: map[string]any{"status": content}}
-	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("ManagedCluster"))
-	object.SetNamespace(cluster.Namespace)
-	object.SetName(cluster.Name)
-	object.SetUID(cluster.UID)
-	err = r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(statusOwner), client.ForceOwnership)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("write condition %s: %w", next.Type, err)
-	}
-	return nil
+	}{[]metav1.Condition{next}, version}, "")
 }

@@ -2,19 +2,16 @@ package backup
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/backup"
+	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/policy"
 )
 
@@ -24,13 +21,16 @@ const statusOwner = "berth-backup"
 // report writes the status if it is news, and returns after what time it may be so again:
 // what is good becomes late by itself, and what is late good with the next delta.
 func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, state backup.State, plan policy.BackupPlan) (time.Duration, error) {
-	facts := policy.BackupFacts{Since: cluster.Status.APIServerReady.Time, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd}
+	facts := policy.BackupFacts{Since: cluster.Status.APIServerReady.Time, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
+	if state.Full != nil {
+		facts.Full = state.Full.Time
+	}
 	for _, store := range state.Stores {
 		if store.Error != "" {
 			facts.Stores = append(facts.Stores, store.Error)
 		}
 	}
-	ok, reason, message, due := policy.BackedUp(facts, plan.Delta, r.Now())
+	ok, reason, message, due := policy.BackedUp(facts, plan, r.Now())
 	next := metav1.Condition{
 		Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse, Reason: reason, Message: message,
 		ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(r.Now().Truncate(time.Second)),
@@ -47,7 +47,11 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	if last != nil && *last == next && same(cluster.Status.Backup, status) {
 		return wait, nil
 	}
-	if err := r.write(ctx, cluster, status, next); err != nil {
+	err := apply.Status(ctx, r.client, cluster, statusOwner, &struct {
+		Backup     *v1beta1.BackupStatus `json:"backup"`
+		Conditions []metav1.Condition    `json:"conditions"`
+	}{status, []metav1.Condition{next}}, "")
+	if err != nil {
 		return wait, err
 	}
 	r.tell(cluster, last, next)
@@ -81,26 +85,6 @@ func timeOf(t time.Time) *metav1.Time {
 	}
 	at := metav1.NewTime(t.Truncate(time.Second))
 	return &at
-}
-
-func (r *reconciler) write(ctx context.Context, cluster *v1beta1.ManagedCluster, status *v1beta1.BackupStatus, condition metav1.Condition) error {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&struct {
-		Backup     *v1beta1.BackupStatus `json:"backup"`
-		Conditions []metav1.Condition    `json:"conditions"`
-	}{status, []metav1.Condition{condition}})
-	if err != nil {
-		return fmt.Errorf("convert status: %w", err)
-	}
-	object := &unstructured.Unstructured{Object: map[string]any{"status": content}}
-	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("ManagedCluster"))
-	object.SetNamespace(cluster.Namespace)
-	object.SetName(cluster.Name)
-	object.SetUID(cluster.UID)
-	err = r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(statusOwner), client.ForceOwnership)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("write status: %w", err)
-	}
-	return nil
 }
 
 // tell records an event when backups cease to be good, or are so again.

@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,6 +62,10 @@ func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) 
 	}
 	var set appsv1.StatefulSet
 	err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.EtcdStatefulSet}, &set)
+	if apierrors.IsNotFound(err) {
+		r.applier.Forget(p.input.ID) // somebody deleted it
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("read etcd's StatefulSet: %w", err)
 	}
@@ -116,6 +121,9 @@ func (r *reconciler) failedRecovery(ctx context.Context, p *pass, pod *corev1.Po
 // giveUpRecovery ends a recovery of a cluster that is to stop. Etcd does not start before
 // the pod is gone; when the cluster starts, its data are examined anew.
 func (r *reconciler) giveUpRecovery(ctx context.Context, p *pass) error {
+	if p.cluster.Status.Recovery == nil {
+		return nil
+	}
 	pods, err := r.podsOf(ctx, p.cluster)
 	if err != nil {
 		return err

@@ -2,17 +2,14 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/controlplane"
 )
 
@@ -37,21 +34,7 @@ func (r *reconciler) writeStatus(ctx context.Context, p *pass) error {
 
 // applyStatus writes all of this controller's part of the status.
 func (r *reconciler) applyStatus(ctx context.Context, cluster *v1beta1.ManagedCluster, next v1beta1.ManagedClusterStatus) error {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&next)
-	if err != nil {
-		return fmt.Errorf("convert status: %w", err)
-	}
-	object := &unstructured.Unstructured{Object: map[string]any{"status": content}}
-	object.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("ManagedCluster"))
-	object.SetNamespace(cluster.Namespace)
-	object.SetName(cluster.Name)
-	// The uid keeps the apply from writing to a namesake made meanwhile.
-	object.SetUID(cluster.UID)
-	err = r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("write status: %w", err)
-	}
-	return nil
+	return apply.Status(ctx, r.client, cluster, fieldOwner, &next, "")
 }
 
 // ownPart is the status without what others write.
