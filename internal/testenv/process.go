@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -89,17 +90,24 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Ports below those that Linux gives to outgoing connections (ip_local_port_range):
+// one found free there is not taken by a connection before its server listens.
+const lowestPort, ephemeralPorts = 10000, 32768
+
 // FreePorts reserves n different ports on the loopback device for a moment and
 // returns them.
 func FreePorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	for tries := 0; len(ports) < n; tries++ {
+		port := lowestPort + rand.IntN(ephemeralPorts-lowestPort)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		switch {
+		case err == nil:
+			defer listener.Close()
+			ports = append(ports, port)
+		case tries > 100+n:
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		defer listener.Close()
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -45,14 +47,19 @@ func startEtcd(t *testing.T, dir string, change ...func(*embed.Config)) (string,
 	return client.String(), c, stop
 }
 
+// freeURL has a port below those that Linux gives to outgoing connections, so that
+// none of the many here takes it before its etcd does.
 func freeURL(t *testing.T) url.URL {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000)))
+		if err == nil {
+			defer listener.Close()
+			return url.URL{Scheme: "http", Host: listener.Addr().String()}
+		}
 	}
-	defer listener.Close()
-	return url.URL{Scheme: "http", Host: listener.Addr().String()}
+	t.Fatal("no port is free")
+	return url.URL{}
 }
 
 func listed(t *testing.T, dir string) []string {
