@@ -240,6 +240,9 @@ type ManagedClusterStatus struct {
 	// Recovery is the last recovery of etcd's data from backups, running or ended.
 	Recovery *ControlPlaneRecovery `json:"recovery,omitempty"`
 
+	// Proof is the last comparison of the newest backups with etcd, running or ended (X2).
+	Proof *BackupProof `json:"proof,omitempty"`
+
 	// Backup tells of the cluster's backups (C3). Written by the backup controller alone.
 	Backup *BackupStatus `json:"backup,omitempty"`
 
@@ -288,6 +291,38 @@ type ControlPlaneRecovery struct {
 
 // UnderWay says whether the recovery has begun and not ended. A nil one has not.
 func (r *ControlPlaneRecovery) UnderWay() bool { return r != nil && r.EndTime == nil }
+
+// ProofResult is what a proof of backups found.
+type ProofResult string
+
+const (
+	// ProofEqual: a scratch etcd made from the backups holds what etcd held then.
+	ProofEqual ProofResult = "Equal"
+	// ProofUnequal: it does not.
+	ProofUnequal ProofResult = "Unequal"
+	// ProofFailed: the two could not be compared.
+	ProofFailed ProofResult = "Failed"
+)
+
+// BackupProof is one comparison of what a cluster's newest backups give with what its
+// etcd holds (X2).
+type BackupProof struct {
+	// ID tells proofs of a cluster apart.
+	ID        string       `json:"id"`
+	StartTime metav1.Time  `json:"startTime"`
+	EndTime   *metav1.Time `json:"endTime,omitempty"`
+	Result    ProofResult  `json:"result,omitempty"`
+	// Revision is the one at which both were compared, and Keys how many etcd held.
+	Revision int64 `json:"revision,omitempty"`
+	Keys     int64 `json:"keys,omitempty"`
+	// Message says what differs, or why nothing was compared, for people.
+	Message string `json:"message,omitempty"`
+	// LastEqual is when the backups were last proven, by this proof or one before.
+	LastEqual *metav1.Time `json:"lastEqual,omitempty"`
+}
+
+// UnderWay says whether the proof has begun and not ended. A nil one has not.
+func (p *BackupProof) UnderWay() bool { return p != nil && p.EndTime == nil }
 
 // UpgradePhase is how far a control plane's change of version has come.
 type UpgradePhase string
@@ -365,6 +400,9 @@ const (
 	// ConditionBackedUp is false when the newest recovery point is too old, or was never
 	// reached. Written by the backup controller alone.
 	ConditionBackedUp = "BackedUp"
+	// ConditionBackupsProven is false when the newest backups do not give what etcd holds,
+	// or nobody has found out for too long (X2).
+	ConditionBackupsProven = "BackupsProven"
 	// ConditionCgroupV1 is true when machines run on the deprecated cgroup v1.
 	ConditionCgroupV1 = "CgroupV1Deprecated"
 )

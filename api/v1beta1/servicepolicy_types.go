@@ -49,6 +49,9 @@ type ServicePolicySpec struct {
 	// BackupDeltaInterval is how often what was written since is stored: 30s, so that
 	// not more than 60 s are lost though one write may fail (X2).
 	BackupDeltaInterval *metav1.Duration `json:"backupDeltaInterval,omitempty"`
+	// BackupProofInterval is how often the newest backups of a cluster are restored
+	// into a scratch etcd and compared with what it holds: 24h (X2).
+	BackupProofInterval *metav1.Duration `json:"backupProofInterval,omitempty"`
 	// BackupRetention says for how long what is kept.
 	BackupRetention *BackupRetention `json:"backupRetention,omitempty"`
 }

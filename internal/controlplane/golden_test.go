@@ -21,7 +21,7 @@ func TestGolden(t *testing.T) {
 	in.Trial = "kube:v2"
 	golden(t, "upgrade.yaml", []client.Object{EtcdSnapshotPod(in, "before.db"), KubeTrialPod(in), EtcdRestorePod(in, "before.db")})
 	in.BackupAddress = "100.65.0.9"
-	golden(t, "recovery.yaml", []client.Object{EtcdRecoverPod(in, "recovery-1")})
+	golden(t, "recovery.yaml", []client.Object{EtcdRecoverPod(in, "recovery-1"), EtcdProvePod(in, "proof-1")})
 }
 
 func golden(t *testing.T, name string, objects []client.Object) {

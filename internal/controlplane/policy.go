@@ -24,7 +24,9 @@ const namespaceName = "kubernetes.io/metadata.name"
 func policies(in Input) []client.Object {
 	cp, mc := in.namespace(), in.machineNamespace()
 	kube, etcd, saver := podsOf(ComponentKube, componentTrial), podsOf(ComponentEtcd), podsOf(componentEtcdSnapshot)
+	prover := podsOf(ProvePod)
 	toEtcd := []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{{PodSelector: etcd}}, Ports: ports(EtcdPort)}}
+	toBackups := []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}}, Ports: ports(backupPort)}}
 	return []client.Object{
 		policy(in, cp, "default-deny", denyAll()),
 		policy(in, cp, "kube", networkingv1.NetworkPolicySpec{
@@ -40,13 +42,12 @@ func policies(in Input) []client.Object {
 			PodSelector: *etcd,
 			PolicyTypes: bothWays(),
 			Ingress: []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{
-				{PodSelector: kube}, {PodSelector: saver}, {NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}, // which backs it up (C3)
+				{PodSelector: kube}, {PodSelector: saver}, {PodSelector: prover}, {NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}, // which backs it up (C3)
 			}, Ports: ports(EtcdPort)}},
 		}),
 		policy(in, cp, "etcd-snapshot", networkingv1.NetworkPolicySpec{PodSelector: *saver, PolicyTypes: bothWays(), Egress: toEtcd}),
-		policy(in, cp, "etcd-recover", networkingv1.NetworkPolicySpec{PodSelector: *podsOf(RecoverPod), PolicyTypes: bothWays(), Egress: []networkingv1.NetworkPolicyEgressRule{
-			{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}}, Ports: ports(backupPort)},
-		}}),
+		policy(in, cp, "etcd-recover", networkingv1.NetworkPolicySpec{PodSelector: *podsOf(RecoverPod), PolicyTypes: bothWays(), Egress: toBackups}),
+		policy(in, cp, "etcd-prove", networkingv1.NetworkPolicySpec{PodSelector: *prover, PolicyTypes: bothWays(), Egress: append(toBackups, toEtcd...)}),
 		policy(in, mc, "default-deny", denyAll()),
 		policy(in, mc, "machines", networkingv1.NetworkPolicySpec{
 			PolicyTypes: bothWays(),

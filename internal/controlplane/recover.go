@@ -22,25 +22,40 @@ const backupHost = "berth." + v1beta1.SystemNamespace + ".svc"
 // their place if they are lost, and ends; its last message is a report. Etcd must not
 // run beside it. ID tells recoveries apart: each is done once.
 func EtcdRecoverPod(in Input, id string) *corev1.Pod {
-	var f flags
-	f.set("source", fmt.Sprintf("https://%s:%d/backups/%s", backupHost, backupPort, in.ID))
-	f.set("cacert", dirPKI+"/ca.crt")
-	f.set("cert", dirPKI+"/client.crt")
-	f.set("key", dirPKI+"/client.key")
+	f := backupFlags(in)
 	f.set("data-dir", etcdData)
 	f.set("name", etcdMember)
 	f.set("peer", etcdPeer)
 	f.set("token", in.ID)
 	f.set("id", id)
+	pod := etcdTool(in, RecoverPod, append([]string{"recover"}, f...), backupPKI())
+	asksForBackups(in, pod, id)
+	return pod
+}
+
+// backupFlags say where the cluster's backups are, and who asks for them.
+func backupFlags(in Input) flags {
+	var f flags
+	f.set("source", fmt.Sprintf("https://%s:%d/backups/%s", backupHost, backupPort, in.ID))
+	f.set("cacert", dirPKI+"/ca.crt")
+	f.set("cert", dirPKI+"/client.crt")
+	f.set("key", dirPKI+"/client.key")
 	f.set("report", corev1.TerminationMessagePathDefault)
-	pki := corev1.Volume{Name: "pki", VolumeSource: projected(
+	return f
+}
+
+// backupPKI holds the files that backupFlags name, and more.
+func backupPKI(more ...corev1.VolumeProjection) corev1.Volume {
+	return corev1.Volume{Name: "pki", VolumeSource: projected(append([]corev1.VolumeProjection{
 		secretItems(BackupSecret),
-		corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{
+		{ConfigMap: &corev1.ConfigMapProjection{
 			LocalObjectReference: corev1.LocalObjectReference{Name: EtcdConfigMap}, Items: []corev1.KeyToPath{{Key: keyBackupCA, Path: "ca.crt"}},
 		}},
-	)}
-	pod := etcdTool(in, RecoverPod, append([]string{"recover"}, f...), pki)
+	}, more...)...)}
+}
+
+// asksForBackups lets a pod find who gives backups back.
+func asksForBackups(in Input, pod *corev1.Pod, id string) {
 	pod.Annotations[AnnotationSnapshot] = id
 	pod.Spec.HostAliases = []corev1.HostAlias{{IP: in.BackupAddress, Hostnames: []string{backupHost}}}
-	return pod
 }

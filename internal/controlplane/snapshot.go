@@ -61,19 +61,28 @@ func EtcdRestorePod(in Input, name string) *corev1.Pod {
 // etcdTool is a pod beside etcd's volume that runs once. What it says last is in
 // its status.
 func etcdTool(in Input, name string, args []string, volumes ...corev1.Volume) *corev1.Pod {
-	container := corev1.Container{
-		Name: name, Image: in.Images.EtcdSnapshot, ImagePullPolicy: corev1.PullIfNotPresent, Args: args,
-		Resources: resources("25m", "64Mi", "2Gi"), SecurityContext: locked(),
-		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
-		VolumeMounts:             []corev1.VolumeMount{{Name: dataClaim, MountPath: dirEtcd}},
-	}
+	container := runsOnce(in, name, args)
+	container.VolumeMounts = []corev1.VolumeMount{{Name: dataClaim, MountPath: dirEtcd}}
 	for _, volume := range volumes {
 		container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: volume.Name, MountPath: dirPKI, ReadOnly: true})
 	}
-	volumes = append(volumes, corev1.Volume{Name: dataClaim, VolumeSource: corev1.VolumeSource{
+	return in.podThatRunsOnce(container, append(volumes, corev1.Volume{Name: dataClaim, VolumeSource: corev1.VolumeSource{
 		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: dataClaim + "-" + EtcdStatefulSet + "-0"},
-	}})
-	pod := in.pod(name, in.podSpec(volumes, container))
+	}})...)
+}
+
+// runsOnce is the container of such a pod, without its volumes.
+func runsOnce(in Input, name string, args []string) corev1.Container {
+	return corev1.Container{
+		Name: name, Image: in.Images.EtcdSnapshot, ImagePullPolicy: corev1.PullIfNotPresent, Args: args,
+		Resources: resources("25m", "64Mi", "2Gi"), SecurityContext: locked(),
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+	}
+}
+
+// podThatRunsOnce has the name of its container.
+func (in Input) podThatRunsOnce(container corev1.Container, volumes ...corev1.Volume) *corev1.Pod {
+	pod := in.pod(container.Name, in.podSpec(volumes, container))
 	pod.Spec.RestartPolicy = corev1.RestartPolicyNever
 	return pod
 }

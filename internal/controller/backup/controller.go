@@ -20,6 +20,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/backup"
+	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/policy"
 )
 
@@ -61,7 +62,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("backup").
 		For(&v1beta1.ManagedCluster{}).
-		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(r.all)).
+		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(apply.AllClusters(mgr.GetClient()))).
 		WatchesRawSource(source.Channel(changes, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(r)
@@ -69,20 +70,6 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		return fmt.Errorf("set up backup controller: %w", err)
 	}
 	return nil
-}
-
-// all clusters depend on the ServicePolicy.
-func (r *reconciler) all(ctx context.Context, _ client.Object) []ctrl.Request {
-	var clusters v1beta1.ManagedClusterList
-	if err := r.client.List(ctx, &clusters); err != nil {
-		r.Log.Warn("clusters not listed", "error", err)
-		return nil
-	}
-	requests := make([]ctrl.Request, 0, len(clusters.Items))
-	for i := range clusters.Items {
-		requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&clusters.Items[i])})
-	}
-	return requests
 }
 
 // soonest is how soon a cluster is looked at again whose backups are late, or about to be.
@@ -127,6 +114,7 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 	}); err != nil {
 		return ctrl.Result{}, err
 	}
+	r.running.proven(key, cluster.Status.Proof)
 	state, _ := r.running.state(key)
 	wait, err := r.report(ctx, cluster, state, plan)
 	return ctrl.Result{RequeueAfter: max(wait, soonest)}, err

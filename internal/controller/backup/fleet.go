@@ -34,6 +34,8 @@ type voyage struct {
 	plan   policy.BackupPlan
 	cancel context.CancelFunc
 	done   chan struct{}
+	// proof is the last one, which the cluster controller had made.
+	proof *v1beta1.BackupProof
 }
 
 func newFleet(changes chan event.GenericEvent) *fleet {
@@ -103,6 +105,15 @@ func (f *fleet) state(key types.NamespacedName) (backup.State, bool) {
 	return v.recorder.State(), true
 }
 
+// proven notes what is known of a cluster's backups, for the metrics.
+func (f *fleet) proven(key types.NamespacedName, proof *v1beta1.BackupProof) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if v := f.known[key]; v != nil {
+		v.proof = proof
+	}
+}
+
 // changed has a cluster looked at. A lost change shows at the next look.
 func (f *fleet) changed(key types.NamespacedName) {
 	object := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
@@ -138,40 +149,66 @@ var (
 		"Size of the newest full backup in a store.", []string{"namespace", "cluster"}, nil)
 	storeMetric = prometheus.NewDesc("berth_backup_store_up",
 		"Whether the last write to a store went well.", []string{"namespace", "cluster", "store"}, nil)
+	provenMetric = prometheus.NewDesc("berth_backup_proven",
+		"Whether the last proof found that the backups give what etcd holds (X2).", []string{"namespace", "cluster"}, nil)
+	proofMetric = prometheus.NewDesc("berth_backup_last_proof_seconds",
+		"Unix time at which the backups were last proven.", []string{"namespace", "cluster"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (f *fleet) Describe(out chan<- *prometheus.Desc) {
-	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, storeMetric} {
+	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, storeMetric, provenMetric, proofMetric} {
 		out <- metric
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (f *fleet) Collect(out chan<- prometheus.Metric) {
+	type known struct {
+		state backup.State
+		proof *v1beta1.BackupProof
+	}
 	f.mu.Lock()
-	states := make(map[types.NamespacedName]backup.State, len(f.known))
+	all := make(map[types.NamespacedName]known, len(f.known))
 	for key, v := range f.known {
-		states[key] = v.recorder.State()
+		all[key] = known{v.recorder.State(), v.proof}
 	}
 	f.mu.Unlock()
-	for key, state := range states {
+	for key, k := range all {
 		gauge := func(metric *prometheus.Desc, value float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(metric, prometheus.GaugeValue, value, append([]string{key.Namespace, key.Name}, labels...)...)
 		}
-		if !state.RecoveryPoint.IsZero() {
-			gauge(pointMetric, float64(state.RecoveryPoint.Unix()))
-		}
-		if state.Full != nil {
-			gauge(fullMetric, float64(state.Full.Time.Unix()))
-			gauge(sizeMetric, float64(state.Full.Size))
-		}
-		for _, store := range state.Stores {
-			up := 1.0
-			if store.Error != "" {
-				up = 0
-			}
-			gauge(storeMetric, up, store.URL)
-		}
+		collectState(k.state, gauge)
+		collectProof(k.proof, gauge)
 	}
+}
+
+func collectState(state backup.State, gauge func(*prometheus.Desc, float64, ...string)) {
+	if !state.RecoveryPoint.IsZero() {
+		gauge(pointMetric, float64(state.RecoveryPoint.Unix()))
+	}
+	if state.Full != nil {
+		gauge(fullMetric, float64(state.Full.Time.Unix()))
+		gauge(sizeMetric, float64(state.Full.Size))
+	}
+	for _, store := range state.Stores {
+		gauge(storeMetric, oneIf(store.Error == ""), store.URL)
+	}
+}
+
+func collectProof(proof *v1beta1.BackupProof, gauge func(*prometheus.Desc, float64, ...string)) {
+	if proof == nil || proof.Result == "" {
+		return
+	}
+	gauge(provenMetric, oneIf(proof.Result == v1beta1.ProofEqual))
+	if proof.LastEqual != nil {
+		gauge(proofMetric, float64(proof.LastEqual.Unix()))
+	}
+}
+
+func oneIf(holds bool) float64 {
+	if holds {
+		return 1
+	}
+	return 0
 }

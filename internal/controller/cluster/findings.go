@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy"
 )
 
 // findings is what a pass saw of the world.
@@ -30,6 +31,8 @@ type findings struct {
 	// poolFailure is the error of a failed pool.
 	poolFailure *v1beta1.OperationError
 	waitingFor  []string
+	// proven is what is known of the backups; nil if nothing was to be found out.
+	proven *policy.ProvenVerdict
 }
 
 func (f *findings) addPool(pool *v1beta1.AgentPool) {

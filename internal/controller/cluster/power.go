@@ -52,6 +52,11 @@ func (r *reconciler) end(ctx context.Context, p *pass) error {
 		return fmt.Errorf("list pods: %w", err)
 	}
 	for i := range pods.Items {
+		if pods.Items[i].Name == controlplane.ProvePod {
+			if err := r.hasten(ctx, &pods.Items[i]); err != nil {
+				return err
+			}
+		}
 		if p.cluster.Status.Recovery.UnderWay() {
 			break // etcd is dead: nobody writes to it any more
 		}

@@ -67,7 +67,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	p := &pass{cluster: cluster.DeepCopy(), now: r.Now()}
 	steps := []step{
 		r.claim, r.version, r.foundation, r.secrets, r.recovery, r.power, r.workloads, r.upgradePodsStep, r.rotateCertificates,
-		r.pools, r.nodeGroup, r.readiness, r.patience,
+		r.pools, r.nodeGroup, r.readiness, r.proof, r.patience,
 	}
 	if !cluster.DeletionTimestamp.IsZero() {
 		steps = []step{r.deletePools, r.dropNamespaces, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.deleteMaintenance, r.letGo}

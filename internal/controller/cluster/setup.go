@@ -83,6 +83,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		Named("cluster").
 		For(&v1beta1.ManagedCluster{}).
 		Watches(&v1beta1.AgentPool{}, handler.EnqueueRequestsFromMapFunc(poolRequest)).
+		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(apply.AllClusters(mgr.GetClient()))).
 		Watches(&corev1.Namespace{}, owned).
 		Watches(&corev1.Service{}, owned).
 		Watches(&appsv1.Deployment{}, owned).

@@ -16,7 +16,7 @@ import (
 // ownConditions are the conditions that this controller writes; AddonsApplied is
 // the add-on controller's.
 var ownConditions = []string{
-	v1beta1.ConditionControlPlaneReady, v1beta1.ConditionAgentPoolsReady, v1beta1.ConditionStopped, conditionPoolsCreated,
+	v1beta1.ConditionControlPlaneReady, v1beta1.ConditionAgentPoolsReady, v1beta1.ConditionStopped, v1beta1.ConditionBackupsProven, conditionPoolsCreated,
 }
 
 // writeStatus says what the pass saw, in one write, and only if it is news.
@@ -137,6 +137,12 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 		set(v1beta1.ConditionAgentPoolsReady, true, "Ready", "")
 	default:
 		set(v1beta1.ConditionAgentPoolsReady, false, "InProgress", f.missing())
+	}
+	if f.proven != nil {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: v1beta1.ConditionBackupsProven, Status: f.proven.Status, Reason: f.proven.Reason, Message: f.proven.Message,
+			ObservedGeneration: p.cluster.Generation, LastTransitionTime: metav1.NewTime(p.now),
+		})
 	}
 	if f.poolsCreated {
 		set(conditionPoolsCreated, true, "Created", "")

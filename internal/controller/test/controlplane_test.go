@@ -175,12 +175,17 @@ func (w *world) kubeDeployment() *appsv1.Deployment {
 // upgradeTimeout is what the operator promises from now on.
 func (w *world) upgradeTimeout(timeout time.Duration) {
 	w.t.Helper()
+	w.servicePolicy(v1beta1.ServicePolicySpec{UpgradeTimeout: &metav1.Duration{Duration: timeout}})
+}
+
+// servicePolicy is what the operator promises from now on.
+func (w *world) servicePolicy(spec v1beta1.ServicePolicySpec) {
+	w.t.Helper()
 	policy := &v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}}
 	if err := w.client.Delete(w.t.Context(), policy); client.IgnoreNotFound(err) != nil {
 		w.t.Fatal(err)
 	}
-	policy.Spec.UpgradeTimeout = &metav1.Duration{Duration: timeout}
-	policy.ResourceVersion = ""
+	policy.Spec, policy.ResourceVersion = spec, ""
 	w.ensure(policy)
 	w.t.Cleanup(func() { _ = w.client.Delete(context.Background(), policy) })
 }
@@ -202,7 +207,7 @@ func (w *world) restores() map[string]bool {
 // hostedPods plays the kubelet of the control plane's pods.
 func (w *world) hostedPods(ctx context.Context) {
 	w.mu.Lock()
-	sick := w.sick
+	sick, report := w.sick, w.report
 	w.mu.Unlock()
 	var pods corev1.PodList
 	if err := w.client.List(ctx, &pods, client.InNamespace(v1beta1.ControlPlaneNamespace(clusterID))); err != nil {
@@ -216,6 +221,9 @@ func (w *world) hostedPods(ctx context.Context) {
 		next := hostedStatus(pod, sick != nil && sick(pod))
 		if pod.Status.Phase == next.Phase && len(pod.Status.Conditions) == len(next.Conditions) {
 			continue
+		}
+		if pod.Name == controlplane.ProvePod && next.Phase == corev1.PodSucceeded {
+			next.ContainerStatuses[0].State.Terminated.Message = report
 		}
 		if pod.Name == controlplane.RestorePod {
 			w.mu.Lock()

@@ -99,6 +99,8 @@ type world struct {
 	sick func(*corev1.Pod) bool
 	// restored are the snapshots that were put back.
 	restored map[string]bool
+	// report is what a proof of backups says.
+	report string
 }
 
 // process is one life of the controllers.
