@@ -72,5 +72,9 @@ func ControlPlaneNamespace(clusterID string) string { return "cp-" + clusterID }
 // resource group (G1).
 func MachineNamespace(clusterID string) string { return "mc-" + clusterID }
 
+// RetainedSecret is the Secret in SystemNamespace with the roots of trust of a deleted
+// cluster that can be recovered (X3).
+func RetainedSecret(clusterID string) string { return "deleted-" + clusterID }
+
 // BackupKeySecret is the Secret in SystemNamespace with the key of a cluster's backups.
 func BackupKeySecret(clusterID string) string { return "backup-" + clusterID }

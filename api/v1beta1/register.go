@@ -20,6 +20,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Operation{}, &OperationList{},
 		&MaintenanceConfiguration{}, &MaintenanceConfigurationList{},
 		&Snapshot{}, &SnapshotList{},
+		&DeletedCluster{}, &DeletedClusterList{},
 		&ServicePolicy{}, &ServicePolicyList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

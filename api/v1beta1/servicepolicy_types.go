@@ -52,6 +52,9 @@ type ServicePolicySpec struct {
 	// BackupProofInterval is how often the newest backups of a cluster are restored
 	// into a scratch etcd and compared with what it holds: 24h (X2).
 	BackupProofInterval *metav1.Duration `json:"backupProofInterval,omitempty"`
+	// DeletedClusterRetention is how long a deleted cluster can be recovered: 336h, which
+	// are 14 days; 0s keeps nothing (X3).
+	DeletedClusterRetention *metav1.Duration `json:"deletedClusterRetention,omitempty"`
 	// BackupRetention says for how long what is kept.
 	BackupRetention *BackupRetention `json:"backupRetention,omitempty"`
 }

@@ -49,12 +49,46 @@ func (r *clusterRules) ValidateCreate(ctx context.Context, cluster *v1beta1.Mana
 	if err != nil {
 		return nil, err
 	}
+	if was, err := r.deleted(ctx, cluster); err != nil || was != nil {
+		return nil, r.checkRecovery(cluster, was, err)
+	}
 	pools := cluster.Spec.AgentPoolProfiles
 	if len(pools) == 0 && cluster.Annotations[v1beta1.AnnotationOperation] != "" {
 		return nil, r.checkOperation(ctx, cluster, locations)
 	}
 	return nil, refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(policy.ClusterInput{
 		New: &cluster.Spec, Pools: pools, Catalogue: r.Catalogue, Locations: locations, Now: r.Now(),
+	}))
+}
+
+// deleted is the cluster that comes back under its id; nil if this is a new one.
+func (r *clusterRules) deleted(ctx context.Context, cluster *v1beta1.ManagedCluster) (*v1beta1.DeletedCluster, error) {
+	var was v1beta1.DeletedCluster
+	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: cluster.Spec.ID}, &was)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read deleted cluster %s: %w", cluster.Spec.ID, err)
+	}
+	return &was, nil
+}
+
+// checkRecovery lets a cluster come back as it was, also where no new one could be made
+// of its version any more, and refuses what changes it on the way (X3).
+func (r *clusterRules) checkRecovery(cluster *v1beta1.ManagedCluster, was *v1beta1.DeletedCluster, err error) error {
+	if err != nil {
+		return err
+	}
+	old := &was.Spec.Cluster
+	switch {
+	case v1beta1.ObjectName(old.ResourceGroup, old.Name) != cluster.Name:
+		return apierrors.NewBadRequest(fmt.Sprintf("spec.id is that of the deleted cluster %s of resource group %s; leave it out", old.Name, old.ResourceGroup))
+	case !was.DeletionTimestamp.IsZero():
+		return apierrors.NewBadRequest(fmt.Sprintf("the deleted cluster %s is being purged and cannot be recovered any more", old.Name))
+	}
+	return refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(policy.ClusterInput{
+		Old: old, New: &cluster.Spec, Running: old.KubernetesVersion, Catalogue: r.Catalogue, Now: r.Now(),
 	}))
 }
 

@@ -18,7 +18,7 @@ func (s *session) clusterCommand() *cobra.Command {
 	return s.common(noun("cluster", "Managed clusters, with the verbs of `az aks`",
 		s.clusterCreate(), s.clusterShow(), s.clusterList(), s.clusterDelete(), s.clusterUpdate(), s.clusterScale(), s.clusterUpgrade(),
 		s.clusterStart(), s.clusterStop(), s.clusterRotateCerts(), s.clusterRotateSigningKeys(), s.clusterWait(), s.clusterGetCredentials(),
-		s.clusterGetVersions(), s.clusterGetUpgrades(), s.clusterAbort()))
+		s.clusterGetVersions(), s.clusterGetUpgrades(), s.clusterAbort(), s.clusterListDeleted(), s.clusterRecover(), s.clusterPurge()))
 }
 
 // clusterRef names a cluster.
@@ -144,7 +144,9 @@ func (s *session) clusterDelete() *cobra.Command {
 		if err != nil || *dontWait {
 			return err
 		}
-		_, err = follow(ctx, s, "Deleting cluster "+ref.name, poller, ref.state(c))
+		if _, err = follow(ctx, s, "Deleting cluster "+ref.name, poller, ref.state(c)); err == nil {
+			s.tellRecovery(ctx, c, ref)
+		}
 		return err
 	})
 	s.clusterFlags(command, &ref, "name", "n")

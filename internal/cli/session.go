@@ -39,6 +39,8 @@ type clients struct {
 	machines     *armcontainerservice.MachinesClient
 	snapshots    *armcontainerservice.SnapshotsClient
 	maintenance  *armcontainerservice.MaintenanceConfigurationsClient
+	// own is for what the SDK does not know.
+	own *arm.Client
 }
 
 // settings are what it takes to reach ARM, all from the environment that `berth env` prints.
@@ -139,7 +141,12 @@ func (s *session) connect() (*clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
+	own, err := arm.NewClient("berth", "v1.0.0", credential, armOptions)
+	if err != nil {
+		return nil, fmt.Errorf("make client: %w", err)
+	}
 	return &clients{
+		own:          own,
 		subscription: settings.subscription,
 		groups:       resources.NewResourceGroupsClient(),
 		clusters:     containers.NewManagedClustersClient(),

@@ -9,6 +9,7 @@ import (
 	"berth.dev/berth/internal/controller/autoupgrade"
 	"berth.dev/berth/internal/controller/backup"
 	"berth.dev/berth/internal/controller/cluster"
+	"berth.dev/berth/internal/controller/deletedcluster"
 	"berth.dev/berth/internal/controller/machine"
 	"berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
@@ -44,6 +45,7 @@ func (p parts) controllers() error {
 		}),
 		addon.Setup(mgr, addon.Config{Catalogue: p.catalogue, Tenants: tenants}),
 		backup.Setup(mgr, backup.Config{Store: p.options.BackupStore, Scratch: p.options.BackupScratch, Log: p.log.With("part", "backup")}),
+		deletedcluster.Setup(mgr, deletedcluster.Config{Store: p.options.BackupStore, Log: p.log.With("part", "deletedcluster")}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: p.catalogue}),
 		machine.Setup(mgr, machine.Config{

@@ -40,6 +40,7 @@ func TestBerth(t *testing.T) {
 		{Name: "a rotation ends old kubeconfigs and keeps every object", Run: rotates},
 		{Name: "a pool scales down and a pool is deleted", Run: scalesDown},
 		{Name: "clusters come back after down and up", Run: downUp},
+		{Name: "a deleted cluster is recovered", Run: recoversDeleted},
 		{Name: "deletes leave nothing", Run: deletes},
 	})
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -162,7 +163,13 @@ func downUp(e *harness.Env) {
 	})
 }
 
+// deletes keeps nothing for a recovery either.
 func deletes(e *harness.Env) {
+	e.Management("patch", "servicepolicies", "default", "--type=merge", "-p", `{"spec":{"deletedClusterRetention":"0s"}}`)
+	c, err := e.ManagedCluster("c1")
+	if err != nil {
+		e.T.Fatal(err)
+	}
 	e.Run("az", "aks", "delete", "-g", "rg1", "-n", "c1", "-y")
 	e.Run("az", "group", "delete", "-n", "rg1", "-y")
 	left := e.Management("get", "managedclusters,agentpools,machines,resourcegroups", "-A", "--no-headers", "--ignore-not-found")
@@ -170,4 +177,13 @@ func deletes(e *harness.Env) {
 	if strings.Contains(left, "rg1") || strings.Contains(namespaces, "/cp-") || strings.Contains(namespaces, "/mc-") {
 		e.T.Errorf("left after deletion:\n%s\n%s", left, namespaces)
 	}
+	e.Eventually("the backups go too", time.Minute, func() error {
+		if kept := e.Management("get", "deletedclusters", "-A", "-o", "name"); strings.Contains(kept, c.Spec.ID) {
+			return errors.New("c1 is kept")
+		}
+		if _, err := os.Stat(filepath.Join(e.State, "backups", c.Spec.ID)); !os.IsNotExist(err) {
+			return fmt.Errorf("backups of c1: %w", err)
+		}
+		return nil
+	})
 }

@@ -17,6 +17,7 @@ const (
 	poolType        = clusterType + "/agentPools"
 	machineType     = poolType + "/machines"
 	snapshotType    = namespace + "/snapshots"
+	deletedType     = namespace + "/deletedManagedClusters"
 	maintenanceType = clusterType + "/maintenanceConfigurations"
 )
 
@@ -62,10 +63,12 @@ func New(s *arm.Server) arm.Provider {
 	routes = append(routes, p.locationRoutes()...)
 	routes = append(routes, p.snapshotRoutes()...)
 	routes = append(routes, p.maintenanceRoutes()...)
+	routes = append(routes, p.deletedRoutes()...)
 	return arm.Provider{
 		Namespace: namespace, Versions: versions, DefaultLimit: anyOther,
 		Types: []arm.ResourceType{
 			{Name: "managedClusters", Locations: true}, {Name: "managedClusters/agentPools", Locations: true}, {Name: "snapshots", Locations: true},
+			{Name: "deletedManagedClusters", Locations: true},
 			{Name: "managedClusters/maintenanceConfigurations", Locations: true},
 			{Name: "locations"}, {Name: "locations/kubernetesVersions", Locations: true}, {Name: "locations/operations", Locations: true},
 			{Name: "locations/operationresults", Locations: true}, {Name: "locations/orchestrators", Versions: orchestratorVersions, Locations: true},

@@ -66,11 +66,11 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	p := &pass{cluster: cluster.DeepCopy(), now: r.Now()}
 	steps := []step{
-		r.claim, r.version, r.foundation, r.secrets, r.recovery, r.power, r.workloads, r.upgradePodsStep, r.rotateCertificates,
-		r.pools, r.nodeGroup, r.readiness, r.proof, r.patience,
+		r.claim, r.version, r.foundation, r.adopt, r.secrets, r.recovery, r.power, r.workloads, r.upgradePodsStep, r.rotateCertificates,
+		r.pools, r.nodeGroup, r.readiness, r.release, r.proof, r.patience,
 	}
 	if !cluster.DeletionTimestamp.IsZero() {
-		steps = []step{r.deletePools, r.dropNamespaces, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.deleteMaintenance, r.letGo}
+		steps = []step{r.retain, r.deletePools, r.dropNamespaces, r.deleteControlPlane, r.deleteVolumes, r.deleteNamespaces, r.deleteNodeGroup, r.deleteMaintenance, r.letGo}
 	}
 	for _, run := range steps {
 		next, err := run(ctx, p)

@@ -62,7 +62,7 @@ func (w *world) backedUp() {
 	})
 	w.eventually("the status says that there are backups", func() bool {
 		c := w.cluster()
-		c.Status.Backup = &v1beta1.BackupStatus{Revision: 1}
+		c.Status.Backup = &v1beta1.BackupStatus{Revision: 1, RecoveryPoint: &metav1.Time{Time: time.Now()}}
 		meta.SetStatusCondition(&c.Status.Conditions, metav1.Condition{Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionTrue, Reason: "Recorded"})
 		return w.client.Status().Update(w.t.Context(), c) == nil
 	})

@@ -32,6 +32,7 @@ import (
 	"berth.dev/berth/internal/controller/agentpool"
 	"berth.dev/berth/internal/controller/autoupgrade"
 	"berth.dev/berth/internal/controller/cluster"
+	"berth.dev/berth/internal/controller/deletedcluster"
 	machinecontroller "berth.dev/berth/internal/controller/machine"
 	operationcontroller "berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
@@ -191,6 +192,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	for _, err := range []error{
 		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
+		deletedcluster.Setup(mgr, deletedcluster.Config{Log: slog.New(slog.DiscardHandler), Now: w.now}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: versions, Now: w.today}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: versions, Now: w.now}),
 		machinecontroller.Setup(mgr, machinecontroller.Config{

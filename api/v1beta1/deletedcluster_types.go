@@ -1,0 +1,50 @@
+package v1beta1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// DeletedCluster is what is left of a deleted cluster for as long as it can be
+// recovered (X3): how it was asked for, its roots of trust (the Secret
+// RetainedSecret) and its backups. Its object name is the cluster's id. Deleting it
+// purges all of that, unless the cluster has come back meanwhile.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.cluster.resourceGroup`
+// +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.spec.cluster.name`
+// +kubebuilder:printcolumn:name="Deleted",type=date,JSONPath=`.spec.deletionDate`
+// +kubebuilder:printcolumn:name="Purge",type=string,JSONPath=`.spec.scheduledPurgeDate`
+type DeletedCluster struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   DeletedClusterSpec   `json:"spec"`
+	Status DeletedClusterStatus `json:"status,omitempty"`
+}
+
+// DeletedClusterSpec is written when the cluster is deleted.
+type DeletedClusterSpec struct {
+	// Cluster is how the cluster is made again: under its id, with the version that ran.
+	Cluster ManagedClusterSpec `json:"cluster"`
+	// AgentPools are those that it had.
+	AgentPools []AgentPoolSpec `json:"agentPools,omitempty"`
+	// Maintenance are its maintenance configurations.
+	Maintenance []MaintenanceConfigurationSpec `json:"maintenance,omitempty"`
+	// DeletionDate is when the deletion began. What was written after that is not kept.
+	DeletionDate metav1.Time `json:"deletionDate"`
+	// ScheduledPurgeDate is from when on nothing is kept any more.
+	ScheduledPurgeDate metav1.Time `json:"scheduledPurgeDate"`
+}
+
+// DeletedClusterStatus says why a purge does not come to its end.
+type DeletedClusterStatus struct {
+	// Message is why, for people; empty while there is nothing to say.
+	Message string `json:"message,omitempty"`
+}
+
+// DeletedClusterList is a list of deleted clusters.
+// +kubebuilder:object:root=true
+type DeletedClusterList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []DeletedCluster `json:"items"`
+}

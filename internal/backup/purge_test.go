@@ -1,0 +1,52 @@
+package backup
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// A purge takes all of one cluster's backups and nothing of another's, can be repeated,
+// and leaves a cluster alone that is backed up still (X3).
+func TestPurge(t *testing.T) {
+	root := t.TempDir()
+	address := "file://" + root
+	deleted := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	write := func(id string, at time.Time) {
+		t.Helper()
+		store, err := OpenStore(t.Context(), address, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		name := fullObject(7, at).Name
+		if err := os.WriteFile(filepath.Join(store.dir, name), []byte("sealed"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(store.dir, name+".1.tmp"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("gone", deleted.Add(-time.Hour))
+	write("other", deleted.Add(-time.Hour))
+	write("back", deleted.Add(-time.Hour))
+	write("back", deleted.Add(2*time.Hour))
+	for range 2 {
+		if err := Purge(t.Context(), address, "gone", deleted.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Purge(t.Context(), address, "back", deleted.Add(time.Hour)); !errors.Is(err, ErrInUse) {
+		t.Errorf("the purge of a cluster that is backed up: %v", err)
+	}
+	for id, want := range map[string]int{"gone": 0, "other": 2, "back": 4} {
+		if left, err := filepath.Glob(filepath.Join(root, id, "*")); err != nil || len(left) != want {
+			t.Errorf("%s has %v, want %d (%v)", id, left, want, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(root, "gone")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}

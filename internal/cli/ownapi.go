@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+)
+
+// ownVersion is the api-version in which what AKS does not have is asked for.
+const ownVersion = "2026-04-01"
+
+// ask sends a request for what the SDK does not know, and returns an answer with one of
+// the wanted statuses. Parts of the path are escaped.
+func (c *clients) ask(ctx context.Context, method string, wanted []int, path ...string) (*http.Response, error) {
+	escaped := make([]string, 0, len(path))
+	for _, part := range path {
+		escaped = append(escaped, url.PathEscape(part))
+	}
+	request, err := runtime.NewRequest(ctx, method, runtime.JoinPaths(c.own.Endpoint(), "subscriptions", url.PathEscape(c.subscription), strings.Join(escaped, "/")))
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	request.Raw().URL.RawQuery = url.Values{"api-version": {ownVersion}}.Encode()
+	request.Raw().Header.Set("Accept", "application/json")
+	response, err := c.own.Pipeline().Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if !runtime.HasStatusCode(response, wanted...) {
+		return nil, runtime.NewResponseError(response)
+	}
+	return response, nil
+}
+
+// begin asks for something that takes its time.
+func (c *clients) begin(ctx context.Context, method string, path ...string) (*runtime.Poller[struct{}], error) {
+	response, err := c.ask(ctx, method, []int{http.StatusOK, http.StatusCreated, http.StatusAccepted}, path...)
+	if err != nil {
+		return nil, err
+	}
+	return runtime.NewPoller[struct{}](response, c.own.Pipeline(), nil)
+}
+
+// listOwn reads all pages of a list.
+func listOwn[T any](ctx context.Context, c *clients, path ...string) ([]T, error) {
+	var all []T
+	response, err := c.ask(ctx, http.MethodGet, []int{http.StatusOK}, path...)
+	for err == nil {
+		var page struct {
+			Value    []T    `json:"value"`
+			NextLink string `json:"nextLink"`
+		}
+		if err = runtime.UnmarshalAsJSON(response, &page); err != nil {
+			break
+		}
+		all = append(all, page.Value...)
+		if page.NextLink == "" {
+			return all, nil
+		}
+		response, err = c.next(ctx, page.NextLink)
+	}
+	return nil, err
+}
+
+func (c *clients) next(ctx context.Context, link string) (*http.Response, error) {
+	request, err := runtime.NewRequest(ctx, http.MethodGet, link)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	response, err := c.own.Pipeline().Do(request)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = runtime.NewResponseError(response)
+	}
+	return response, err
+}

@@ -1,0 +1,221 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy"
+)
+
+// retain keeps what a deleted cluster can be recovered from, before anything of it goes
+// (X3). The roots come first: whoever finds the DeletedCluster finds them.
+func (r *reconciler) retain(ctx context.Context, p *pass) (bool, error) {
+	if !policy.Retainable(p.cluster) {
+		return true, nil
+	}
+	wanted, err := r.deletedCluster(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	kept, err := r.findDeleted(ctx, p.cluster)
+	switch {
+	case err != nil:
+		return false, err
+	case kept != nil && !kept.DeletionTimestamp.IsZero():
+		p.lookIn(lookAgain) // that of an earlier deletion is on its way
+		return false, nil
+	case kept != nil && kept.Spec.DeletionDate.Equal(&wanted.Spec.DeletionDate):
+		return true, nil // pools may be gone by now
+	}
+	found, err := r.retainRoots(ctx, p.cluster)
+	if err != nil || !found {
+		return err == nil, err
+	}
+	if kept != nil {
+		kept.Spec = wanted.Spec
+		if err := r.client.Update(ctx, kept); err != nil {
+			return false, fmt.Errorf("keep the deleted cluster: %w", err)
+		}
+		return true, nil
+	}
+	if err := r.client.Create(ctx, wanted); err != nil && !apierrors.IsAlreadyExists(err) {
+		return false, fmt.Errorf("keep the deleted cluster: %w", err)
+	}
+	return true, nil
+}
+
+// deletedCluster is what is kept of how a cluster was asked for.
+func (r *reconciler) deletedCluster(ctx context.Context, p *pass) (*v1beta1.DeletedCluster, error) {
+	cluster := p.cluster
+	service, err := r.servicePolicy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pools, err := r.poolsOf(ctx, r.reader, cluster)
+	if err != nil {
+		return nil, err
+	}
+	windows, err := r.maintenanceOf(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	kept := &v1beta1.DeletedCluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: cluster.Spec.ID, Finalizers: []string{v1beta1.Finalizer}, Labels: map[string]string{
+			v1beta1.LabelResourceGroup: operation.LabelValue(v1beta1.ObjectName(cluster.Spec.ResourceGroup)),
+			v1beta1.LabelCluster:       operation.LabelValue(cluster.Name),
+		}},
+		Spec: v1beta1.DeletedClusterSpec{
+			Cluster: policy.RecoveredAs(cluster), DeletionDate: *cluster.DeletionTimestamp,
+			ScheduledPurgeDate: metav1.NewTime(cluster.DeletionTimestamp.Add(policy.DeletedClusterRetention(service))),
+		},
+	}
+	for i := range pools {
+		kept.Spec.AgentPools = append(kept.Spec.AgentPools, pools[i].Spec)
+	}
+	for i := range windows {
+		kept.Spec.Maintenance = append(kept.Spec.Maintenance, windows[i].Spec)
+	}
+	return kept, nil
+}
+
+// retainRoots copies the roots of trust to where they outlive the cluster's namespace;
+// false if that has none any more.
+func (r *reconciler) retainRoots(ctx context.Context, cluster *v1beta1.ManagedCluster) (bool, error) {
+	var roots corev1.Secret
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(cluster), Name: controlplane.RootsSecret}, &roots)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read roots of trust: %w", err)
+	}
+	wanted := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: v1beta1.SystemNamespace, Name: v1beta1.RetainedSecret(cluster.Spec.ID), Labels: map[string]string{v1beta1.LabelClusterID: cluster.Spec.ID},
+		},
+		Type: roots.Type, Data: roots.Data,
+	}
+	err = r.client.Create(ctx, wanted)
+	if !apierrors.IsAlreadyExists(err) {
+		return err == nil, wrap("keep roots of trust", err)
+	}
+	var stored corev1.Secret
+	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(wanted), &stored); err != nil {
+		return false, fmt.Errorf("read kept roots of trust: %w", err)
+	}
+	if equality.Semantic.DeepEqual(stored.Data, wanted.Data) {
+		return true, nil
+	}
+	stored.Data = wanted.Data
+	err = r.client.Update(ctx, &stored)
+	return err == nil, wrap("keep roots of trust", err)
+}
+
+func wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// findDeleted reads what is kept of a cluster under its id; nil if nothing is, or if it
+// is another's.
+func (r *reconciler) findDeleted(ctx context.Context, cluster *v1beta1.ManagedCluster) (*v1beta1.DeletedCluster, error) {
+	var kept v1beta1.DeletedCluster
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: cluster.Spec.ID}, &kept)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read deleted cluster %s: %w", cluster.Spec.ID, err)
+	}
+	if v1beta1.ObjectName(kept.Spec.Cluster.ResourceGroup, kept.Spec.Cluster.Name) != cluster.Name {
+		return nil, nil
+	}
+	return &kept, nil
+}
+
+// adopt gives a cluster that comes back its roots of trust and its windows again, and
+// has its etcd begin with what the backups hold: one that was Initialized does not
+// start without.
+func (r *reconciler) adopt(ctx context.Context, p *pass) (bool, error) {
+	if p.cluster.Status.Initialized {
+		return true, nil
+	}
+	kept, err := r.findDeleted(ctx, p.cluster)
+	if err != nil || kept == nil {
+		return err == nil, err
+	}
+	if !kept.DeletionTimestamp.IsZero() {
+		p.lookIn(lookAgain) // what was kept goes; this becomes a new cluster
+		return false, nil
+	}
+	if err := r.restoreRoots(ctx, p); err != nil {
+		return false, err
+	}
+	if err := r.restoreMaintenance(ctx, p.cluster, kept); err != nil {
+		return false, err
+	}
+	next := ownPart(p.cluster.Status)
+	next.Initialized = true
+	if err := r.applyStatus(ctx, p.cluster, next); err != nil {
+		return false, err
+	}
+	p.cluster.Status.Initialized = true
+	r.events.Eventf(p.cluster, nil, corev1.EventTypeNormal, "Recovering", "Recover",
+		"the cluster that was deleted at %s comes back, with what its backups hold", kept.Spec.DeletionDate.UTC().Format(time.RFC3339))
+	return true, nil
+}
+
+func (r *reconciler) restoreRoots(ctx context.Context, p *pass) error {
+	var kept corev1.Secret
+	if err := r.reader.Get(ctx, client.ObjectKey{Namespace: v1beta1.SystemNamespace, Name: v1beta1.RetainedSecret(p.cluster.Spec.ID)}, &kept); err != nil {
+		return fmt.Errorf("read kept roots of trust: %w", err)
+	}
+	roots, err := controlplane.LoadRoots(&kept)
+	if err != nil {
+		return err
+	}
+	if err := r.client.Create(ctx, roots.Secret(p.input)); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("store roots of trust: %w", err)
+	}
+	return nil
+}
+
+func (r *reconciler) restoreMaintenance(ctx context.Context, cluster *v1beta1.ManagedCluster, kept *v1beta1.DeletedCluster) error {
+	for _, spec := range kept.Spec.Maintenance {
+		window := &v1beta1.MaintenanceConfiguration{
+			ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: v1beta1.ObjectName(spec.ResourceGroup, spec.ClusterName, spec.Name)}, Spec: spec,
+		}
+		operation.Attach(window, cluster)
+		if err := r.client.Create(ctx, window); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("make maintenance configuration %s again: %w", spec.Name, err)
+		}
+	}
+	return nil
+}
+
+// release lets go what was kept of a cluster that has come back.
+func (r *reconciler) release(ctx context.Context, p *pass) (bool, error) {
+	if !p.found.controlPlaneReady() || p.cluster.Status.APIServerReady != nil {
+		return true, nil // once, when it has come up
+	}
+	kept, err := r.findDeleted(ctx, p.cluster)
+	if err != nil || kept == nil {
+		return err == nil, err
+	}
+	if err := r.client.Delete(ctx, kept, client.Preconditions{UID: &kept.UID}); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("let the deleted cluster go: %w", err)
+	}
+	return true, nil
+}

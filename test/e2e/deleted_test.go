@@ -1,0 +1,47 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"berth.dev/berth/test/harness"
+)
+
+// recoversDeleted deletes c1 and brings it back, with what it held, its nodes' names and
+// the kubeconfig from before (X3).
+func recoversDeleted(e *harness.Env) {
+	e.Cluster("c1", "create", "configmap", "before-the-deletion", "--from-literal=a=b")
+	before, err := e.ManagedCluster("c1")
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	pods := e.Cluster("c1", "get", "deployments", "-A", "-o", "name")
+	nodes := len(e.ReadyNodes("c1"))
+	e.Run("az", "aks", "delete", "-g", "rg1", "-n", "c1", "-y")
+	if listed := e.Run("berth", "cluster", "list-deleted", "-g", "rg1"); !strings.Contains(listed, before.Spec.ID) {
+		e.T.Fatalf("list-deleted: %s", listed)
+	}
+	began := time.Now()
+	e.Run("berth", "cluster", "recover", "-g", "rg1", "-n", "c1")
+	e.T.Logf("recovered in %.1f s", time.Since(began).Seconds())
+	if out, err := e.TryCluster("c1", "get", "configmap", "before-the-deletion", "-o", "jsonpath={.data.a}"); err != nil || out != "b" {
+		e.T.Fatalf("what was written before the deletion: %s (%v)", out, err)
+	}
+	if again := e.Cluster("c1", "get", "deployments", "-A", "-o", "name"); again != pods {
+		e.T.Errorf("deployments %s, before %s", again, pods)
+	}
+	e.Eventually("its nodes are ready, and no others are there", 2*time.Minute, func() error {
+		all := strings.Fields(e.Cluster("c1", "get", "nodes", "-o", "name"))
+		if ready := e.ReadyNodes("c1"); len(ready) != nodes || len(all) != nodes {
+			return fmt.Errorf("ready %v of %v, want %d", ready, all, nodes)
+		}
+		return nil
+	})
+	if after, err := e.ManagedCluster("c1"); err != nil || after.Spec.ID != before.Spec.ID {
+		e.T.Errorf("the cluster that came back: %+v (%v)", after, err)
+	}
+	if listed := e.Run("berth", "cluster", "list-deleted", "-g", "rg1"); strings.Contains(listed, before.Spec.ID) {
+		e.T.Errorf("a cluster that runs is listed as deleted: %s", listed)
+	}
+}
