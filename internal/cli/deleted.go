@@ -100,8 +100,14 @@ func (s *session) clusterRecover() *cobra.Command {
 		if err != nil || *dontWait {
 			return err
 		}
-		_, err = follow(ctx, s, "Recovering cluster "+ref.name, poller, ref.state(c))
-		return err
+		if _, err = follow(ctx, s, "Recovering cluster "+ref.name, poller, ref.state(c)); err != nil {
+			return err
+		}
+		found, err := c.clusters.Get(ctx, ref.group, ref.name, nil)
+		if err != nil {
+			return err
+		}
+		return s.printCluster(found.ManagedCluster)
 	})
 	s.deletedFlags(command, &ref)
 	dontWait = noWait(command)

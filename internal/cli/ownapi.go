@@ -42,38 +42,50 @@ func (c *clients) begin(ctx context.Context, method string, path ...string) (*ru
 	if err != nil {
 		return nil, err
 	}
+	defer response.Body.Close()
 	return runtime.NewPoller[struct{}](response, c.own.Pipeline(), nil)
+}
+
+// listed is one page of a list.
+type listed[T any] struct {
+	Value    []T    `json:"value"`
+	NextLink string `json:"nextLink"`
 }
 
 // listOwn reads all pages of a list.
 func listOwn[T any](ctx context.Context, c *clients, path ...string) ([]T, error) {
-	var all []T
 	response, err := c.ask(ctx, http.MethodGet, []int{http.StatusOK}, path...)
-	for err == nil {
-		var page struct {
-			Value    []T    `json:"value"`
-			NextLink string `json:"nextLink"`
-		}
-		if err = runtime.UnmarshalAsJSON(response, &page); err != nil {
-			break
-		}
-		all = append(all, page.Value...)
-		if page.NextLink == "" {
-			return all, nil
-		}
-		response, err = c.next(ctx, page.NextLink)
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	defer response.Body.Close()
+	var page listed[T]
+	if err := runtime.UnmarshalAsJSON(response, &page); err != nil {
+		return nil, err
+	}
+	all := page.Value
+	for page.NextLink != "" {
+		next, err := nextPage[T](ctx, c, page.NextLink)
+		if err != nil {
+			return nil, err
+		}
+		all, page = append(all, next.Value...), next
+	}
+	return all, nil
 }
 
-func (c *clients) next(ctx context.Context, link string) (*http.Response, error) {
+func nextPage[T any](ctx context.Context, c *clients, link string) (page listed[T], err error) {
 	request, err := runtime.NewRequest(ctx, http.MethodGet, link)
 	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
+		return page, fmt.Errorf("make request: %w", err)
 	}
 	response, err := c.own.Pipeline().Do(request)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = runtime.NewResponseError(response)
+	if err != nil {
+		return page, err
 	}
-	return response, err
+	defer response.Body.Close()
+	if !runtime.HasStatusCode(response, http.StatusOK) {
+		return page, runtime.NewResponseError(response)
+	}
+	return page, runtime.UnmarshalAsJSON(response, &page)
 }

@@ -118,6 +118,7 @@ var changing = []struct {
 	shown      string
 }{
 	{regexp.MustCompile(`\(\d+s\)`), "(…s)"},
+	{regexp.MustCompile(`  [a-z2-7]{12}  1\.`), "  abcdefghijkl  1."},
 	{regexp.MustCompile(`-[0-9a-z]{8}\.hcp\.`), "-01234567.hcp."},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "2026-01-02T03:04:05Z"},
 	// How many states are seen on the way depends on the machine's mood.

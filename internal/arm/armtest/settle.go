@@ -162,6 +162,9 @@ func (w *World) converge(ctx context.Context, op *v1beta1.Operation, state v1bet
 		if err := w.kubeconfigs(ctx, &cluster); err != nil {
 			return err
 		}
+		if err := w.letGo(ctx, &cluster); err != nil {
+			return err
+		}
 	}
 	for _, spec := range op.Spec.Desired.AgentPools {
 		var pool v1beta1.AgentPool
@@ -262,6 +265,9 @@ func (w *World) remove(ctx context.Context, op *v1beta1.Operation) error {
 		take(&groups.Items[i], groups.Items[i].Name)
 	}
 	for _, object := range going {
+		if err := w.keep(ctx, object, pools.Items); err != nil {
+			return err
+		}
 		object.SetFinalizers(nil)
 		if err := w.Client.Update(ctx, object); client.IgnoreNotFound(err) != nil {
 			return err
