@@ -240,6 +240,10 @@ type ManagedClusterStatus struct {
 	// Recovery is the last recovery of etcd's data from backups, running or ended.
 	Recovery *ControlPlaneRecovery `json:"recovery,omitempty"`
 
+	// Archive is how far a stopped control plane has been archived, or that it is (J5);
+	// nil if nothing of that has begun.
+	Archive *ClusterArchive `json:"archive,omitempty"`
+
 	// Proof is the last comparison of the newest backups with etcd, running or ended (X2).
 	Proof *BackupProof `json:"proof,omitempty"`
 
@@ -291,6 +295,41 @@ type ControlPlaneRecovery struct {
 
 // UnderWay says whether the recovery has begun and not ended. A nil one has not.
 func (r *ControlPlaneRecovery) UnderWay() bool { return r != nil && r.EndTime == nil }
+
+// ArchivePhase is how far the archiving of a control plane has come (J5).
+type ArchivePhase string
+
+const (
+	// ArchiveNone: nothing has begun.
+	ArchiveNone ArchivePhase = ""
+	// ArchiveBackup: etcd runs alone, for its final backup.
+	ArchiveBackup ArchivePhase = "Backup"
+	// ArchiveProve: the backups are compared with it.
+	ArchiveProve ArchivePhase = "Prove"
+	// ArchiveRelease: they are equal, and its volume goes.
+	ArchiveRelease ArchivePhase = "Release"
+	// Archived: the backups are all there is. A start makes the rest again.
+	Archived ArchivePhase = "Archived"
+	// ArchiveFailed: the volume stays, and another attempt follows.
+	ArchiveFailed ArchivePhase = "Failed"
+)
+
+// ClusterArchive is one attempt at archiving a control plane.
+type ClusterArchive struct {
+	// ID tells attempts apart.
+	ID        string       `json:"id"`
+	Phase     ArchivePhase `json:"phase"`
+	StartTime metav1.Time  `json:"startTime"`
+	// PhaseTime is when the phase began.
+	PhaseTime metav1.Time `json:"phaseTime"`
+	// Message says what was proven, or what failed, for people.
+	Message string `json:"message,omitempty"`
+}
+
+// KeepsEtcd says whether etcd runs alone for the archive. A nil one does not.
+func (a *ClusterArchive) KeepsEtcd() bool {
+	return a != nil && (a.Phase == ArchiveBackup || a.Phase == ArchiveProve)
+}
 
 // ProofResult is what a proof of backups found.
 type ProofResult string

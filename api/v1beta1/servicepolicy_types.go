@@ -52,6 +52,10 @@ type ServicePolicySpec struct {
 	// BackupProofInterval is how often the newest backups of a cluster are restored
 	// into a scratch etcd and compared with what it holds: 24h (X2).
 	BackupProofInterval *metav1.Duration `json:"backupProofInterval,omitempty"`
+	// ArchiveAfter is for how long a cluster is stopped before its control plane is
+	// archived: its volume goes when its backups are proven, and comes back from them at
+	// the next start: 720h, which are 30 days; 0s is never (J5).
+	ArchiveAfter *metav1.Duration `json:"archiveAfter,omitempty"`
 	// DeletedClusterRetention is how long a deleted cluster can be recovered: 336h, which
 	// are 14 days; 0s keeps nothing (X3).
 	DeletedClusterRetention *metav1.Duration `json:"deletedClusterRetention,omitempty"`

@@ -37,6 +37,7 @@ func TestBerth(t *testing.T) {
 		{Name: "an etcd that lost its data gets them back from the backups", Run: lostEtcdComesBack},
 		{Name: "its newest backups are proven against the etcd that runs", Run: backupsAreProven},
 		{Name: "a stop keeps every object and no process, and a start brings the cluster back", Run: stopStart},
+		{Name: "an archived cluster is allocated again from its backups", Run: archives},
 		{Name: "a rotation ends old kubeconfigs and keeps every object", Run: rotates},
 		{Name: "a pool scales down and a pool is deleted", Run: scalesDown},
 		{Name: "clusters come back after down and up", Run: downUp},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -97,7 +98,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 // etcd does not start without data.
 func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster) (ctrl.Result, error) {
 	key := client.ObjectKeyFromObject(cluster)
-	if cluster.Status.APIServerReady == nil {
+	if recordedFrom(cluster) == nil {
 		r.running.stop(key)
 		return ctrl.Result{}, nil
 	}
@@ -118,6 +119,15 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 	state, _ := r.running.state(key)
 	wait, err := r.report(ctx, cluster, state, plan)
 	return ctrl.Result{RequeueAfter: max(wait, soonest)}, err
+}
+
+// recordedFrom is since when a cluster's etcd is to be recorded: its control plane runs, or
+// etcd alone for the final backup of one that is archived (J5); nil if it is not.
+func recordedFrom(cluster *v1beta1.ManagedCluster) *metav1.Time {
+	if cluster.Status.Archive.KeepsEtcd() {
+		return &cluster.Status.Archive.StartTime
+	}
+	return cluster.Status.APIServerReady
 }
 
 func (r *reconciler) plan(ctx context.Context) (policy.BackupPlan, error) {

@@ -21,7 +21,7 @@ const statusOwner = "berth-backup"
 // report writes the status if it is news, and returns after what time it may be so again:
 // what is good becomes late by itself, and what is late good with the next delta.
 func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, state backup.State, plan policy.BackupPlan) (time.Duration, error) {
-	facts := policy.BackupFacts{Since: cluster.Status.APIServerReady.Time, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
+	facts := policy.BackupFacts{Since: recordedFrom(cluster).Time, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
 	if state.Full != nil {
 		facts.Full = state.Full.Time
 	}
@@ -44,7 +44,7 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 		next.LastTransitionTime = last.LastTransitionTime
 	}
 	status := statusOf(state)
-	if last != nil && *last == next && same(cluster.Status.Backup, status) {
+	if last != nil && *last == next && same(cluster.Status.Backup, status) && !finalPoint(cluster, status) {
 		return wait, nil
 	}
 	err := apply.Status(ctx, r.client, cluster, statusOwner, &struct {
@@ -66,6 +66,16 @@ func same(last, next *v1beta1.BackupStatus) bool {
 	was, is := *last, *next
 	was.RecoveryPoint, is.RecoveryPoint = nil, nil
 	return equality.Semantic.DeepEqual(was, is)
+}
+
+// finalPoint says whether a status is the first to have all that an etcd holds which runs
+// for its final backup alone: somebody waits for that.
+func finalPoint(cluster *v1beta1.ManagedCluster, next *v1beta1.BackupStatus) bool {
+	archive, last := cluster.Status.Archive, cluster.Status.Backup
+	if !archive.KeepsEtcd() || next.RecoveryPoint == nil || !next.RecoveryPoint.After(archive.StartTime.Time) {
+		return false
+	}
+	return last.RecoveryPoint == nil || !last.RecoveryPoint.After(archive.StartTime.Time)
 }
 
 func statusOf(state backup.State) *v1beta1.BackupStatus {

@@ -52,7 +52,7 @@ func (r *reconciler) end(ctx context.Context, p *pass) error {
 		return fmt.Errorf("list pods: %w", err)
 	}
 	for i := range pods.Items {
-		if pods.Items[i].Name == controlplane.ProvePod {
+		if pods.Items[i].Name == controlplane.ProvePod && !p.cluster.Status.Archive.KeepsEtcd() {
 			if err := r.hasten(ctx, &pods.Items[i]); err != nil {
 				return err
 			}
@@ -66,6 +66,10 @@ func (r *reconciler) end(ctx context.Context, p *pass) error {
 	}
 	if err := r.applier.Apply(ctx, r.client, p.input.ID, controlplane.Workloads(p.input)...); err != nil {
 		return err
+	}
+	if p.cluster.Status.Archive.KeepsEtcd() {
+		p.found.off = true // etcd runs for the archive alone
+		return nil
 	}
 	// A recovery leaves the nodes, which a cluster that is off has not.
 	p.found.off = len(pods.Items) == 0 && !p.cluster.Status.Recovery.UnderWay()

@@ -1,0 +1,86 @@
+package policy
+
+import (
+	"time"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+const (
+	// DefaultArchiveAfter is ServicePolicy.spec.archiveAfter when nothing is set (J5).
+	DefaultArchiveAfter = 30 * 24 * time.Hour
+	// archiveLimit is how long the final backup, and its proof, may each take.
+	archiveLimit = 30 * time.Minute
+	// archiveAgain is how long after an attempt that failed the next begins.
+	archiveAgain = time.Hour
+)
+
+// ArchiveAfter reads ServicePolicy; zero is never.
+func ArchiveAfter(spec v1beta1.ServicePolicySpec) time.Duration {
+	set := spec.ArchiveAfter
+	if set == nil || set.Duration < 0 {
+		return DefaultArchiveAfter
+	}
+	return set.Duration
+}
+
+// ArchiveFacts are what is known of a cluster that may be archived.
+type ArchiveFacts struct {
+	// Stopped: it is asked to be stopped, and is. StoppedSince is since when.
+	Stopped      bool
+	StoppedSince time.Time
+	// BackedUp: all that its etcd held when the archiving began is stored.
+	BackedUp bool
+	// Proof is what came of the proof of that; empty while there is nothing.
+	Proof v1beta1.ProofResult
+	// VolumeGone: nothing of etcd's is left on a disk.
+	VolumeGone bool
+}
+
+// NextArchivePhase decides how far the archiving of a control plane is, and when that
+// may change by itself: zero is when a fact does. The volume goes only after its backups
+// were proven; one that is on its way is gone before the cluster starts (J5, X2).
+func NextArchivePhase(now *v1beta1.ClusterArchive, f ArchiveFacts, after time.Duration, at time.Time) (v1beta1.ArchivePhase, time.Time) {
+	phase, since := v1beta1.ArchiveNone, f.StoppedSince
+	if now != nil {
+		phase, since = now.Phase, now.PhaseTime.Time
+	}
+	until := func(wait time.Duration, next v1beta1.ArchivePhase) (v1beta1.ArchivePhase, time.Time) {
+		if due := since.Add(wait); at.Before(due) {
+			return phase, due
+		}
+		return next, time.Time{}
+	}
+	switch {
+	case phase == v1beta1.ArchiveRelease && !f.VolumeGone:
+		return phase, time.Time{}
+	case !f.Stopped:
+		return v1beta1.ArchiveNone, time.Time{}
+	}
+	switch phase {
+	case v1beta1.ArchiveBackup:
+		if f.BackedUp {
+			return v1beta1.ArchiveProve, time.Time{}
+		}
+		return until(archiveLimit, v1beta1.ArchiveFailed)
+	case v1beta1.ArchiveProve:
+		switch f.Proof {
+		case v1beta1.ProofEqual:
+			return v1beta1.ArchiveRelease, time.Time{}
+		case v1beta1.ProofUnequal, v1beta1.ProofFailed:
+			return v1beta1.ArchiveFailed, time.Time{}
+		}
+		return until(archiveLimit, v1beta1.ArchiveFailed)
+	case v1beta1.ArchiveRelease:
+		return v1beta1.Archived, time.Time{}
+	case v1beta1.ArchiveFailed:
+		return until(archiveAgain, v1beta1.ArchiveBackup)
+	case v1beta1.Archived:
+		return phase, time.Time{}
+	default:
+		if after == 0 || f.StoppedSince.IsZero() {
+			return v1beta1.ArchiveNone, time.Time{}
+		}
+		return until(after, v1beta1.ArchiveBackup)
+	}
+}

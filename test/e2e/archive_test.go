@@ -1,0 +1,36 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/test/harness"
+)
+
+// archives leaves nothing of c1 but its proven backups, and starts it again (J5).
+func archives(e *harness.Env) {
+	objects := e.ObjectsOf("c1")
+	id := clusterID(e, "rg1.c1")
+	e.Management("patch", "servicepolicies", "default", "--type=merge", "-p", `{"spec":{"archiveAfter":"1s","backupDeltaInterval":"2s"}}`)
+	defer e.Management("patch", "servicepolicies", "default", "--type=merge", "-p", `{"spec":{"archiveAfter":null,"backupDeltaInterval":null}}`)
+	e.Run("az", "aks", "stop", "-g", "rg1", "-n", "c1")
+	stopped := time.Now()
+	e.Eventually("the stopped cluster is archived", 3*time.Minute, func() error {
+		c, err := e.ManagedCluster("c1")
+		if err == nil && (c.Status.Archive == nil || c.Status.Archive.Phase != v1beta1.Archived) {
+			err = fmt.Errorf("archive %+v, backup %+v, conditions %+v", c.Status.Archive, c.Status.Backup, c.Status.Conditions)
+		}
+		return err
+	})
+	e.T.Logf("archived %.0f s after the stop", time.Since(stopped).Seconds())
+	if left := e.Management("-n", "cp-"+id, "get", "pvc,pods", "-o", "name"); left != "" {
+		e.T.Errorf("an archived cluster has %s", left)
+	}
+	if volumes := e.Management("get", "pv", "-o", "jsonpath={.items[*].spec.claimRef.namespace}"); strings.Contains(volumes, id) {
+		e.T.Errorf("an archived cluster has a volume: %s", volumes)
+	}
+	e.Run("az", "aks", "start", "-g", "rg1", "-n", "c1")
+	e.Lost("c1", objects)
+}
