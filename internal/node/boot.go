@@ -182,6 +182,9 @@ func (m *machine) serve(ctx context.Context) error {
 	if services.ssh != nil {
 		stops = append(stops, launch(v, services.ssh))
 	}
+	if m.config.Role == RoleAgent {
+		stops = append(stops, m.watchProblems(services))
+	}
 	<-ctx.Done()
 	m.lines.Printf("init", "stopping")
 	for _, stop := range stops {

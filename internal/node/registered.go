@@ -54,7 +54,7 @@ func nodeExists(ctx context.Context, kubeconfig, node string) (bool, error) {
 		return false, err
 	}
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/api/v1/nodes/"+url.PathEscape(node), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, nodeURL(server, node), nil)
 	if err != nil {
 		return false, err
 	}
@@ -73,6 +73,8 @@ func nodeExists(ctx context.Context, kubeconfig, node string) (bool, error) {
 		return false, fmt.Errorf("ask for node %s: %s", node, response.Status)
 	}
 }
+
+func nodeURL(server, node string) string { return server + "/api/v1/nodes/" + url.PathEscape(node) }
 
 // kubeconfigFile is what a kubelet's kubeconfig says: one cluster, and one user with a certificate.
 type kubeconfigFile struct {

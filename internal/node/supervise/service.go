@@ -34,6 +34,7 @@ type Service struct {
 
 	made, closed sync.Once
 	healthy      chan struct{}
+	chart        chart
 }
 
 // Healthy is closed when the service has been healthy for the first time.
@@ -77,6 +78,7 @@ func (v *Supervisor) Run(ctx context.Context, s *Service) {
 		if ctx.Err() != nil {
 			return
 		}
+		s.chart.unwell(time.Now(), reason)
 		delay = v.Backoff.Next(delay, time.Since(began))
 		v.Lines.Printf("init", "%s %s; starting it again in %s", s.Name, reason, delay)
 		select {
@@ -88,6 +90,7 @@ func (v *Supervisor) Run(ctx context.Context, s *Service) {
 
 // runOnce starts the process, watches it, and says why it ended.
 func (v *Supervisor) runOnce(ctx context.Context, s *Service) string {
+	s.chart.started(time.Now())
 	pid, done, err := v.start(s)
 	if err != nil {
 		return err.Error()
@@ -165,6 +168,9 @@ func (v *Supervisor) watch(ctx context.Context, s *Service) error {
 	good, patience, every := time.Now(), s.StartWithin, v.CheckStarting
 	for {
 		err := v.check(ctx, s)
+		if err != nil && ctx.Err() == nil {
+			s.chart.unwell(time.Now(), err.Error())
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // the check failed because its context ended
@@ -192,5 +198,6 @@ func (v *Supervisor) check(ctx context.Context, s *Service) error {
 
 func (s *Service) markHealthy() {
 	s.Healthy()
+	s.chart.well()
 	s.closed.Do(func() { close(s.healthy) })
 }

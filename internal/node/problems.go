@@ -1,0 +1,142 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"berth.dev/berth/internal/node/supervise"
+)
+
+// When a problem is one (AKS: node-problem-detector).
+const (
+	// downAfter is how long the kubelet or containerd may be down or fail its checks.
+	downAfter = 30 * time.Second
+	// So many starts within a time are too many.
+	frequentStarts = 5
+	frequentWithin = 20 * time.Minute
+	// blockedAfter is how many attempts in a row the service's registry may not be reached.
+	blockedAfter = 3
+)
+
+// The conditions that a machine's init reports of its Node, beside the kubelet's own.
+// They have the names that AKS's node problem detector gives them.
+const (
+	conditionKubelet      = "KubeletProblem"
+	conditionRuntime      = "ContainerRuntimeProblem"
+	conditionKubeletOften = "FrequentKubeletRestart"
+	conditionRuntimeOften = "FrequentContainerdRestart"
+	conditionReadOnly     = "ReadonlyFilesystem"
+	conditionCorruption   = "FilesystemCorruptionProblem"
+	conditionEgress       = "EgressBlocked"
+)
+
+// ProblemConditions are the types of all conditions that a machine's init reports.
+func ProblemConditions() []string {
+	return []string{conditionKubelet, conditionRuntime, conditionKubeletOften, conditionRuntimeOften,
+		conditionReadOnly, conditionCorruption, conditionEgress}
+}
+
+// symptoms is what an init sees of its machine.
+type symptoms struct {
+	Kubelet, Containerd supervise.Health
+	// Disk is the error of the last write to each of the machine's disks; nil entries are well.
+	Disk map[string]error
+	// Unreached counts attempts in a row that did not reach the service's registry, and
+	// Egress is the last one's error. Asks is false where there is no registry.
+	Asks      bool
+	Unreached int
+	Egress    error
+}
+
+// finding is one condition of the Node.
+type finding struct {
+	Type    string
+	Problem bool
+	Reason  string
+	Message string
+}
+
+// findings are the conditions that the symptoms mean.
+func findings(seen symptoms, now time.Time) []finding {
+	readOnly, corrupt := diskProblems(seen.Disk)
+	all := []finding{
+		service(conditionKubelet, "Kubelet", seen.Kubelet, now),
+		service(conditionRuntime, "ContainerRuntime", seen.Containerd, now),
+		often(conditionKubeletOften, seen.Kubelet, now),
+		often(conditionRuntimeOften, seen.Containerd, now),
+		either(conditionReadOnly, readOnly, "FilesystemIsReadOnly", "FilesystemIsNotReadOnly", "the machine's disks can be written to"),
+		either(conditionCorruption, corrupt, "FilesystemIsCorrupt", "FilesystemIsOK", "the machine's disks show no damage"),
+	}
+	if seen.Asks {
+		blocked := ""
+		if seen.Unreached >= blockedAfter && seen.Egress != nil {
+			blocked = fmt.Sprintf("the registry of the service is not reached: %v", seen.Egress)
+		}
+		all = append(all, either(conditionEgress, blocked, "EgressBlocked", "EgressNotBlocked", "the registry of the service is reached"))
+	}
+	return all
+}
+
+func service(kind, name string, health supervise.Health, now time.Time) finding {
+	problem := ""
+	if !health.UnwellSince.IsZero() && now.Sub(health.UnwellSince) >= downAfter {
+		problem = fmt.Sprintf("not healthy since %s: %s", health.UnwellSince.UTC().Format(time.RFC3339), health.Why)
+	}
+	return either(kind, problem, name+"IsDown", name+"IsUp", "it answers")
+}
+
+// often leaves the first start of a boot out: that is no restart.
+func often(kind string, health supervise.Health, now time.Time) finding {
+	recent := 0
+	for _, at := range health.Starts[min(1, len(health.Starts)):] {
+		if now.Sub(at) <= frequentWithin {
+			recent++
+		}
+	}
+	problem := ""
+	if recent >= frequentStarts {
+		problem = fmt.Sprintf("started again %d times or more within %s", frequentStarts, frequentWithin)
+	}
+	return either(kind, problem, kind, "No"+kind, "seldom started again")
+}
+
+func either(kind, problem, bad, good, well string) finding {
+	if problem == "" {
+		return finding{Type: kind, Reason: good, Message: well}
+	}
+	return finding{Type: kind, Problem: true, Reason: bad, Message: problem}
+}
+
+func diskProblems(disks map[string]error) (readOnly, corrupt string) {
+	for _, dir := range machineDisks() {
+		err := disks[dir]
+		switch {
+		case errors.Is(err, syscall.EROFS):
+			readOnly = strings.TrimPrefix(readOnly+"; "+dir+": "+err.Error(), "; ")
+		case errors.Is(err, syscall.EUCLEAN), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EBADMSG):
+			corrupt = strings.TrimPrefix(corrupt+"; "+dir+": "+err.Error(), "; ")
+		}
+	}
+	return readOnly, corrupt
+}
+
+// machineDisks are the directories whose writing is tried. Whether they are full is the
+// kubelet's to say: DiskPressure.
+func machineDisks() []string {
+	return []string{"/var/lib/containerd", "/var/lib/kubelet", "/var/log"}
+}
+
+// tryDisk writes, reads and removes a small file in a directory.
+func tryDisk(dir string) error {
+	path := filepath.Join(dir, ".berth-write-test")
+	if err := os.WriteFile(path, []byte("berth"), 0o600); err != nil {
+		return err
+	}
+	_, readErr := os.ReadFile(path)
+	return errors.Join(readErr, os.Remove(path))
+}
