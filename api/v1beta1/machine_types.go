@@ -25,6 +25,7 @@ const (
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.spec.nodeName`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Repair",type=string,JSONPath=`.status.repair.stage`
 // +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.status.address`
 type Machine struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -74,6 +75,9 @@ type MachineStatus struct {
 	// BootstrapTokenID is the public half of the token that the kubelet joins with.
 	BootstrapTokenID string       `json:"bootstrapTokenId,omitempty"`
 	ReadySince       *metav1.Time `json:"readySince,omitempty"`
+	// FirstReady is when its node was Ready for the first time. One that never was is
+	// not repaired (AKS: node-auto-repair).
+	FirstReady *metav1.Time `json:"firstReady,omitempty"`
 	// DrainStarted is when the machine was first asked to drain, and DrainEnded
 	// when its last pod had left.
 	DrainStarted *metav1.Time `json:"drainStarted,omitempty"`
@@ -84,6 +88,8 @@ type MachineStatus struct {
 	// KubernetesVersion and NodeImageVersion are those that the machine was made with.
 	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
 	NodeImageVersion  string `json:"nodeImageVersion,omitempty"`
+	// Repair is what ails the node and what was done about it; nil if nothing ever did.
+	Repair *MachineRepair `json:"repair,omitempty"`
 }
 
 // MachineList is a list of machines.

@@ -17,6 +17,9 @@ const (
 	LabelAgentPool     = "berth.dev/agent-pool"
 	// LabelMachine carries the Machine's name on what the machine provider made.
 	LabelMachine = "berth.dev/machine"
+	// LabelEvidence marks, with the value true, what was saved of a machine before it
+	// was made anew (X8).
+	LabelEvidence = "berth.dev/evidence"
 	// LabelClusterID carries ManagedCluster.spec.id on namespaces and their
 	// content in the management cluster.
 	LabelClusterID = "berth.dev/cluster-id"

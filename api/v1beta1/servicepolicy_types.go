@@ -61,6 +61,8 @@ type ServicePolicySpec struct {
 	DeletedClusterRetention *metav1.Duration `json:"deletedClusterRetention,omitempty"`
 	// BackupRetention says for how long what is kept.
 	BackupRetention *BackupRetention `json:"backupRetention,omitempty"`
+	// NodeRepair says when nodes that are ill are repaired, and how (E4).
+	NodeRepair *NodeRepair `json:"nodeRepair,omitempty"`
 }
 
 // BackupRetention are the tiers of retention. A nil field means its default.

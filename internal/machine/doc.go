@@ -3,9 +3,7 @@
 // tests, and package conformance the suite that every provider must pass.
 //
 // A provider holds no decision: it makes what a Machine says, tells what it sees
-// and removes it. What needs power over a machine that runs (reboot, reimage,
-// redeploy) joins as further methods that take a Ref and raise one of the
-// figures of Observation: Boots for a reboot, Incarnation for what makes the
-// machine anew. A caller that names the figure that it saw can then ask twice
-// and act once.
+// and removes it. What has power over a machine that runs raises one of the figures
+// of Observation: Boots for a reboot, Incarnation for what makes the machine anew. A
+// caller that names the figure that it saw can then ask twice and act once.
 package machine

@@ -33,6 +33,9 @@ type Machine struct {
 	MemoryMiB int64
 	// DiskGiB bounds what the machine may store.
 	DiskGiB int32
+	// Near and Avoid name hosts, as Observation does: one that the machine shall rather
+	// be on, and one that it shall rather not be on. Empty is any.
+	Near, Avoid string
 	// Files by name are what the machine finds in FilesDir. They may hold secrets.
 	Files map[string][]byte
 }
@@ -66,6 +69,8 @@ type Observation struct {
 	Incarnation string
 	// Boots counts the starts of this incarnation's PID 1.
 	Boots int32
+	// Host is what carries the machine; empty while nothing does.
+	Host string
 	// Message says why a machine does not run, for people; empty when it does.
 	Message string
 }
@@ -85,4 +90,11 @@ type Provider interface {
 	// included. It gives the machine up to grace to end by itself. Deleting what is
 	// Absent is no error.
 	Delete(ctx context.Context, ref Ref, grace time.Duration) error
+	// Reboot starts a machine again with its disks, whether it can be spoken to or not,
+	// and raises Boots. It does nothing unless the machine is still as it was seen: of
+	// that Incarnation and with that many Boots.
+	Reboot(ctx context.Context, ref Ref, seen Observation) error
+	// Logs are the last lines, at most limit bytes of them, that the machine's PID 1
+	// and its services wrote, those from before its last start among them.
+	Logs(ctx context.Context, ref Ref, limit int) ([]byte, error)
 }

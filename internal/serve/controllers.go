@@ -49,7 +49,7 @@ func (p parts) controllers() error {
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: p.catalogue}),
 		machine.Setup(mgr, machine.Config{
-			Provider:        pod.New(mgr.GetClient(), mgr.GetAPIReader(), pod.Options{}),
+			Provider:        pod.New(mgr.GetClient(), mgr.GetAPIReader(), pod.Options{Config: mgr.GetConfig()}),
 			Tenants:         tenants,
 			Catalogue:       p.catalogue,
 			RegistryAddress: "https://" + p.options.RegistryMachineAddress,

@@ -48,6 +48,7 @@ type view struct {
 func nextStatus(v view) v1beta1.AgentPoolStatus {
 	status := *v.pool.Status.DeepCopy()
 	status.Count, status.ReadyCount = int32(len(v.machines)), readyCount(v.machines)
+	setNodesHealthy(&status, v)
 	noteUpgrade(&status, v)
 	upgrades := v.upgrades(&status)
 	converged := v.failure == nil && !upgrades && v.stage != stageHalted && v.rollout.failure == nil && len(lagging(v)) == 0

@@ -22,6 +22,8 @@ const (
 	// is deleted.
 	stopGrace  = 30 * time.Second
 	hasteGrace = time.Second
+	// haltGrace is what a machine gets whose node is ill: its init may hang.
+	haltGrace = 10 * time.Second
 	// noTenantAgain is how soon an API server that did not answer is asked again.
 	noTenantAgain = 2 * time.Second
 )
@@ -54,6 +56,7 @@ var actions = map[Step]struct {
 	StepRenew:   {[]action{(*Reconciler).retireToken, (*Reconciler).renew}, time.Millisecond},
 	StepEvict:   {[]action{(*Reconciler).cordon, (*Reconciler).evict}, time.Second},
 	StepStop:    {[]action{removeWithin(stopGrace)}, 5 * time.Second},
+	StepHalt:    {[]action{removeWithin(haltGrace)}, time.Second},
 	StepAbandon: {[]action{removeWithin(hasteGrace)}, 5 * time.Second},
 	StepForget:  {[]action{removeWithin(stopGrace), (*Reconciler).forgetNode, (*Reconciler).endPods, (*Reconciler).retireToken, (*Reconciler).release}, 5 * time.Second},
 	StepRelease: {[]action{removeWithin(hasteGrace), (*Reconciler).release}, 0},

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -14,6 +17,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/machine"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 	"berth.dev/berth/internal/tenant"
 )
@@ -56,12 +60,15 @@ type Reconciler struct {
 	client client.Client
 	reader client.Reader
 	Config
+	// turn is held while a repair is begun.
+	turn     sync.Mutex
+	repaired *prometheus.CounterVec
 }
 
 // New returns a Reconciler that writes with c and reads what must be current with
 // reader, which must not be a cache.
 func New(c client.Client, reader client.Reader, config Config) *Reconciler {
-	return &Reconciler{client: c, reader: reader, Config: config.withDefaults()}
+	return &Reconciler{client: c, reader: reader, Config: config.withDefaults(), repaired: newRepairMetric()}
 }
 
 // Reconcile observes a machine, decides and takes one step.
@@ -86,6 +93,16 @@ func (r *Reconciler) reconcile(ctx context.Context, object *v1beta1.Machine) (ct
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if err := r.judge(ctx, s); err != nil {
+		return ctrl.Result{}, err
+	}
+	if s.repair.Step == policy.RepairBegin {
+		return r.begin(ctx, s)
+	}
+	mendErr := r.mend(ctx, s)
+	if mendErr != nil && s.situation.Intent == Repair {
+		return ctrl.Result{}, mendErr
+	}
 	decision := Decide(s.situation)
 	outcome, err := r.act(ctx, s, decision.Step)
 	if outcome.released {
@@ -94,7 +111,15 @@ func (r *Reconciler) reconcile(ctx context.Context, object *v1beta1.Machine) (ct
 	if err != nil {
 		decision.Phase = object.Status.Phase
 	}
-	return ctrl.Result{RequeueAfter: outcome.again}, errors.Join(err, r.report(ctx, s, decision, outcome))
+	return ctrl.Result{RequeueAfter: sooner(outcome.again, s.repair.Again)}, errors.Join(err, mendErr, r.report(ctx, s, decision, outcome))
+}
+
+// sooner is the shorter of two waits, of which 0 is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // prepare writes down what must be known before the first side effect: the

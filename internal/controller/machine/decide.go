@@ -16,6 +16,8 @@ const (
 	Keep Intent = "Keep"
 	// Reimage: the machine shall carry its node with another version or node image.
 	Reimage Intent = "Reimage"
+	// Repair: the machine shall be made anew at once, since its node is ill (E4).
+	Repair Intent = "Repair"
 	// Drain: the machine shall go, and its pods shall move to other nodes first.
 	Drain Intent = "Drain"
 	// Discard: the machine shall go together with its whole cluster.
@@ -60,6 +62,7 @@ const (
 	StepEvict   Step = "Evict"   // cordon the Node and evict what is left
 	StepStop    Step = "Stop"    // remove the machine, in peace
 	StepAbandon Step = "Abandon" // remove the machine, at once
+	StepHalt    Step = "Halt"    // remove the machine, soon: what runs there may be of use still
 	StepForget  Step = "Forget"  // remove Node, token and finalizer
 	StepRelease Step = "Release" // remove the finalizer
 )
@@ -146,6 +149,11 @@ var table = []row{
 		Decision{v1beta1.MachineDraining, StepAwait}, "only the API server can evict"},
 	{Reimage, standing, []NodeState{NodeNotReady, NodeReady}, []PodState{PodsLeft}, nil,
 		Decision{v1beta1.MachineDraining, StepEvict}, "cordon and drain before a node is replaced (AKS: upgrade-aks-node-pools-rolling)"},
+
+	{Repair, []machine.State{machine.Absent}, nil, nil, nil,
+		Decision{v1beta1.MachinePending, StepRenew}, "nothing of the old node is left to be taken over (G2)"},
+	{Repair, nil, nil, nil, nil,
+		Decision{v1beta1.MachinePending, StepHalt}, "a node that does not work cannot be drained (E4)"},
 
 	{Keep, []machine.State{machine.Absent, machine.Starting}, nil, nil, nil,
 		Decision{v1beta1.MachinePending, StepLaunch}, "files and token may be made while the machine starts"},

@@ -10,7 +10,7 @@ import (
 var (
 	allPhases = []v1beta1.MachinePhase{"", v1beta1.MachinePending, v1beta1.MachineBooting, v1beta1.MachineJoined,
 		v1beta1.MachineReady, v1beta1.MachineDraining, v1beta1.MachineBlocked, v1beta1.MachineSoaking, v1beta1.MachineReimaged, v1beta1.MachineDeleting}
-	allIntents = []Intent{Keep, Reimage, Drain, Discard}
+	allIntents = []Intent{Keep, Repair, Reimage, Drain, Discard}
 	allNodes   = []NodeState{NodeUnknown, NodeMissing, NodeNotReady, NodeReady}
 	allPods    = []PodState{PodsLeft, PodsGone, PodsSoak, PodsTimeUp}
 )
@@ -65,7 +65,7 @@ func TestTableIsExhaustiveAndNoRowIsUnreachable(t *testing.T) {
 func TestDecisionsAreSafe(t *testing.T) {
 	everySituation(func(s Situation) {
 		d := Decide(s)
-		removes := d.Step == StepStop || d.Step == StepAbandon
+		removes := d.Step == StepStop || d.Step == StepHalt || d.Step == StepAbandon
 		switch {
 		case s.Intent == Keep && (removes || d.Step == StepEvict || d.Step == StepForget || d.Step == StepRelease):
 			t.Errorf("%+v: %s a machine that is wanted", s, d.Step)
@@ -113,7 +113,7 @@ func obey(s Situation, d Decision) Situation {
 	switch {
 	case d.Step == StepRenew:
 		s.Intent = Keep
-	case d.Step == StepRemake, d.Step == StepStop && s.Machine != machine.Stopping, d.Step == StepAbandon && s.Machine != machine.Stopping:
+	case d.Step == StepRemake, d.Step == StepHalt && s.Machine != machine.Stopping, d.Step == StepStop && s.Machine != machine.Stopping, d.Step == StepAbandon && s.Machine != machine.Stopping:
 		s.Machine = machine.Stopping
 	case s.Machine == machine.Stopping:
 		s.Machine = machine.Absent

@@ -45,23 +45,30 @@ func newsOf(object *v1beta1.Machine, intent Intent, before *v1beta1.MachineStatu
 	return news{}
 }
 
-// tell puts an event on the Node. It is for people and never holds a machine up.
+// tell puts an event on the Node.
 func (r *Reconciler) tell(ctx context.Context, s *scene, before *v1beta1.MachineStatus) {
-	what := newsOf(s.object, s.situation.Intent, before)
-	if what.reason == "" || s.tenant == nil || s.node == nil {
+	if what := newsOf(s.object, s.situation.Intent, before); what.reason != "" {
+		r.emit(ctx, s, eventSource, what, fmt.Sprint(s.object.Generation, s.object.Status.Phase))
+	}
+}
+
+// emit writes an event, once for each occasion. It is for people and never holds a
+// machine up.
+func (r *Reconciler) emit(ctx context.Context, s *scene, source string, what news, occasion string) {
+	if s.tenant == nil || s.node == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, evictionTimeout)
 	defer cancel()
 	now := metav1.NewTime(r.Now())
 	// The name is the same if the step is repeated after a crash.
-	sum := sha256.Sum256(fmt.Append(nil, s.object.UID, s.object.Generation, s.object.Status.Phase))
+	sum := sha256.Sum256(fmt.Append(nil, s.object.UID, occasion))
 	event := &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: s.ref.Name + "." + hex.EncodeToString(sum[:8])},
 		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: s.ref.Name, UID: s.node.UID},
 		Reason:         what.reason, Message: what.message, Type: what.kind,
-		Source:              corev1.EventSource{Component: eventSource},
-		ReportingController: eventSource, FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		Source:              corev1.EventSource{Component: source},
+		ReportingController: source, FirstTimestamp: now, LastTimestamp: now, Count: 1,
 	}
 	if err := s.tenant.Create(ctx, event); err != nil && !apierrors.IsAlreadyExists(err) {
 		log.FromContext(ctx).Info("an event on a node could not be written", "node", s.ref.Name, "reason", what.reason, "error", err.Error())

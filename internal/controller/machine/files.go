@@ -47,7 +47,7 @@ func (r *Reconciler) describe(ctx context.Context, s *scene) (machine.Machine, e
 	if err != nil {
 		return machine.Machine{}, err
 	}
-	return machine.Machine{
+	described := machine.Machine{
 		Ref:       s.ref,
 		Owner:     client.ObjectKeyFromObject(s.object),
 		Pool:      poolName(s.object),
@@ -56,7 +56,16 @@ func (r *Reconciler) describe(ctx context.Context, s *scene) (machine.Machine, e
 		MemoryMiB: size.MemoryMiB,
 		DiskGiB:   spec.OSDiskSizeGB,
 		Files:     files,
-	}, nil
+	}
+	if repair := s.object.Status.Repair; repair != nil && repair.Replaced {
+		switch repair.Action {
+		case v1beta1.RepairReimage:
+			described.Near = repair.Host
+		case v1beta1.RepairRedeploy:
+			described.Avoid = repair.Host
+		}
+	}
+	return described, nil
 }
 
 // image is that of the Machine's own node image version, which need not be the

@@ -13,6 +13,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/machine"
+	"berth.dev/berth/internal/policy"
 )
 
 // defaultDrainTimeout is AKS's (D:upgrade-options), where ServicePolicy has none.
@@ -31,6 +32,11 @@ type scene struct {
 	// leaving are the pods that must leave the node.
 	leaving   []corev1.Pod
 	situation Situation
+	// repair is what is decided about the node's health; repairedBefore is what the
+	// status said.
+	repair         policy.RepairDecision
+	repairPlan     policy.RepairPlan
+	repairedBefore *v1beta1.MachineRepair
 }
 
 func (r *Reconciler) observe(ctx context.Context, object *v1beta1.Machine) (*scene, error) {
@@ -176,15 +182,15 @@ func (r *Reconciler) drainTimeout(ctx context.Context, s *scene) (time.Duration,
 	if own := s.object.Spec.DrainTimeout; own != nil && (s.situation.Intent == Reimage || s.object.Spec.Surge) {
 		return own.Duration, nil
 	}
-	policy := &v1beta1.ServicePolicy{}
-	err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, policy)
+	found := &v1beta1.ServicePolicy{}
+	err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, found)
 	if client.IgnoreNotFound(err) != nil {
 		return 0, fmt.Errorf("read service policy: %w", err)
 	}
-	if policy.Spec.DrainTimeout == nil {
+	if found.Spec.DrainTimeout == nil {
 		return defaultDrainTimeout, nil
 	}
-	return policy.Spec.DrainTimeout.Duration, nil
+	return found.Spec.DrainTimeout.Duration, nil
 }
 
 // errNoTenant says that a step needs an API server that does not answer.

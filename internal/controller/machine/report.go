@@ -10,11 +10,13 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/machine"
+	"berth.dev/berth/internal/policy"
 )
 
 // report writes the status, if it changed, and tells the node's owner.
 func (r *Reconciler) report(ctx context.Context, s *scene, decision Decision, out outcome) error {
 	before := s.object.Status.DeepCopy()
+	before.Repair = s.repairedBefore
 	nextStatus(s, decision, out, metav1.NewTime(r.Now()))
 	if equality.Semantic.DeepEqual(before, &s.object.Status) {
 		return nil
@@ -22,9 +24,13 @@ func (r *Reconciler) report(ctx context.Context, s *scene, decision Decision, ou
 	if before.Phase != s.object.Status.Phase {
 		r.tell(ctx, s, before)
 	}
+	if s.repair.Step != policy.RepairCarryOn && !equality.Semantic.DeepEqual(s.repairedBefore, s.object.Status.Repair) {
+		r.tellRepair(ctx, s)
+	}
 	if err := client.IgnoreNotFound(r.client.Status().Update(ctx, s.object)); err != nil {
 		return fmt.Errorf("report machine %s: %w", s.object.Name, err)
 	}
+	r.countRepair(s)
 	return nil
 }
 
@@ -37,6 +43,9 @@ func nextStatus(s *scene, decision Decision, out outcome, now metav1.Time) {
 	} else if status.ReadySince == nil {
 		status.ReadySince = &now
 	}
+	if status.FirstReady == nil {
+		status.FirstReady = status.ReadySince
+	}
 	// The next incarnation has another address, and a certificate for the old one
 	// must not be approved.
 	if s.seen.State == machine.Absent {
@@ -44,7 +53,7 @@ func nextStatus(s *scene, decision Decision, out outcome, now metav1.Time) {
 	} else if s.seen.Address != "" {
 		status.Address = s.seen.Address
 	}
-	if s.situation.Intent == Keep {
+	if s.situation.Intent == Keep || s.situation.Intent == Repair {
 		endDrain(status)
 	} else {
 		noteDrain(status, decision.Step, out, now)

@@ -2,9 +2,11 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -12,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -34,8 +37,12 @@ func Setup(mgr ctrl.Manager, config Config) error {
 		return fmt.Errorf("set up tenant watches: %w", err)
 	}
 	c := mgr.GetClient()
-	if err := setupMachines(mgr, New(c, mgr.GetAPIReader(), config)); err != nil {
+	machines := New(c, mgr.GetAPIReader(), config)
+	if err := setupMachines(mgr, machines); err != nil {
 		return fmt.Errorf("set up machine controller: %w", err)
+	}
+	if err := metrics.Registry.Register(machines.repaired); err != nil && !errors.As(err, &prometheus.AlreadyRegisteredError{}) {
+		return fmt.Errorf("register metrics of repairs: %w", err)
 	}
 	if err := setupRequests(mgr, NewApprover(c, mgr.GetAPIReader(), config)); err != nil {
 		return fmt.Errorf("set up certificate approval: %w", err)

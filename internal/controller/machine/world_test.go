@@ -55,6 +55,8 @@ type world struct {
 	namespace string
 	cluster   *v1beta1.ManagedCluster
 	clock     *clock
+	// stop ends the controllers.
+	stop func()
 }
 
 // clock is the real time, and what the test adds to it.
@@ -93,6 +95,7 @@ func newWorld(t *testing.T) *world {
 	})
 	w.makeCluster()
 	w.start()
+	w.Cleanup(func() { w.stop() })
 	return w
 }
 
@@ -160,12 +163,19 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	w.Cleanup(func() {
+	w.stop = func() {
 		cancel()
 		if err := <-ended; err != nil {
 			w.Errorf("manager: %v", err)
 		}
-	})
+	}
+}
+
+// restart ends the controllers and begins anew with what is stored.
+func (w *world) restart() {
+	w.Helper()
+	w.stop()
+	w.start()
 }
 
 func (w *world) must(err error) {

@@ -162,6 +162,10 @@ func (p provider) Delete(ctx context.Context, ref machine.Ref, grace time.Durati
 	return p.guard.do("delete machine "+ref.Name, p.version(ref), func() error { return p.Provider.Delete(ctx, ref, grace) })
 }
 
+func (p provider) Reboot(ctx context.Context, ref machine.Ref, seen machine.Observation) error {
+	return p.guard.do("reboot machine "+ref.Name, p.version(ref), func() error { return p.Provider.Reboot(ctx, ref, seen) })
+}
+
 func (p provider) version(ref machine.Ref) func() string {
 	return func() string {
 		seen, err := p.Observe(context.Background(), ref)

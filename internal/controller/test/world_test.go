@@ -98,6 +98,8 @@ type world struct {
 	deaths  []string
 	// sick says which pods of a control plane do not do their work; nil is none.
 	sick func(*corev1.Pod) bool
+	// ill says which machines' nodes are NotReady; nil is none.
+	ill func(machine.Observation) bool
 	// restored are the snapshots that were put back.
 	restored map[string]bool
 	// report is what a proof of backups says.
@@ -235,16 +237,26 @@ func (w *world) kubelets(ctx context.Context) {
 			}
 		}
 		w.endPods(ctx, ref.Name)
-		if len(node.Status.Addresses) > 0 && node.Status.Addresses[0].Address == seen.Address && node.Status.Conditions[0].Status == corev1.ConditionTrue {
+		ready := w.readiness(seen)
+		if len(node.Status.Addresses) > 0 && node.Status.Addresses[0].Address == seen.Address && node.Status.Conditions[0].Status == ready {
 			continue
 		}
 		node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: seen.Address}}
 		node.Status.Conditions = []corev1.NodeCondition{{
-			Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady",
+			Type: corev1.NodeReady, Status: ready, Reason: "KubeletReady",
 			LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now(),
 		}}
 		_ = w.client.Status().Update(ctx, node) // again in a moment if it failed
 	}
+}
+
+func (w *world) readiness(seen machine.Observation) corev1.ConditionStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ill != nil && w.ill(seen) {
+		return corev1.ConditionFalse
+	}
+	return corev1.ConditionTrue
 }
 
 // endPods lets evicted pods of a node end, as its kubelet would.

@@ -23,6 +23,9 @@ type Fixture struct {
 	Fail func(t *testing.T, ref machine.Ref)
 	// Halt completes the removal of a machine that is Stopping.
 	Halt func(t *testing.T, ref machine.Ref)
+	// Reboot completes the reboot that the provider was asked for; it fails the test
+	// if none was.
+	Reboot func(t *testing.T, ref machine.Ref)
 	// Files returns what the machine finds in machine.FilesDir, nil when nothing
 	// is kept for it.
 	Files func(t *testing.T, ref machine.Ref) map[string][]byte
@@ -48,6 +51,7 @@ var cases = []struct {
 	{"ensuring again neither makes a second machine nor starts it anew", again},
 	{"files of a machine that is there are brought up to date", files},
 	{"a running machine is not made anew for another image", image},
+	{"a machine is rebooted once for each time that it was seen", reboot},
 	{"a machine that failed is told and can be made anew", failure},
 	{"a machine that is being removed is not revived", stopping},
 	{"a machine of another cluster with the same name is another machine", clusters},
@@ -159,6 +163,32 @@ func image(s *suite) {
 	s.ensure()
 	if after := s.expect(machine.Running); after.Incarnation != before.Incarnation {
 		s.Errorf("incarnation %s, want still %s", after.Incarnation, before.Incarnation)
+	}
+}
+
+func reboot(s *suite) {
+	s.ensure()
+	s.Boot(s.T, s.machine.Ref)
+	first := s.expect(machine.Running)
+	ask := func(seen machine.Observation) {
+		s.Helper()
+		if err := s.Provider.Reboot(s.Context(), s.machine.Ref, seen); err != nil {
+			s.Fatalf("Reboot: %v", err)
+		}
+	}
+	for number := range int32(3) {
+		seen := first
+		seen.Boots += number
+		ask(seen)
+		ask(seen)
+		s.Reboot(s.T, s.machine.Ref)
+		// Whoever asks for what is done already is answered by nothing.
+		ask(seen)
+		ask(machine.Observation{Incarnation: "another", Boots: seen.Boots + 1})
+		now := s.expect(machine.Running)
+		if now.Incarnation != first.Incarnation || now.Boots != seen.Boots+1 || now.Host != first.Host || now.Host == "" {
+			s.Errorf("after a reboot %+v, before %+v", now, seen)
+		}
 	}
 }
 

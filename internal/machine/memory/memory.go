@@ -78,6 +78,33 @@ func (p *Provider) Delete(_ context.Context, ref machine.Ref, _ time.Duration) e
 	return nil
 }
 
+// Reboot implements machine.Provider.
+func (p *Provider) Reboot(_ context.Context, ref machine.Ref, seen machine.Observation) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	have := p.machines[ref]
+	if have == nil || have.seen.Incarnation != seen.Incarnation || have.seen.Boots != seen.Boots || have.seen.State != machine.Running {
+		return nil
+	}
+	have.seen.State, have.seen.Message = machine.Starting, "booting again"
+	if p.Prompt {
+		p.boot(ref)
+	}
+	return nil
+}
+
+// Logs implements machine.Provider.
+func (p *Provider) Logs(_ context.Context, ref machine.Ref, limit int) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	have := p.machines[ref]
+	if have == nil {
+		return nil, fmt.Errorf("machine %s is not there", ref.Name)
+	}
+	text := fmt.Appendf(nil, "kubelet    | log of incarnation %s, boot %d\n", have.seen.Incarnation, have.seen.Boots)
+	return text[:min(len(text), limit)], nil
+}
+
 // Boot makes a machine run, or start again, and returns its address.
 func (p *Provider) Boot(ref machine.Ref) string {
 	p.mu.Lock()
@@ -90,6 +117,7 @@ func (p *Provider) boot(ref machine.Ref) string {
 	if have == nil {
 		return ""
 	}
+	have.seen.Host = "memory"
 	if have.seen.Address == "" {
 		have.seen.Address = fmt.Sprintf("100.64.%d.%d", p.made/250, p.made%250+2)
 	}

@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 	k := kubelet{c}
 	conformance.Run(t, conformance.Fixture{
 		Provider: pod.New(c, c, pod.Options{}),
-		Boot:     k.boot, Fail: k.fail, Halt: k.halt, Files: k.files,
+		Boot:     k.boot, Fail: k.fail, Reboot: k.reboot, Halt: k.halt, Files: k.files,
 	})
 }
 
@@ -59,12 +59,30 @@ func (k kubelet) boot(t *testing.T, ref machine.Ref) string {
 	found.Status.Phase, found.Status.PodIP = corev1.PodRunning, address
 	found.Status.PodIPs = []corev1.PodIP{{IP: address}}
 	found.Status.ContainerStatuses = []corev1.ContainerStatus{{
-		Name: pod.ContainerName, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
+		Name: pod.ContainerName, Image: found.Spec.Containers[0].Image, ImageID: imageID, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
 	}}
 	if err := k.client.Status().Update(t.Context(), found); err != nil {
 		t.Fatal(err)
 	}
 	return address
+}
+
+// imageID is the node image's name by digest, as a container runtime tells it.
+const imageID = "registry.berth.internal/berth/node@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// reboot starts a container again whose image has another name, as a kubelet does.
+func (k kubelet) reboot(t *testing.T, ref machine.Ref) {
+	t.Helper()
+	found := k.pod(t, ref)
+	status := &found.Status.ContainerStatuses[0]
+	if status.Image == found.Spec.Containers[0].Image {
+		t.Fatalf("nobody asked for a reboot: the image is still %s", status.Image)
+	}
+	status.Image = found.Spec.Containers[0].Image
+	status.RestartCount++
+	if err := k.client.Status().Update(t.Context(), found); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (k kubelet) fail(t *testing.T, ref machine.Ref) {

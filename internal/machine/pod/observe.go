@@ -12,7 +12,7 @@ import (
 // observe reads a machine's state from its pod. Whether the node inside works is
 // for its own API server to tell, so the pod's readiness does not count.
 func observe(pod *corev1.Pod) machine.Observation {
-	seen := machine.Observation{State: machine.Starting, Address: pod.Status.PodIP, Incarnation: string(pod.UID)}
+	seen := machine.Observation{State: machine.Starting, Address: pod.Status.PodIP, Incarnation: string(pod.UID), Host: pod.Spec.NodeName}
 	var container corev1.ContainerStatus
 	for _, status := range pod.Status.ContainerStatuses {
 		if status.Name == ContainerName {

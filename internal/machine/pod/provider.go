@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -23,6 +24,9 @@ type Options struct {
 	// PriorityClassName of machine pods; empty for the cluster's default. The
 	// class must exist.
 	PriorityClassName string
+	// Config reaches the management cluster's API server, for the logs of machines;
+	// nil where nobody reads them.
+	Config *rest.Config
 }
 
 // Provider implements machine.Provider.

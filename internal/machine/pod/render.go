@@ -135,6 +135,7 @@ func volumeName(path string) string {
 }
 
 // spread keeps machines of a pool on different management nodes where it can.
+// It asks for a host that the machine shall rather be on or not be on before all.
 func spread(m machine.Machine) *corev1.Affinity {
 	term := func(weight int32, labels map[string]string) corev1.WeightedPodAffinityTerm {
 		return corev1.WeightedPodAffinityTerm{Weight: weight, PodAffinityTerm: corev1.PodAffinityTerm{
@@ -144,7 +145,21 @@ func spread(m machine.Machine) *corev1.Affinity {
 	}
 	cluster := map[string]string{v1beta1.LabelClusterID: m.ClusterID}
 	pool := map[string]string{v1beta1.LabelClusterID: m.ClusterID, v1beta1.LabelAgentPool: m.Pool}
-	return &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+	affinity := &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
 		PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{term(100, pool), term(50, cluster)},
 	}}
+	host := func(operator corev1.NodeSelectorOperator, name string) {
+		affinity.NodeAffinity = &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{
+			Weight: 100, Preference: corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{
+				{Key: metav1.ObjectNameField, Operator: operator, Values: []string{name}},
+			}},
+		}}}
+	}
+	switch {
+	case m.Near != "":
+		host(corev1.NodeSelectorOpIn, m.Near)
+	case m.Avoid != "":
+		host(corev1.NodeSelectorOpNotIn, m.Avoid)
+	}
+	return affinity
 }
