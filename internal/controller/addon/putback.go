@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -82,10 +83,25 @@ func (p *pass) bring(ctx context.Context, ref tenant.Ref, want *unstructured.Uns
 		p.tell(ctx, ref, result, "it was deleted")
 	case len(found.managers) > 0:
 		p.tell(ctx, ref, result, fmt.Sprintf("%s changed %s", strings.Join(found.managers, ", "), found))
-	case again && sightOf(live) != good:
-		p.tell(ctx, ref, result, "something was removed from it")
+	case again && changed(live, result):
+		p.tell(ctx, ref, result, "it was changed")
 	}
 	return nil
+}
+
+// changed says whether two states of an object differ in what is put back. Controllers
+// may report in between.
+func changed(before, after *unstructured.Unstructured) bool {
+	content := func(object *unstructured.Unstructured) map[string]any {
+		left := object.DeepCopy()
+		for _, path := range [][]string{
+			{"status"}, {"metadata", "annotations"}, {"metadata", "generation"}, {"metadata", "managedFields"}, {"metadata", "resourceVersion"},
+		} {
+			unstructured.RemoveNestedField(left.Object, path...)
+		}
+		return left.Object
+	}
+	return !equality.Semantic.DeepEqual(content(before), content(after))
 }
 
 // read returns nil for an object that does not exist.
