@@ -33,7 +33,7 @@ var imports = map[string][]string{
 	"api/v1beta1":              {},
 	"api/crd":                  {"api"},
 	"internal/policy":          {"api", "internal/release", "internal/policy"},
-	"internal/addon":           {"api", "internal/network", "internal/release"},
+	"internal/addon":           {"api", "internal/network", "internal/policy", "internal/release"},
 	"internal/admission":       {"api", "internal/policy", "internal/operation", "internal/release"},
 	"internal/preflight":       {"api", "internal/policy"},
 	"internal/arm":             {"api", "internal/pki", "internal/policy", "internal/operation", "internal/release", "internal/identity", "internal/controlplane", "internal/tenant", "internal/arm"},

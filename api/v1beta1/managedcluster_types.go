@@ -433,6 +433,10 @@ const (
 	ConditionControlPlaneReady = "ControlPlaneReady"
 	ConditionAddonsApplied     = "AddonsApplied"
 	ConditionAgentPoolsReady   = "AgentPoolsReady"
+	// ConditionAddonsContested is true while managed components that are changed again
+	// and again are put back with a delay (A7), and absent otherwise. Written by the
+	// add-on controller alone.
+	ConditionAddonsContested = "AddonsContested"
 	// ConditionStopped is true while the cluster is stopped; its last transition is
 	// since when, which the twelve months of J1 count from.
 	ConditionStopped = "Stopped"

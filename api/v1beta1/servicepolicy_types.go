@@ -63,6 +63,22 @@ type ServicePolicySpec struct {
 	BackupRetention *BackupRetention `json:"backupRetention,omitempty"`
 	// NodeRepair says when nodes that are ill are repaired, and how (E4).
 	NodeRepair *NodeRepair `json:"nodeRepair,omitempty"`
+	// AddonPutBack says how soon changes of managed components are put back (A7).
+	AddonPutBack *AddonPutBack `json:"addonPutBack,omitempty"`
+}
+
+// AddonPutBack are the times of putting back what customers change in managed
+// components. A nil field means its default.
+type AddonPutBack struct {
+	// Check is how often every component is looked at, beside the watches: 10m.
+	Check *metav1.Duration `json:"check,omitempty"`
+	// Delay is what a component waits that is changed again and again. It doubles each
+	// time, from the fourth on: 5s. Until then it is put back at once.
+	Delay *metav1.Duration `json:"delay,omitempty"`
+	// MaxDelay is the most that it waits: 5m.
+	MaxDelay *metav1.Duration `json:"maxDelay,omitempty"`
+	// Calm is how long a component must be left alone to be put back at once again: 10m.
+	Calm *metav1.Duration `json:"calm,omitempty"`
 }
 
 // BackupRetention are the tiers of retention. A nil field means its default.

@@ -30,7 +30,7 @@ type Input struct {
 }
 
 // Render lists every managed object in the order to apply it: first what lets
-// nodes join, then what makes them ready, then what they carry.
+// nodes join, then what makes them ready, then what they carry, last what protects it.
 func Render(in Input) ([]client.Object, error) {
 	network, err := networkAgent(in)
 	if err != nil {
@@ -40,7 +40,7 @@ func Render(in Input) ([]client.Object, error) {
 	for _, part := range []func(Input) []client.Object{kubeProxy, konnectivityAgent, coreDNS, metricsServer} {
 		objects = append(objects, part(in)...)
 	}
-	return objects, nil
+	return append(objects, protection(objects)...), nil
 }
 
 func (in Input) replicas() int32 {

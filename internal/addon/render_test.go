@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"berth.dev/berth/internal/network"
+	"berth.dev/berth/internal/policy"
 )
 
 var update = flag.Bool("update", false, "write the golden file")
@@ -181,5 +183,46 @@ func TestCoreDNSIsForgottenBeforeItEnds(t *testing.T) {
 	}
 	if noticed < 2*time.Second {
 		t.Errorf("a CoreDNS that reloads its Corefile is taken for one that ends after %s", noticed)
+	}
+}
+
+// Whoever keeps the components up watches the kinds that they are of, where they are.
+func TestKindsAreThoseRendered(t *testing.T) {
+	rendered := map[Kind]bool{}
+	for _, object := range render(t, testInput()) {
+		rendered[Kind{object.GetObjectKind().GroupVersionKind(), object.GetNamespace()}] = true
+	}
+	for _, kind := range Kinds() {
+		if !rendered[kind] {
+			t.Errorf("%v is watched and not rendered", kind)
+		}
+		delete(rendered, kind)
+	}
+	for kind := range rendered {
+		t.Errorf("%v is rendered and not watched", kind)
+	}
+}
+
+// Each refusal names something; what the customer may do is not among it.
+func TestProtection(t *testing.T) {
+	var found *admissionregistrationv1.ValidatingAdmissionPolicy
+	for _, object := range render(t, testInput()) {
+		if o, ok := object.(*admissionregistrationv1.ValidatingAdmissionPolicy); ok {
+			found = o
+		}
+	}
+	for i, row := range policy.ManagedRefusals() {
+		validation := found.Spec.Validations[i]
+		if strings.Contains(validation.Expression, "in []") {
+			t.Errorf("%v is refused for nothing", row)
+		}
+		if !strings.Contains(validation.MessageExpression, "support policy "+row.Clause+")") {
+			t.Errorf("the message cites no clause: %s", validation.MessageExpression)
+		}
+		for _, theirs := range []string{"coredns-custom", "deployments/", "services/kube-system/metrics-server\""} {
+			if strings.Contains(validation.Expression, theirs) {
+				t.Errorf("%s is refused: %s", theirs, validation.Expression)
+			}
+		}
 	}
 }

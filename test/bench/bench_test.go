@@ -91,6 +91,7 @@ func TestBench(t *testing.T) {
 		name := fmt.Sprintf("b%d", i)
 		measureCreate(e, &results, name)
 		measureFootprint(e, &results, name)
+		measurePutBack(e, &results, name)
 		measurePower(e, &results, name)
 		measureRecovery(e, &results, name)
 		measure(&results, "delete a cluster of one node", "s", "", func() {

@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 )
 
 // Load is a web service on a pool of a managed cluster, which probers in other pods
@@ -37,15 +36,7 @@ var proberCount = regexp.MustCompile(`asked (\d+) failed (\d+)`)
 func (e *Env) StartLoad(cluster, pool string) *Load {
 	e.T.Helper()
 	l := &Load{logs: map[string]string{}}
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		&clientcmd.ClientConfigLoadingRules{ExplicitPath: e.Variable("KUBECONFIG")}, &clientcmd.ConfigOverrides{CurrentContext: cluster}).ClientConfig()
-	if err != nil {
-		e.T.Fatal(err)
-	}
-	config.Timeout = 5 * time.Second
-	if l.pods, err = kubernetes.NewForConfig(config); err != nil {
-		e.T.Fatal(err)
-	}
+	l.pods = e.Clientset(cluster)
 	manifest := strings.NewReplacer("IMAGE", e.DemoImage(), "POOL", pool).Replace(loadManifest)
 	path := filepath.Join(e.State, cluster+"-load.yaml")
 	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {

@@ -6,9 +6,30 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"berth.dev/berth/api/v1beta1"
 )
+
+// Clientset is a customer's client of a managed cluster whose credentials were merged
+// into the environment's kubeconfig.
+func (e *Env) Clientset(cluster string) kubernetes.Interface {
+	e.T.Helper()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: e.Variable("KUBECONFIG")}, &clientcmd.ConfigOverrides{CurrentContext: cluster}).ClientConfig()
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	config.Timeout = 5 * time.Second
+	made, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	return made
+}
 
 // Decode reads a program's JSON, past what it printed before.
 func (e *Env) Decode(out string, into any) {

@@ -1,8 +1,10 @@
-// Package addon brings the managed components (A4, A5, A6) into each cluster as
-// soon as its API server answers, again whenever what they are rendered from
-// changes, and every now and then to put back what was changed. It writes the
-// condition AddonsApplied and the addonsVersion of ManagedCluster and nothing else
-// of its status.
+// Package addon is the add-on manager: it brings the managed components (A4, A5, A6)
+// into each cluster as soon as its API server answers, and again whenever what they are
+// rendered from changes. It watches their metadata there, and puts back within a second
+// or so what somebody changes (A7): an object of the mode Reconcile as a whole, but for
+// the hooks that policy.ManagedHooks lists; one of EnsureExists only when it is gone.
+// It writes the conditions AddonsApplied and AddonsContested and the addonsVersion of
+// ManagedCluster and nothing else of its status.
 package addon
 
 import (
@@ -10,31 +12,35 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/addon"
-	"berth.dev/berth/internal/controller/apply"
-	"berth.dev/berth/internal/controlplane"
-	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 	"berth.dev/berth/internal/tenant"
 )
 
 const (
-	// fieldOwner is the field manager of the components, statusOwner of the condition.
+	// fieldOwner is the field manager of the components, statusOwner of the conditions.
 	fieldOwner  = "berth"
 	statusOwner = "berth-addon"
-	// putBack is how often an unchanged component is applied again.
-	putBack = 10 * time.Minute
 	// applyTimeout bounds one pass over a cluster's components.
 	applyTimeout = time.Minute
+	// settle is how long a change waits for others that belong to it.
+	settle = 200 * time.Millisecond
+	// soonest and latest bound how soon a pass that failed is made again.
+	soonest, latest = 20 * time.Millisecond, 30 * time.Second
 )
 
 // Config is what the controller needs besides the manager.
@@ -46,25 +52,54 @@ type Config struct {
 
 type reconciler struct {
 	Config
-	client  client.Client
-	reader  client.Reader // not a cache: for Secrets
-	applier *apply.Applier
+	client   client.Client
+	reader   client.Reader // not a cache: for Secrets
+	seen     *tenant.Inventory[sight]
+	keeper   *keeper
+	putBacks *prometheus.CounterVec
 }
 
-// Setup registers the controller with the manager.
+// Setup registers the controller with the manager. Its watches end with it.
 func Setup(mgr ctrl.Manager, cfg Config) error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	r := &reconciler{
-		Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-		applier: apply.New(fieldOwner, putBack, cfg.Now).WithOnce(apply.Once{Label: addon.LabelMode, Value: addon.ModeEnsureExists}),
+	counter, err := newPutBackMetric()
+	if err != nil {
+		return err
 	}
-	err := ctrl.NewControllerManagedBy(mgr).
+	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(), putBacks: counter}
+	var wake func(types.NamespacedName)
+	r.seen = &tenant.Inventory[sight]{
+		Source: cfg.Tenants, Labels: addon.Selector(), Digest: func(object *metav1.PartialObjectMetadata) sight { return sightOf(object) },
+		Changed: func(clusterID string, ref tenant.Ref) {
+			if cluster, ok := r.keeper.changed(clusterID, ref); ok {
+				wake(cluster)
+			}
+		},
+	}
+	for _, kind := range addon.Kinds() {
+		r.seen.Kinds = append(r.seen.Kinds, tenant.Followed(kind))
+	}
+	r.keeper = newKeeper(r.seen.Get)
+	if err := mgr.Add(r.seen); err != nil {
+		return fmt.Errorf("set up watches of add-ons: %w", err)
+	}
+	// Nothing is watched before the first pass, which the queue comes before.
+	changes := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		wake = func(cluster types.NamespacedName) { queue.AddAfter(ctrl.Request{NamespacedName: cluster}, settle) }
+		return nil
+	})
+	err = ctrl.NewControllerManagedBy(mgr).
 		Named("addon").
 		For(&v1beta1.ManagedCluster{}).
 		Watches(&v1beta1.AgentPool{}, handler.EnqueueRequestsFromMapFunc(poolRequest)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(r.all)).
+		WatchesRawSource(changes).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: 4,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](soonest, latest),
+		}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up add-on controller: %w", err)
@@ -81,18 +116,32 @@ func poolRequest(_ context.Context, object client.Object) []ctrl.Request {
 	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: pool.Namespace, Name: name}}}
 }
 
+// all clusters depend on the ServicePolicy.
+func (r *reconciler) all(ctx context.Context, _ client.Object) []ctrl.Request {
+	var clusters v1beta1.ManagedClusterList
+	if err := r.client.List(ctx, &clusters); err != nil {
+		log.FromContext(ctx).Info("clusters not listed", "error", err.Error())
+		return nil
+	}
+	requests := make([]ctrl.Request, 0, len(clusters.Items))
+	for i := range clusters.Items {
+		requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&clusters.Items[i])})
+	}
+	return requests
+}
+
 // Reconcile implements reconcile.Reconciler.
 func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var cluster v1beta1.ManagedCluster
 	if err := r.client.Get(ctx, request.NamespacedName, &cluster); err != nil {
+		if id, ok := r.keeper.idOf(request.NamespacedName); ok && client.IgnoreNotFound(err) == nil {
+			r.leave(id)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !cluster.DeletionTimestamp.IsZero() {
-		r.applier.Forget(cluster.Spec.ID)
-		return ctrl.Result{}, nil
-	}
 	// There is nothing to keep up in a cluster that is stopped or about to be.
-	if cluster.Status.APIServerReady == nil || policy.NodesAway(&cluster) {
+	if !cluster.DeletionTimestamp.IsZero() || cluster.Status.APIServerReady == nil || policy.NodesAway(&cluster) {
+		r.leave(cluster.Spec.ID)
 		return ctrl.Result{}, nil
 	}
 	again, err := r.bringIn(ctx, &cluster)
@@ -102,23 +151,44 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return ctrl.Result{RequeueAfter: again}, nil
 }
 
+// leave ends all that is done for a cluster.
+func (r *reconciler) leave(clusterID string) {
+	r.seen.Stop(clusterID)
+	r.keeper.forget(clusterID)
+}
+
 // bringIn applies the components and reports it, and says when to look again. An
 // upgrade hears of them when its kube-proxy is on every node.
 func (r *reconciler) bringIn(ctx context.Context, cluster *v1beta1.ManagedCluster) (time.Duration, error) {
-	applyErr := r.applyAll(ctx, cluster)
+	plan, err := r.plan(ctx)
+	if err != nil {
+		return 0, err
+	}
+	r.keeper.begin(cluster.Spec.ID, client.ObjectKeyFromObject(cluster))
+	applyErr := r.applyAll(ctx, cluster, plan)
+	r.seen.Keep(cluster.Spec.ID)
 	if applyErr == nil {
 		changing, err := r.proxiesChange(ctx, cluster)
 		if changing || err != nil {
 			return proxyAgain, err
 		}
 	}
-	if err := r.report(ctx, cluster, applyErr); err != nil {
+	if err := r.report(ctx, cluster, applyErr, r.keeper.contested(cluster.Spec.ID, plan, r.Now())); err != nil {
 		return 0, err
 	}
-	return putBack, applyErr
+	return r.keeper.next(cluster.Spec.ID, plan, r.Now()), applyErr
 }
 
-func (r *reconciler) applyAll(ctx context.Context, cluster *v1beta1.ManagedCluster) error {
+func (r *reconciler) plan(ctx context.Context) (policy.PutBackPlan, error) {
+	var service v1beta1.ServicePolicy
+	err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service)
+	if client.IgnoreNotFound(err) != nil {
+		return policy.PutBackPlan{}, fmt.Errorf("read service policy: %w", err)
+	}
+	return policy.PutBacks(service.Spec), nil
+}
+
+func (r *reconciler) applyAll(ctx context.Context, cluster *v1beta1.ManagedCluster, plan policy.PutBackPlan) error {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	in, err := r.input(ctx, cluster)
@@ -133,66 +203,6 @@ func (r *reconciler) applyAll(ctx context.Context, cluster *v1beta1.ManagedClust
 	if err != nil {
 		return err
 	}
-	return r.applier.Apply(ctx, target, cluster.Spec.ID, objects...)
-}
-
-// input gathers what the components are rendered from.
-func (r *reconciler) input(ctx context.Context, cluster *v1beta1.ManagedCluster) (addon.Input, error) {
-	running, ok := r.Catalogue.Release(cluster.Status.ComponentsVersion())
-	if !ok {
-		return addon.Input{}, fmt.Errorf("version %q is not in the release catalogue", cluster.Status.ComponentsVersion())
-	}
-	var roots, metrics corev1.Secret
-	for name, into := range map[string]*corev1.Secret{controlplane.RootsSecret: &roots, controlplane.MetricsSecret: &metrics} {
-		key := client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(cluster.Spec.ID), Name: name}
-		if err := r.reader.Get(ctx, key, into); err != nil {
-			return addon.Input{}, fmt.Errorf("read secret %s: %w", key, err)
-		}
-	}
-	nodes, err := r.nodes(ctx, cluster)
-	if err != nil {
-		return addon.Input{}, err
-	}
-	network := cluster.Spec.NetworkProfile
-	images := r.Catalogue.Images
-	return addon.Input{
-		Images: addon.Images{
-			Kube: running.KubeImage, CoreDNS: images["coredns"],
-			KonnectivityAgent: images["konnectivity-agent"], MetricsServer: images["metrics-server"],
-			Node: images["berth-node"],
-		},
-		ControlPlaneAddress: cluster.Status.ControlPlaneAddress,
-		PodCIDR:             network.PodCIDR, DNSServiceIP: network.DNSServiceIP,
-		NetworkAgent: network.NetworkPlugin != "none", NetworkPolicy: network.NetworkPolicy == "azure",
-		Nodes: nodes,
-		CA:    roots.Data[corev1.TLSCertKey], MetricsCert: metrics.Data["server.crt"], MetricsKey: metrics.Data["server.key"],
-	}, nil
-}
-
-// nodes is how many nodes the cluster's pools are asked to have.
-func (r *reconciler) nodes(ctx context.Context, cluster *v1beta1.ManagedCluster) (int32, error) {
-	var pools v1beta1.AgentPoolList
-	selector := client.MatchingLabels{v1beta1.LabelCluster: operation.LabelValue(cluster.Name)}
-	if err := r.client.List(ctx, &pools, client.InNamespace(cluster.Namespace), selector); err != nil {
-		return 0, fmt.Errorf("list agent pools: %w", err)
-	}
-	var count int32
-	for _, pool := range pools.Items {
-		if pool.DeletionTimestamp.IsZero() && pool.Spec.Count != nil {
-			count += *pool.Spec.Count
-		}
-	}
-	return count, nil
-}
-
-// condition says how applying went.
-func condition(cluster *v1beta1.ManagedCluster, applyErr error, now time.Time) metav1.Condition {
-	c := metav1.Condition{
-		Type: v1beta1.ConditionAddonsApplied, Status: metav1.ConditionTrue, Reason: "Applied",
-		ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(now),
-	}
-	if applyErr != nil {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "ApplyFailed", applyErr.Error()
-	}
-	return c
+	p := &pass{reconciler: r, cluster: cluster, id: cluster.Spec.ID, target: target, plan: plan}
+	return p.bringAll(ctx, objects)
 }

@@ -2,6 +2,7 @@ package addon
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,23 +11,47 @@ import (
 	"berth.dev/berth/internal/controller/apply"
 )
 
-// report applies the one condition and the version as a field manager of its own,
-// so that it never touches what the cluster controller writes.
-func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, applyErr error) error {
-	next := condition(cluster, applyErr, r.Now())
+// report applies the conditions and the version as a field manager of its own, so that
+// it never touches what the cluster controller writes.
+func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, applyErr error, contested string) error {
 	version := cluster.Status.AddonsVersion
 	if applyErr == nil {
 		version = cluster.Status.ComponentsVersion()
 	}
-	last := meta.FindStatusCondition(cluster.Status.Conditions, next.Type)
-	if last != nil && last.Status == next.Status {
-		next.LastTransitionTime = last.LastTransitionTime
-		if *last == next && version == cluster.Status.AddonsVersion {
-			return nil
+	next := conditions(cluster, applyErr, contested, r.Now())
+	same := version == cluster.Status.AddonsVersion
+	for i := range next {
+		last := meta.FindStatusCondition(cluster.Status.Conditions, next[i].Type)
+		if last != nil && last.Status == next[i].Status {
+			next[i].LastTransitionTime = last.LastTransitionTime
 		}
+		same = same && last != nil && *last == next[i]
+	}
+	ended := contested == "" && meta.FindStatusCondition(cluster.Status.Conditions, v1beta1.ConditionAddonsContested) != nil
+	if same && !ended {
+		return nil
 	}
 	return apply.Status(ctx, r.client, cluster, statusOwner, &struct {
 		Conditions    []metav1.Condition `json:"conditions"`
 		AddonsVersion string             `json:"addonsVersion,omitempty"`
-	}{[]metav1.Condition{next}, version}, "")
+	}{next, version}, "")
+}
+
+// conditions say how applying went, and what is contested, if anything is.
+func conditions(cluster *v1beta1.ManagedCluster, applyErr error, contested string, now time.Time) []metav1.Condition {
+	applied := metav1.Condition{
+		Type: v1beta1.ConditionAddonsApplied, Status: metav1.ConditionTrue, Reason: "Applied",
+		ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(now),
+	}
+	if applyErr != nil {
+		applied.Status, applied.Reason, applied.Message = metav1.ConditionFalse, "ApplyFailed", applyErr.Error()
+	}
+	all := []metav1.Condition{applied}
+	if contested != "" {
+		all = append(all, metav1.Condition{
+			Type: v1beta1.ConditionAddonsContested, Status: metav1.ConditionTrue, Reason: "PutBackDelayed", Message: contested,
+			ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(now),
+		})
+	}
+	return all
 }

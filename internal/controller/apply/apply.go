@@ -11,22 +11,16 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
-
-// Once marks, by label and value, objects that are made if they are absent and
-// then left alone.
-type Once struct{ Label, Value string }
 
 // Applier applies objects as one field manager. It is safe for concurrent use.
 type Applier struct {
 	owner client.FieldOwner
 	again time.Duration
 	now   func() time.Time
-	once  Once
 
 	mu   sync.Mutex
 	done map[string]map[key]stamp
@@ -45,17 +39,11 @@ func New(owner string, again time.Duration, now func() time.Time) *Applier {
 	return &Applier{owner: client.FieldOwner(owner), again: again, now: now, done: map[string]map[key]stamp{}}
 }
 
-// WithOnce sets which objects are made once. It must be called before the first use.
-func (a *Applier) WithOnce(once Once) *Applier {
-	a.once = once
-	return a
-}
-
 // Apply applies the objects in order through c and stops at the first error. The
 // scope names the cluster and part that they belong to, for Forget.
 func (a *Applier) Apply(ctx context.Context, c client.Client, scope string, objects ...client.Object) error {
 	for _, object := range objects {
-		rendered, hash, err := render(object)
+		rendered, hash, err := Render(object)
 		if err != nil {
 			return err
 		}
@@ -79,13 +67,6 @@ func (a *Applier) Forget(scope string) {
 }
 
 func (a *Applier) write(ctx context.Context, c client.Client, object *unstructured.Unstructured) error {
-	if a.once.Label != "" && object.GetLabels()[a.once.Label] == a.once.Value {
-		err := c.Create(ctx, object, a.owner)
-		if apierrors.IsAlreadyExists(err) {
-			return nil
-		}
-		return err
-	}
 	return c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), a.owner, client.ForceOwnership)
 }
 
@@ -105,9 +86,10 @@ func (a *Applier) remember(scope string, id key, hash [sha256.Size]byte) {
 	a.done[scope][id] = stamp{hash: hash, at: a.now()}
 }
 
-// render leaves out what the renderer does not decide: the status, and the
-// creation times that Go's zero values would write as null.
-func render(object client.Object) (*unstructured.Unstructured, [sha256.Size]byte, error) {
+// Render is an object as it is applied, and a hash of it. It leaves out what the
+// renderer does not decide: the status, and the creation times that Go's zero values
+// would write as null.
+func Render(object client.Object) (*unstructured.Unstructured, [sha256.Size]byte, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		return nil, [sha256.Size]byte{}, fmt.Errorf("convert %T: %w", object, err)

@@ -13,32 +13,28 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
-func configMap(value string, labels map[string]string) *corev1.ConfigMap {
+func configMap(value string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a", Labels: labels},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a"},
 		Data:       map[string]string{"key": value},
 	}
 }
 
 // recorder counts the writes that reach an API server.
-func recorder(applies, creates *int) client.Client {
+func recorder(applies *int) client.Client {
 	return interceptor.NewClient(fake.NewClientBuilder().Build(), interceptor.Funcs{
 		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
 			*applies++
 			return c.Apply(ctx, o, opts...)
-		},
-		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			*creates++
-			return c.Create(ctx, o, opts...)
 		},
 	})
 }
 
 func TestApplyOnlyWhenNeeded(t *testing.T) {
 	now := time.Unix(0, 0)
-	var applies, creates int
-	c := recorder(&applies, &creates)
+	var applies int
+	c := recorder(&applies)
 	a := New("test", time.Minute, func() time.Time { return now })
 	for _, step := range []struct {
 		why    string
@@ -54,7 +50,7 @@ func TestApplyOnlyWhenNeeded(t *testing.T) {
 		{"another scope forgotten", func() { a.Forget("other") }, "2", 4},
 	} {
 		step.before()
-		if err := a.Apply(t.Context(), c, "scope", configMap(step.value, nil)); err != nil {
+		if err := a.Apply(t.Context(), c, "scope", configMap(step.value)); err != nil {
 			t.Fatal(err)
 		}
 		if applies != step.want {
@@ -64,31 +60,5 @@ func TestApplyOnlyWhenNeeded(t *testing.T) {
 	var stored corev1.ConfigMap
 	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: "a"}, &stored); err != nil || stored.Data["key"] != "2" {
 		t.Errorf("stored %v, %v", stored.Data, err)
-	}
-}
-
-// What is made once belongs to the customer from then on.
-func TestOnce(t *testing.T) {
-	now := time.Unix(0, 0)
-	var applies, creates int
-	c := recorder(&applies, &creates)
-	a := New("test", time.Minute, func() time.Time { return now }).WithOnce(Once{Label: "mode", Value: "EnsureExists"})
-	labels := map[string]string{"mode": "EnsureExists"}
-	if err := a.Apply(t.Context(), c, "scope", configMap("ours", labels)); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Update(t.Context(), configMap("theirs", labels)); err != nil {
-		t.Fatal(err)
-	}
-	now = now.Add(time.Hour)
-	if err := a.Apply(t.Context(), c, "scope", configMap("ours", labels)); err != nil {
-		t.Fatal(err)
-	}
-	var stored corev1.ConfigMap
-	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: "a"}, &stored); err != nil || stored.Data["key"] != "theirs" {
-		t.Errorf("stored %v, %v", stored.Data, err)
-	}
-	if applies != 0 || creates != 2 {
-		t.Errorf("%d applies, %d creates", applies, creates)
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // fullSweep kills one process at each side effect in turn, with a whole life of a
@@ -73,6 +76,9 @@ func life(w *world) {
 	w.t.Helper()
 	w.create()
 	w.checkCreated(1)
+	w.putBack("a field of somebody else's", &appsv1.Deployment{}, systemKey("coredns"), func(o client.Object) {
+		o.(*appsv1.Deployment).Spec.Template.Spec.NodeSelector = map[string]string{"mine": "1"}
+	})
 	w.scale(2)
 	w.checkCreated(2)
 	w.powerOff()

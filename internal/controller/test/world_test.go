@@ -15,14 +15,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -80,8 +78,10 @@ func catalogue() *release.Catalogue {
 // world is what outlives the process under test: the API server, the machines and
 // the kubelets on them.
 type world struct {
-	t         *testing.T
-	client    client.WithWatch
+	t      *testing.T
+	client client.WithWatch
+	// platform is Berth's own client of the managed cluster; the test's is the customer's.
+	platform  client.WithWatch
 	namespace string
 	machines  *memory.Provider
 
@@ -121,7 +121,11 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, client: c, namespace: v1beta1.SubscriptionNamespace(subscription), machines: memory.New(), restored: map[string]bool{}}
+	platform, err := clientAs(env, controlplane.PlatformUser, "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, client: c, platform: platform, namespace: v1beta1.SubscriptionNamespace(subscription), machines: memory.New(), restored: map[string]bool{}}
 	w.machines.Prompt = true
 	w.nextGuard = func() *guard { return newGuard(0, c) }
 	w.ensure(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
@@ -190,7 +194,7 @@ func (w *world) start(g *guard) *process {
 // setUp registers every controller. A new one joins the crash sweep here.
 func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	w.t.Helper()
-	versions, tenants := catalogue(), tenants{withoutAggregation(g.wrap(w.client))}
+	versions, tenants := catalogue(), tenants{withoutAggregation(g.wrap(w.platform))}
 	for _, err := range []error{
 		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
@@ -290,19 +294,6 @@ func (t tenants) Version(ctx context.Context, id string) (string, error) {
 		return "", err
 	}
 	return strings.TrimPrefix(kube.Spec.Template.Spec.Containers[0].Image, "kube:v"), nil
-}
-
-// withoutAggregation leaves out the metrics API: without a server behind it the
-// management cluster could not delete a namespace any more.
-func withoutAggregation(c client.WithWatch) client.WithWatch {
-	return interceptor.NewClient(c, interceptor.Funcs{
-		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
-			if kind, ok := o.(interface{ GetKind() string }); ok && kind.GetKind() == "APIService" {
-				return nil
-			}
-			return c.Apply(ctx, o, opts...)
-		},
-	})
 }
 
 // watchable gives a manager's client the Watch that the interceptor asks for.
