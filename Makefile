@@ -58,8 +58,9 @@ $(BIN)/golangci-lint: tools/lint/go.mod
 	cd tools/lint && $(GO) build -trimpath -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: generate
-generate: $(BIN)/controller-gen ## Write the CRDs and deep copies from api/v1beta1
+generate: $(BIN)/controller-gen ## Write the CRDs and deep copies from api/v1beta1, and docs/support-policy.md
 	$(BIN)/controller-gen object crd paths=./api/v1beta1/ output:crd:dir=./api/crd output:object:dir=./api/v1beta1
+	$(GO) test ./internal/policy/clause -run TestPage -update
 
 $(BIN)/controller-gen: tools/go.mod
 	@mkdir -p $(BIN)

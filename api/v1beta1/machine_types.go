@@ -90,6 +90,19 @@ type MachineStatus struct {
 	NodeImageVersion  string `json:"nodeImageVersion,omitempty"`
 	// Repair is what ails the node and what was done about it; nil if nothing ever did.
 	Repair *MachineRepair `json:"repair,omitempty"`
+	// ChangedMetadata is the last change of the system's labels on the Node that was
+	// put back (B4).
+	ChangedMetadata *MetadataChange `json:"changedMetadata,omitempty"`
+}
+
+// MetadataChange is a change of metadata that the system made (B4).
+type MetadataChange struct {
+	Time metav1.Time `json:"time"`
+	// Labels are the keys that were changed or removed, in order.
+	Labels []string `json:"labels"`
+	// Manager is the field manager that owns a changed label, or that changed the Node
+	// last where labels were removed; empty if it is not known.
+	Manager string `json:"manager,omitempty"`
 }
 
 // MachineList is a list of machines.

@@ -61,6 +61,7 @@ func (p *PowerState) Wanted() PowerCode {
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.currentKubernetesVersion`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.provisioningState`
 // +kubebuilder:printcolumn:name="Power",type=string,JSONPath=`.status.powerState.code`
+// +kubebuilder:printcolumn:name="Support",type=string,JSONPath=`.status.support.state`
 // +kubebuilder:printcolumn:name="FQDN",type=string,JSONPath=`.status.fqdn`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ManagedCluster struct {
@@ -249,6 +250,9 @@ type ManagedClusterStatus struct {
 
 	// Backup tells of the cluster's backups (C3). Written by the backup controller alone.
 	Backup *BackupStatus `json:"backup,omitempty"`
+
+	// Support is the cluster's supportability (X1). Written by the support controller alone.
+	Support *SupportStatus `json:"support,omitempty"`
 
 	// +listType=map
 	// +listMapKey=type
@@ -446,6 +450,9 @@ const (
 	// ConditionBackupsProven is false when the newest backups do not give what etcd holds,
 	// or nobody has found out for too long (X2).
 	ConditionBackupsProven = "BackupsProven"
+
+	// ConditionSupported is true while the support policy covers the cluster (X1).
+	ConditionSupported = "Supported"
 	// ConditionCgroupV1 is true when machines run on the deprecated cgroup v1.
 	ConditionCgroupV1 = "CgroupV1Deprecated"
 )

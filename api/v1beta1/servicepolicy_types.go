@@ -65,6 +65,8 @@ type ServicePolicySpec struct {
 	NodeRepair *NodeRepair `json:"nodeRepair,omitempty"`
 	// AddonPutBack says how soon changes of managed components are put back (A7).
 	AddonPutBack *AddonPutBack `json:"addonPutBack,omitempty"`
+	// Support has the figures of the support policy's clocks.
+	Support *SupportPolicy `json:"support,omitempty"`
 }
 
 // AddonPutBack are the times of putting back what customers change in managed
@@ -79,6 +81,29 @@ type AddonPutBack struct {
 	MaxDelay *metav1.Duration `json:"maxDelay,omitempty"`
 	// Calm is how long a component must be left alone to be put back at once again: 10m.
 	Calm *metav1.Duration `json:"calm,omitempty"`
+}
+
+// SupportPolicy are the support policy's times. A nil field means its default.
+type SupportPolicy struct {
+	// Interval is how often a cluster is looked at: 10m. A clock advances by twice as
+	// much at one look at most (docs/decisions/0008-clocks.md).
+	Interval *metav1.Duration `json:"interval,omitempty"`
+	// Settle is how long nodes must be away before it counts: 10m.
+	Settle *metav1.Duration `json:"settle,omitempty"`
+	// NoNodesStop is how long a cluster without any node runs on: 720h (J3, J4).
+	NoNodesStop *metav1.Duration `json:"noNodesStop,omitempty"`
+	// StoppedDelete is how long a stopped cluster is kept: 8760h (J1, J2).
+	StoppedDelete *metav1.Duration `json:"stoppedDelete,omitempty"`
+	// SuspendedDelete is how long a cluster of a suspended subscription is kept: 2160h (J6).
+	SuspendedDelete *metav1.Duration `json:"suspendedDelete,omitempty"`
+	// Notices are given so long before a clock ends: 336h, 168h and 24h. No act comes
+	// sooner after the last notice than it says.
+	Notices []metav1.Duration `json:"notices,omitempty"`
+	// NodeImageAge is how old a supported node image may be: 2160h.
+	NodeImageAge *metav1.Duration `json:"nodeImageAge,omitempty"`
+	// ChangedMetadata is how long a change of the system's metadata, put back meanwhile,
+	// counts: 24h (B4).
+	ChangedMetadata *metav1.Duration `json:"changedMetadata,omitempty"`
 }
 
 // BackupRetention are the tiers of retention. A nil field means its default.

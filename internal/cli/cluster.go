@@ -18,7 +18,7 @@ func (s *session) clusterCommand() *cobra.Command {
 	return s.common(noun("cluster", "Managed clusters, with the verbs of `az aks`",
 		s.clusterCreate(), s.clusterShow(), s.clusterList(), s.clusterDelete(), s.clusterUpdate(), s.clusterScale(), s.clusterUpgrade(),
 		s.clusterStart(), s.clusterStop(), s.clusterRotateCerts(), s.clusterRotateSigningKeys(), s.clusterWait(), s.clusterGetCredentials(),
-		s.clusterGetVersions(), s.clusterGetUpgrades(), s.clusterAbort(), s.clusterListDeleted(), s.clusterRecover(), s.clusterPurge()))
+		s.clusterGetVersions(), s.clusterGetUpgrades(), s.clusterAbort(), s.clusterSupport(), s.clusterListDeleted(), s.clusterRecover(), s.clusterPurge()))
 }
 
 // clusterRef names a cluster.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // NodeImage is one build of the node image (F1): the same Debian, runtime and
@@ -113,4 +114,15 @@ func (c *Catalogue) Record(image NodeImage, keep int) {
 		}
 	}
 	c.NodeImages, c.NodeImageVersion = kept, image.Version
+}
+
+// NodeImageDay is the day, in UTC, that a version of the node image carries. False
+// means that it carries none.
+func NodeImageDay(version string) (time.Time, bool) {
+	order := nodeImageOrder(version)
+	if len(order) < 2 {
+		return time.Time{}, false
+	}
+	day := time.Date(order[0]/100, time.Month(order[0]%100), order[1], 0, 0, 0, 0, time.UTC)
+	return day, order[0]/100 > 2000 && int(day.Month()) == order[0]%100 && day.Day() == order[1]
 }

@@ -13,6 +13,7 @@ import (
 	"berth.dev/berth/internal/controller/machine"
 	"berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
+	"berth.dev/berth/internal/controller/support"
 	"berth.dev/berth/internal/machine/pod"
 	"berth.dev/berth/internal/preflight"
 )
@@ -47,6 +48,7 @@ func (p parts) controllers() error {
 		backup.Setup(mgr, backup.Config{Store: p.options.BackupStore, Scratch: p.options.BackupScratch, Log: p.log.With("part", "backup")}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Store: p.options.BackupStore, Log: p.log.With("part", "deletedcluster")}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue}),
+		support.Setup(mgr, support.Config{Catalogue: p.catalogue}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: p.catalogue}),
 		machine.Setup(mgr, machine.Config{
 			Provider:        pod.New(mgr.GetClient(), mgr.GetAPIReader(), pod.Options{Config: mgr.GetConfig()}),

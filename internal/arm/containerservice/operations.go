@@ -21,6 +21,7 @@ var operations = []struct{ name, resource, operation string }{
 	{"managedClusters/accessProfiles/listCredential/action", "Access profile", "Get an access profile's credential"},
 	{"managedClusters/upgradeProfiles/read", "Upgrade profile", "Get a cluster's upgrade profile"},
 	{"managedClusters/abort/action", "Managed cluster", "Abort the latest operation"},
+	{"managedClusters/supportability/read", "Supportability", "Get whether the support policy covers a managed cluster"},
 	{"managedClusters/availableAgentPoolVersions/read", "Agent pool versions", "List the versions of new agent pools"},
 	{"managedClusters/agentPools/read", "Agent pool", "Get an agent pool"},
 	{"managedClusters/agentPools/write", "Agent pool", "Create or update an agent pool"},

@@ -2,7 +2,6 @@ package autoupgrade
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"berth.dev/berth/api/v1beta1"
@@ -38,7 +37,7 @@ func versionWork(o *observation, versions policy.Versions) work {
 		key: string(o.cluster.UID), name: "the cluster",
 		spec: v1beta1.OperationSpec{
 			Type: v1beta1.OperationPut, State: v1beta1.StateUpgrading, RequestedBy: requester, Desired: desired,
-			Target: v1beta1.OperationTarget{Kind: v1beta1.TargetManagedCluster, Name: o.cluster.Name, ResourceID: resourceID(o.cluster)},
+			Target: v1beta1.OperationTarget{Kind: v1beta1.TargetManagedCluster, Name: o.cluster.Name, ResourceID: operation.ClusterID(o.cluster)},
 		},
 	}}}
 }
@@ -90,7 +89,7 @@ func imageWork(o *observation, catalogue *release.Catalogue) work {
 				Type: v1beta1.OperationPut, State: v1beta1.StateUpgradingNodeImage, RequestedBy: requester,
 				Desired: &v1beta1.DesiredState{AgentPools: []v1beta1.AgentPoolSpec{*spec}},
 				Target: v1beta1.OperationTarget{
-					Kind: v1beta1.TargetAgentPool, Name: pool.Name, ResourceID: resourceID(o.cluster) + "/agentPools/" + pool.Spec.Name,
+					Kind: v1beta1.TargetAgentPool, Name: pool.Name, ResourceID: operation.ClusterID(o.cluster) + "/agentPools/" + pool.Spec.Name,
 				},
 			},
 		})
@@ -127,10 +126,4 @@ func (o *observation) keys(schedule string) []string {
 // operationName names the operation of a part of a run.
 func operationName(cluster *v1beta1.ManagedCluster, run v1beta1.AutoUpgradeStatus, key string) string {
 	return operation.NameOf("autoupgrade", string(cluster.UID), run.Schedule, run.LastTarget, run.LastRun.UTC().Format(time.RFC3339), key)
-}
-
-// resourceID is the cluster's ARM id.
-func resourceID(cluster *v1beta1.ManagedCluster) string {
-	return fmt.Sprintf("/subscriptions/%s/resourceGroups/%s/providers/Microsoft.ContainerService/managedClusters/%s",
-		strings.TrimPrefix(cluster.Namespace, v1beta1.SubscriptionNamespace("")), cluster.Spec.ResourceGroup, cluster.Spec.Name)
 }

@@ -30,6 +30,8 @@ type marks struct {
 	Labels     map[string]string
 	Taints     []corev1.Taint
 	ProviderID string
+	// System is the sum of those labels that the system makes.
+	System string
 }
 
 // recorded is the content of annotationMarks.
@@ -37,6 +39,9 @@ type recorded struct {
 	Labels []string `json:"labels,omitempty"`
 	// Taints are key:effect.
 	Taints []string `json:"taints,omitempty"`
+	// System is the sum of the system's labels with their values, so that a change by
+	// somebody else is told from the service's own (B4).
+	System string `json:"system,omitempty"`
 }
 
 // wantedNode is what the Node of a machine shall show. The agent pool's mode comes
@@ -48,7 +53,9 @@ func wantedNode(s *scene) marks {
 	providerID, _ := machine.ProviderID(subscription, cluster.NodeResourceGroup, spec.NodeName)
 	want := marks{Labels: map[string]string{}, ProviderID: providerID}
 	maps.Copy(want.Labels, spec.Labels)
-	maps.Copy(want.Labels, systemLabels(s.object, cluster))
+	system := systemLabels(s.object, cluster)
+	maps.Copy(want.Labels, system)
+	want.System = sumOf(system)
 	if spec.Quarantined {
 		want.Labels[labelUpgradeStatus] = quarantined
 	}
@@ -111,7 +118,11 @@ func (r *Reconciler) mark(ctx context.Context, s *scene, _ *outcome) error {
 		return errNoTenant
 	}
 	want := wantedNode(s)
+	var noted error
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		if noted = r.noteChange(ctx, s); noted != nil {
+			return nil
+		}
 		before := s.node.DeepCopy()
 		if !apply(s.node, want) {
 			return nil
@@ -128,7 +139,7 @@ func (r *Reconciler) mark(ctx context.Context, s *scene, _ *outcome) error {
 	if err != nil {
 		return fmt.Errorf("mark node %s: %w", s.ref.Name, err)
 	}
-	return nil
+	return noted
 }
 
 // apply changes a Node to show what is wanted and says whether it changed.
@@ -143,7 +154,7 @@ func apply(node *corev1.Node, want marks) bool {
 	if node.Spec.ProviderID == "" {
 		node.Spec.ProviderID = want.ProviderID
 	}
-	record := recorded{Labels: slices.Sorted(maps.Keys(want.Labels))}
+	record := recorded{Labels: slices.Sorted(maps.Keys(want.Labels)), System: want.System}
 	for _, taint := range want.Taints {
 		record.Taints = append(record.Taints, taintID(taint))
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,6 +35,7 @@ import (
 	machinecontroller "berth.dev/berth/internal/controller/machine"
 	operationcontroller "berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
+	"berth.dev/berth/internal/controller/support"
 	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/machine"
 	"berth.dev/berth/internal/machine/memory"
@@ -53,10 +55,11 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	log.SetLogger(logr.Discard())
+	logger := logr.Discard()
 	if os.Getenv("BERTH_TEST_LOG") != "" {
-		log.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, nil)))
+		logger = logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, nil))
 	}
+	log.SetLogger(logger) // the first call alone counts
 	defer shared.Stop()
 	return m.Run()
 }
@@ -92,6 +95,8 @@ type world struct {
 	ahead atomic.Int64
 	// later is what it adds for the maintenance calendar alone.
 	later atomic.Int64
+	// leapt is what it adds for the support policy alone, as a clock that leaps does.
+	leapt atomic.Int64
 
 	mu      sync.Mutex
 	process *process
@@ -200,6 +205,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Log: slog.New(slog.DiscardHandler), Now: w.now}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: versions, Now: w.today}),
+		support.Setup(mgr, support.Config{Catalogue: versions, Metrics: prometheus.NewRegistry(), Now: w.supportNow}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: versions, Now: w.now}),
 		machinecontroller.Setup(mgr, machinecontroller.Config{
 			Provider: provider{w.machines, g}, Tenants: tenants, Catalogue: versions,

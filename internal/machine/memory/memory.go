@@ -34,6 +34,13 @@ var _ machine.Provider = (*Provider)(nil)
 // New returns a provider without machines.
 func New() *Provider { return &Provider{machines: map[machine.Ref]*record{}} }
 
+// Hold ends Prompt: from now on machines wait for Boot and Halt.
+func (p *Provider) Hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Prompt = false
+}
+
 // Ensure implements machine.Provider.
 func (p *Provider) Ensure(_ context.Context, m machine.Machine) error {
 	p.mu.Lock()

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/spf13/cobra"
+)
+
+// supportVersion is the api-version that Berth's own resources are asked for with.
+const supportVersion = "2026-04-01"
+
+// supportColumns are those of a finding.
+var supportColumns = []column{
+	{"Clause", "clause"}, {"State", "state"}, {"Reason", "reason"}, {"Since", "since"}, {"Act", "act"}, {"Ends", "ends"},
+	{"Message", "message"}, {"WayBack", "wayBack"},
+}
+
+func (s *session) clusterSupport() *cobra.Command {
+	var ref clusterRef
+	command := s.verb("support", "Show whether the support policy covers a cluster: why not, what happens when, and the way back", func(ctx context.Context, c *clients) error {
+		found, err := c.supportability(ctx, ref)
+		if err != nil {
+			return err
+		}
+		return s.showSupport(found)
+	})
+	s.clusterFlags(command, &ref, "name", "n")
+	return command
+}
+
+// showSupport prints the state and, for people in a table of their own, the findings.
+func (s *session) showSupport(found map[string]any) error {
+	if err := s.print(found, []column{{"Support", "state"}, {"ResourceGroup", "resourceGroup"}}); err != nil || s.output != "table" {
+		return err
+	}
+	list, _ := found["findings"].([]any)
+	rows := make([]map[string]any, 0, len(list))
+	for _, one := range list {
+		if row, ok := one.(map[string]any); ok {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	fmt.Fprintln(s.streams.Out)
+	return s.print(rows, supportColumns)
+}
+
+// supportability reads Berth's own resource, which the SDK does not know.
+func (c *clients) supportability(ctx context.Context, ref clusterRef) (map[string]any, error) {
+	path := fmt.Sprintf("/subscriptions/%s/resourceGroups/%s/providers/Microsoft.ContainerService/managedClusters/%s/supportability",
+		url.PathEscape(c.subscription), url.PathEscape(ref.group), url.PathEscape(ref.name))
+	request, err := runtime.NewRequest(ctx, http.MethodGet, runtime.JoinPaths(c.own.Endpoint(), path))
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	request.Raw().URL.RawQuery = url.Values{"api-version": {supportVersion}}.Encode()
+	response, err := c.own.Pipeline().Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if !runtime.HasStatusCode(response, http.StatusOK) {
+		return nil, runtime.NewResponseError(response)
+	}
+	payload, err := runtime.Payload(response)
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	body, err := rawObject(json.RawMessage(payload))
+	if err != nil {
+		return nil, err
+	}
+	return flat(body), nil
+}

@@ -1,0 +1,92 @@
+package support
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controller/apply"
+	"berth.dev/berth/internal/policy/support"
+)
+
+// statusOwner is the field manager of status.support and of the condition Supported.
+const statusOwner = "berth-support"
+
+// report writes the status if it is news, and tells what has changed. What was decided
+// on something older is refused as a conflict: a clock would be set back.
+func (r *reconciler) report(ctx context.Context, o *observation, verdict support.Verdict) error {
+	last := o.cluster.Status.Support
+	condition, changed := conditionOf(o, verdict.Status)
+	if !changed && !support.News(last, verdict.Status, o.plan) {
+		return nil
+	}
+	err := apply.Status(ctx, r.client, o.cluster, statusOwner, &struct {
+		Support    v1beta1.SupportStatus `json:"support"`
+		Conditions []metav1.Condition    `json:"conditions"`
+	}{verdict.Status, []metav1.Condition{condition}}, o.cluster.ResourceVersion)
+	if err != nil {
+		return err
+	}
+	r.tell(o.cluster, last, verdict)
+	return nil
+}
+
+// conditionOf is the condition Supported, and whether it says something new.
+func conditionOf(o *observation, status v1beta1.SupportStatus) (metav1.Condition, bool) {
+	next := metav1.Condition{
+		Type: v1beta1.ConditionSupported, Status: metav1.ConditionFalse, Reason: string(status.State), Message: support.Summary(status),
+		ObservedGeneration: o.cluster.Generation, LastTransitionTime: metav1.NewTime(o.now.Truncate(time.Second)),
+	}
+	if status.State == v1beta1.SupportSupported {
+		next.Status = metav1.ConditionTrue
+	}
+	last := meta.FindStatusCondition(o.cluster.Status.Conditions, next.Type)
+	if last == nil {
+		return next, true
+	}
+	if last.Status == next.Status {
+		next.LastTransitionTime = last.LastTransitionTime
+	}
+	return next, *last != next
+}
+
+// tell records an event when a finding comes or goes, and each notice.
+func (r *reconciler) tell(cluster *v1beta1.ManagedCluster, last *v1beta1.SupportStatus, verdict support.Verdict) {
+	if last == nil {
+		last = &v1beta1.SupportStatus{}
+	}
+	for _, finding := range verdict.Status.Findings {
+		if has(last.Findings, finding) {
+			continue
+		}
+		kind := corev1.EventTypeWarning
+		if finding.State == v1beta1.SupportSupported {
+			kind = corev1.EventTypeNormal
+		}
+		r.events.Eventf(cluster, nil, kind, finding.Reason, "Support", "%s: %s. %s", finding.Clause, finding.Message, finding.WayBack)
+	}
+	for _, finding := range last.Findings {
+		if !has(verdict.Status.Findings, finding) {
+			r.events.Eventf(cluster, nil, corev1.EventTypeNormal, finding.Reason+"Ended", "Support", "%s does not apply any more; the cluster is %s", finding.Clause, verdict.Status.State)
+		}
+	}
+	for _, notice := range verdict.Notices {
+		r.events.Eventf(cluster, nil, corev1.EventTypeWarning, "SupportNotice", "Support", "%s: %s at %s. %s",
+			notice.Finding.Clause, actWords[notice.Finding.Act], notice.Finding.Ends.UTC().Format(time.RFC3339), notice.Finding.WayBack)
+	}
+}
+
+// actWords say what an act does.
+var actWords = map[v1beta1.SupportAct]string{
+	v1beta1.ActStop:   "the cluster will be stopped",
+	v1beta1.ActDelete: "the cluster will be deleted with all its resources",
+}
+
+func has(findings []v1beta1.SupportFinding, one v1beta1.SupportFinding) bool {
+	return slices.ContainsFunc(findings, func(f v1beta1.SupportFinding) bool { return f.Clause == one.Clause && f.Reason == one.Reason })
+}

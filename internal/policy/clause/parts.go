@@ -1,0 +1,204 @@
+package clause
+
+// Parts is the whole policy, in its order.
+func Parts() []Part {
+	return []Part{
+		{"A. What the service manages", managed()},
+		{"B. Shared responsibility", shared()},
+		{"C. In scope of support", inScope()},
+		{"D. Out of scope of support", outOfScope()},
+		{"E, F. Agent nodes: the service's part, the customer's part", nodes()},
+		{"G. Customising nodes", customising()},
+		{"H, I. Security, access, network", security()},
+		{"J. Stopped, deallocated, not ready", clocks()},
+		{"K to N. Features, upstream, releases", releases()},
+		{"Beyond AKS", beyond()},
+	}
+}
+
+// Where many clauses lie.
+const (
+	realCluster   = "test/e2e/berth_test.go:TestBerth"
+	addonGoldens  = "internal/addon/render_test.go:TestGolden"
+	supportTable  = "internal/policy/support/table.go:table"
+	everyRow      = "internal/policy/support/decide_test.go:TestEveryRow"
+	supportPolicy = "internal/controller/test/support_test.go:TestSupportPolicy"
+	lifecycle     = "internal/controller/test/lifecycle_test.go:TestLifecycle"
+)
+
+func at(refs ...string) []string { return refs }
+
+func managed() []Clause {
+	return []Clause{
+		{ID: "A1", Short: "The control plane is fully managed; the customer has few knobs.", Status: Held,
+			Code: at("internal/controlplane/render.go:Workloads"), Tests: at(lifecycle, realCluster)},
+		{ID: "A2", Short: "API servers and kubelets are managed and watched.", Status: Held,
+			Code:  at("internal/controller/cluster/readiness.go:readiness", "internal/node/supervise/service.go:Service"),
+			Tests: at("internal/node/supervise/supervise_test.go:TestAHungProcessIsReplaced", realCluster)},
+		{ID: "A3", Short: "etcd is managed.", Status: Held,
+			Code: at("internal/controller/cluster/recovery.go:recovery"), Tests: at(realCluster)},
+		{ID: "A4", Short: "Cluster DNS is managed.", Status: Held, Code: at("internal/addon/coredns.go:coreDNS"), Tests: at(addonGoldens, realCluster)},
+		{ID: "A5", Short: "kube-proxy and networking are managed, except with the customer's own CNI.", Status: Held,
+			Code: at("internal/addon/kubeproxy.go:kubeProxy", "internal/addon/networkagent.go:networkAgent"), Tests: at("internal/addon/render_test.go:TestWhatDepends", realCluster)},
+		{ID: "A6", Short: "Every add-on and system component is managed.", Status: Held,
+			Code: at("internal/controller/addon/addon.go:applyAll"), Tests: at("internal/addon/render_test.go:TestEveryObjectIsLabelled", realCluster)},
+		{ID: "A7", Short: "Customers cannot change managed components: it is refused or put back.", Status: InPart,
+			Code: at("internal/controller/apply/apply.go:Apply"), Tests: at("internal/controller/apply/apply_test.go:TestApplyOnlyWhenNeeded"),
+			Missing: "What is changed is put back after a while; it is not refused, and no finding tells of it."},
+		{ID: "A8", Short: "Responsibility is shared: some acts need the customer.", Status: InPart,
+			Code: at(supportTable), Tests: at(everyRow), Missing: "Findings say what the customer must do; there is no triage of tickets."},
+	}
+}
+
+func shared() []Clause {
+	return []Clause{
+		{ID: "B1", Short: "The customer defines the agent nodes; their workloads run there.", Status: Held,
+			Code: at("internal/policy/agentpool.go:validatePool"), Tests: at("internal/policy/agentpool_test.go:TestValidatePool", realCluster)},
+		{ID: "B2", Short: "Support cannot reach a node without the customer's authorisation.", Status: NotYet},
+		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: NotYet},
+		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
+			Code: at("internal/controller/machine/change.go:changedBy", supportTable), Tests: at("internal/controller/machine/change_test.go:TestChangedBy", supportPolicy),
+			Missing: "The system's labels on nodes count; its annotations, and the tags of the node resource group, are not watched."},
+	}
+}
+
+func inScope() []Clause {
+	return []Clause{
+		{ID: "C1", Short: "Connectivity to every Kubernetes component of the service.", Status: NotYet},
+		{ID: "C2", Short: "Management, uptime and operation of the control plane.", Status: NotYet},
+		{ID: "C3", Short: "etcd is backed up every 30 minutes; nobody reaches the backups.", Status: Held,
+			Code:  at("internal/policy/backup.go:BackedUp", "internal/controller/cluster/recovery.go:beginRecovery"),
+			Tests: at("internal/policy/backup_test.go:TestBackedUp", "internal/backup/recorder_test.go:TestRecordedIsRecovered", realCluster)},
+		{ID: "C4", Short: "Integration points: load balancers, volumes, networking.", Status: NotYet},
+		{ID: "C5", Short: "Questions about customising control plane components.", Status: NotYet},
+		{ID: "C6", Short: "Networking problems, except with the customer's own CNI.", Status: NotYet},
+		{ID: "C7", Short: "Support acts with consent, under aks-service, just in time.", Status: NotYet},
+	}
+}
+
+func outOfScope() []Clause {
+	return []Clause{
+		{ID: "D1", Short: "How-to questions on Kubernetes.", Status: NotYet},
+		{ID: "D2", Short: "Third-party open source: best effort.", Status: NotYet},
+		{ID: "D3", Short: "Third-party closed software.", Status: NotYet},
+		{ID: "D4", Short: "The customer's applications.", Status: NotYet},
+		{ID: "D5", Short: "Certificates of applications.", Status: NotYet},
+		{ID: "D6", Short: "Network customisation beyond what is documented.", Status: NotYet},
+		{ID: "D7", Short: "The customer's own CNI.", Status: InPart, Code: at("internal/addon/networkagent.go:networkAgent"), Tests: at("internal/addon/render_test.go:TestWhatDepends"),
+			Missing: "Berth brings no network with networkPlugin none; there is no triage that says it is out of scope."},
+		{ID: "D8", Short: "Network policies that the service does not manage.", Status: NotYet},
+		{ID: "D9", Short: "Ingress controllers that the service does not manage.", Status: NotYet},
+		{ID: "D10", Short: "DaemonSets and scripts that customise nodes.", Status: NotYet},
+		{ID: "D11", Short: "Standby and proactive help.", Status: OfPeople},
+		{ID: "D12", Short: "CVEs whose fix is under 30 days old.", Status: NotYet},
+		{ID: "D13", Short: "Bespoke code and scripts.", Status: OfPeople},
+	}
+}
+
+func nodes() []Clause {
+	return []Clause{
+		{ID: "E1", Short: "The base OS image carries what is needed.", Status: Held, Code: at("internal/image/nodecommand.go:NewNodeImageCommand"),
+			Tests: at("internal/node/integration_test.go:TestAMachineBootsRunsAPodAndStops", realCluster)},
+		{ID: "E2", Short: "Nodes receive OS patches automatically.", Status: Held, Code: at("internal/policy/channel.go:UpgradesNodeImages"),
+			Tests: at("internal/controller/test/autoupgrade_test.go:TestAutoUpgrade", "test/e2e/autoupgrade_test.go:TestAutoUpgrade")},
+		{ID: "E3", Short: "Components on nodes are fixed automatically.", Status: Held,
+			Code:  at("internal/node/services.go:services", "internal/node/registered.go:checkRegistered"),
+			Tests: at("internal/node/supervise/supervise_test.go:TestWhatDiesIsStartedAgainAndItsLinesAreKept", "internal/node/registered_test.go:TestAKubeletWhoseNodeWasDeletedIsReplaced", realCluster)},
+		{ID: "E4", Short: "A node that is not working has components or itself restarted.", Status: InPart,
+			Code: at("internal/node/supervise/service.go:Service"), Tests: at("internal/node/supervise/supervise_test.go:TestAHungProcessIsReplaced"),
+			Missing: "Components are restarted, and a machine that ended is made anew; a NotReady node is not rebooted or reimaged."},
+		{ID: "F1", Short: "The customer keeps nodes current; images older than 90 days are out of support.", Status: InPart,
+			Code: at(supportTable, "internal/release/nodeimage.go:NodeImageDay"), Tests: at(everyRow, "internal/policy/support/decide_test.go:TestStates"),
+			Missing: "New images come when the operator builds them, not every week by themselves."},
+		{ID: "F2", Short: "Node image upgrade by hand.", Status: Held, Code: at("internal/arm/containerservice/nodeimage.go:upgradeNodeImage"),
+			Tests: at("internal/controller/test/upgrade_test.go:TestPoolUpgrade", "test/e2e/poolupgrade_test.go:TestPoolUpgrade")},
+		{ID: "F3", Short: "Node image upgrade automatically.", Status: Held, Code: at("internal/controller/autoupgrade/work.go:imageWork"),
+			Tests: at("internal/controller/test/autoupgrade_test.go:TestAutoUpgrade", "test/e2e/autoupgrade_test.go:TestAutoUpgrade")},
+		{ID: "F4", Short: "The customer upgrades under the supported-versions policy.", Status: Held,
+			Code:  at("internal/release/state.go:StateAt", "internal/policy/support.go:SupportOf", supportTable),
+			Tests: at("internal/release/state_test.go:TestStates", "internal/policy/support_test.go:TestSupportOf", everyRow)},
+	}
+}
+
+func customising() []Clause {
+	return []Clause{
+		{ID: "G1", Short: "Nodes appear as IaaS resources in a resource group of their own.", Status: InPart,
+			Code: at("internal/controller/cluster/nodegroup.go:nodeGroupOf"), Tests: at("test/scenarios/scenarios_test.go:TestScenarios"),
+			Missing: "The group is there; the scale sets and their instances are not shown."},
+		{ID: "G2", Short: "What was not changed through the API does not outlive an upgrade, scale, update or reboot.", Status: InPart,
+			Code: at("internal/controller/machine/reimage.go:labelUpgradeStatus"), Tests: at("test/e2e/poolupgrade_test.go:TestPoolUpgrade"),
+			Missing: "File systems that were changed are replaced; they are not evidence yet."},
+		{ID: "G3", Short: "Changing node extensions is forbidden.", Status: NotYet},
+		{ID: "G4", Short: "Changing the IaaS resources of a pool is unsupported.", Status: NotYet},
+		{ID: "G5", Short: "DaemonSets are the way to tune nodes.", Status: Held, Code: at("internal/policy/support/evidence.go:Evidence"), Tests: at(supportPolicy, realCluster)},
+		{ID: "G6", Short: "A node that such a DaemonSet made unavailable is the customer's.", Status: NotYet},
+	}
+}
+
+func security() []Clause {
+	return []Clause{
+		{ID: "H1", Short: "A flaw in a managed component is patched on every cluster.", Status: NotYet},
+		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers.", Status: NotYet},
+		{ID: "I1", Short: "Node login is possible and discouraged.", Status: NotYet},
+		{ID: "I2", Short: "Security groups can be customised on own subnets only.", Status: NotYet},
+		{ID: "I3", Short: "Nodes need egress to a documented list of endpoints.", Status: NotYet},
+		{ID: "I4", Short: "Ingress follows from what the customer deploys.", Status: OfPeople},
+	}
+}
+
+func clocks() []Clause {
+	return []Clause{
+		{ID: "J1", Short: "A cluster can be stopped and started; its state is kept up to 12 months.", Status: Held,
+			Code:  at("internal/controller/cluster/power.go:power", supportTable),
+			Tests: at("internal/controller/test/power_test.go:TestStopAndStart", supportPolicy, realCluster)},
+		{ID: "J2", Short: "After 12 months stopped, everything is deleted.", Status: Held,
+			Code:  at(supportTable, "internal/controller/support/act.go:begin"),
+			Tests: at("internal/policy/support/clock_test.go:TestClocksNeitherSkipNorHurry", supportPolicy)},
+		{ID: "J3", Short: "A cluster whose nodes were all deallocated is stopped after 30 days.", Status: InPart,
+			Code: at(supportTable), Tests: at(supportPolicy), Missing: "Nodes cannot be deallocated by themselves; what has none is J4's."},
+		{ID: "J4", Short: "A cluster with no Ready node and no running machine is stopped after 30 days.", Status: Held,
+			Code:  at(supportTable, "internal/controller/support/observe.go:machines"),
+			Tests: at("internal/policy/support/clock_test.go:TestAClockRunsOutInTime", supportPolicy)},
+		{ID: "J5", Short: "A control plane outside the guidelines for 30 days may be archived.", Status: NotYet},
+		{ID: "J6", Short: "Suspended subscription: clusters stop at once, deleted after 90 days.", Status: Held,
+			Code:  at(supportTable, "internal/controller/support/act.go:begin"),
+			Tests: at("internal/policy/support/decide_test.go:TestTheEarliestClockWins", supportPolicy)},
+		{ID: "J7", Short: "Deleted subscription: clusters are deleted at once.", Status: Held,
+			Code:  at(supportTable, "internal/controller/support/act.go:begin"),
+			Tests: at("internal/policy/support/decide_test.go:TestStates", "internal/controller/test/support_test.go:TestDeletedSubscription")},
+	}
+}
+
+func releases() []Clause {
+	return []Clause{
+		{ID: "K1", Short: "Only stable and beta upstream features.", Status: NotYet},
+		{ID: "L1", Short: "New features come as previews behind feature flags.", Status: NotYet},
+		{ID: "L2", Short: "Previews are not for production.", Status: OfPeople},
+		{ID: "L3", Short: "Support of previews is best effort.", Status: InPart, Code: at(supportTable), Tests: at(everyRow),
+			Missing: "Preview versions count; there are no preview features."},
+		{ID: "M1", Short: "An upstream bug behind a ticket is linked.", Status: NotYet},
+		{ID: "M2", Short: "Known issues are published.", Status: NotYet},
+		{ID: "M3", Short: "Bugs in the service's own components are fixed.", Status: OfPeople},
+		{ID: "N1", Short: "Every release has notes.", Status: InPart, Code: at("internal/release/nodeimage.go:ChangesSince"), Tests: at("internal/release/nodeimage_test.go:TestChangesSince"),
+			Missing: "Node images have notes; Kubernetes versions and Berth itself have none generated."},
+		{ID: "N2", Short: "Previews and plans are visible on a roadmap.", Status: NotYet},
+	}
+}
+
+func beyond() []Clause {
+	return []Clause{
+		{ID: "X1", Short: "Supportability is a visible state with reason, evidence, clock and the way back.", Status: InPart,
+			Code:  at("internal/policy/support/decide.go:Decide", "internal/arm/containerservice/supportability.go:supportability", "internal/cli/support.go:clusterSupport"),
+			Tests: at(everyRow, "internal/policy/support/decide_test.go:TestWorseEvidenceIsNeverBetter", supportPolicy, "internal/cli/support_test.go:TestSupportIsShown"),
+			Missing: "There is no portal; evidence from the IaaS view and from nodes' file systems is not collected."},
+		{ID: "X2", Short: "Backups are proven; the recovery point is 60 s.", Status: Held, Code: at("internal/policy/proof.go:Proven", "internal/policy/backup.go:BackedUp"),
+			Tests: at("internal/policy/proof_test.go:TestProven", "internal/controller/test/proof_test.go:TestProofOfBackups", realCluster)},
+		{ID: "X3", Short: "A deleted cluster can be undeleted. Deletion protection.", Status: NotYet},
+		{ID: "X4", Short: "Support scope is decided from evidence in the cluster.", Status: NotYet},
+		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: NotYet},
+		{ID: "X6", Short: "CVE triage per cluster.", Status: NotYet},
+		{ID: "X7", Short: "Maintenance tells before and after.", Status: Held, Code: at("internal/arm/containerservice/maintenancebody.go:renderAutoUpgrades"),
+			Tests: at("internal/cli/autoupgrades_test.go:TestAutomaticUpgradesAreShown", "internal/controller/test/autoupgrade_test.go:TestAutoUpgrade")},
+		{ID: "X8", Short: "Auto-repair can keep evidence, and brakes when many nodes are ill.", Status: NotYet},
+	}
+}

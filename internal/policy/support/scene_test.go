@@ -1,0 +1,59 @@
+package support
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/release"
+)
+
+const aDay = 24 * time.Hour
+
+// noon is when every scene begins.
+var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+
+// defaults are AKS's figures.
+func defaults() policy.SupportPlan { return policy.Support(v1beta1.ServicePolicySpec{}) }
+
+// healthy is a cluster within the policy.
+func healthy() Evidence {
+	return Evidence{
+		Versions: []Version{{"the control plane", "1.36.3", release.Supported}, {"node pool a", "1.36.3", release.Supported}},
+		Images:   []Image{{"a", "BerthDebian-12containerd-202611.22.0", time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)}},
+		Machines: 2, Subscription: v1beta1.SubscriptionEnabled,
+	}
+}
+
+// ill is each way in which a cluster can leave the policy, by the reason of its row.
+func ill() map[string]func(*Evidence) {
+	return map[string]func(*Evidence){
+		"VersionOutOfSupport":    func(e *Evidence) { e.Versions[0].State = release.Retired },
+		"VersionPlatformSupport": func(e *Evidence) { e.Versions[1].State = release.Platform },
+		"VersionPreview":         func(e *Evidence) { e.Versions = append(e.Versions, Version{"node pool p", "1.38.0", release.Preview}) },
+		"NodeImageTooOld":        func(e *Evidence) { e.Images[0].Built = noon.Add(-90 * aDay) },
+		"SystemMetadataChanged": func(e *Evidence) {
+			e.Changes = []Change{{"n1", v1beta1.MetadataChange{Time: metav1.NewTime(noon.Add(-time.Hour)), Labels: []string{"kubernetes.azure.com/role"}, Manager: "kubectl-label"}}}
+		},
+		"NoNodes":               func(e *Evidence) { e.NoNodes = true },
+		"Stopped":               func(e *Evidence) { e.Stopped, e.StoppedSince = true, noon.Add(-time.Hour) },
+		"SubscriptionWarned":    func(e *Evidence) { e.Subscription = v1beta1.SubscriptionWarned },
+		"SubscriptionSuspended": func(e *Evidence) { e.Subscription = v1beta1.SubscriptionSuspended },
+		"SubscriptionDeleted":   func(e *Evidence) { e.Subscription = v1beta1.SubscriptionDeleted },
+	}
+}
+
+// settled has a status in which every clock has run as long as it takes to count.
+func settled(elapsed time.Duration) *v1beta1.SupportStatus {
+	status := &v1beta1.SupportStatus{}
+	for _, r := range table {
+		if r.after != nil {
+			clock := begin(r, noon.Add(-elapsed))
+			clock.Elapsed.Duration, clock.Observed = elapsed, metav1.NewTime(noon)
+			status.Clocks = append(status.Clocks, clock)
+		}
+	}
+	return status
+}
