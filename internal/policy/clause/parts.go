@@ -58,7 +58,7 @@ func shared() []Clause {
 		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: NotYet},
 		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
 			Code: at("internal/controller/machine/change.go:changedBy", supportTable), Tests: at("internal/controller/machine/change_test.go:TestChangedBy", supportPolicy),
-			Missing: "The system's labels on nodes count; its annotations, and the tags of the node resource group, are not watched."},
+			Missing: "The system's labels on nodes count; its annotations, and the tags of the node resource group, are not watched, and who changed them is not always known."},
 	}
 }
 
