@@ -188,8 +188,8 @@ func releases() []Clause {
 func beyond() []Clause {
 	return []Clause{
 		{ID: "X1", Short: "Supportability is a visible state with reason, evidence, clock and the way back.", Status: InPart,
-			Code:  at("internal/policy/support/decide.go:Decide", "internal/arm/containerservice/supportability.go:supportability", "internal/cli/support.go:clusterSupport"),
-			Tests: at(everyRow, "internal/policy/support/decide_test.go:TestWorseEvidenceIsNeverBetter", supportPolicy, "internal/cli/support_test.go:TestSupportIsShown"),
+			Code:    at("internal/policy/support/decide.go:Decide", "internal/arm/containerservice/supportability.go:supportability", "internal/cli/support.go:clusterSupport"),
+			Tests:   at(everyRow, "internal/policy/support/decide_test.go:TestWorseEvidenceIsNeverBetter", supportPolicy, "internal/cli/support_test.go:TestSupportIsShown"),
 			Missing: "There is no portal; evidence from the IaaS view and from nodes' file systems is not collected."},
 		{ID: "X2", Short: "Backups are proven; the recovery point is 60 s.", Status: Held, Code: at("internal/policy/proof.go:Proven", "internal/policy/backup.go:BackedUp"),
 			Tests: at("internal/policy/proof_test.go:TestProven", "internal/controller/test/proof_test.go:TestProofOfBackups", realCluster)},
