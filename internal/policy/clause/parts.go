@@ -58,7 +58,7 @@ func shared() []Clause {
 		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: NotYet},
 		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
 			Code: at("internal/controller/machine/change.go:changedBy", supportTable), Tests: at("internal/controller/machine/change_test.go:TestChangedBy", supportPolicy),
-			Missing: "The system's labels on nodes count; its annotations, and the tags of the node resource group, are not watched."},
+			Missing: "The system's labels on nodes count; its annotations, and the tags of the node resource group, are not watched, and who changed them is not always known."},
 	}
 }
 
@@ -188,8 +188,8 @@ func releases() []Clause {
 func beyond() []Clause {
 	return []Clause{
 		{ID: "X1", Short: "Supportability is a visible state with reason, evidence, clock and the way back.", Status: InPart,
-			Code:  at("internal/policy/support/decide.go:Decide", "internal/arm/containerservice/supportability.go:supportability", "internal/cli/support.go:clusterSupport"),
-			Tests: at(everyRow, "internal/policy/support/decide_test.go:TestWorseEvidenceIsNeverBetter", supportPolicy, "internal/cli/support_test.go:TestSupportIsShown"),
+			Code:    at("internal/policy/support/decide.go:Decide", "internal/arm/containerservice/supportability.go:supportability", "internal/cli/support.go:clusterSupport"),
+			Tests:   at(everyRow, "internal/policy/support/decide_test.go:TestWorseEvidenceIsNeverBetter", supportPolicy, "internal/cli/support_test.go:TestSupportIsShown"),
 			Missing: "There is no portal; evidence from the IaaS view and from nodes' file systems is not collected."},
 		{ID: "X2", Short: "Backups are proven; the recovery point is 60 s.", Status: Held, Code: at("internal/policy/proof.go:Proven", "internal/policy/backup.go:BackedUp"),
 			Tests: at("internal/policy/proof_test.go:TestProven", "internal/controller/test/proof_test.go:TestProofOfBackups", realCluster)},

@@ -154,7 +154,9 @@ func TestNews(t *testing.T) {
 	e := healthy()
 	e.Stopped, e.StoppedSince = true, noon
 	first := Decide(nil, e, defaults(), noon).Status
-	at := func(after time.Duration) v1beta1.SupportStatus { return Decide(&first, e, defaults(), noon.Add(after)).Status }
+	at := func(after time.Duration) v1beta1.SupportStatus {
+		return Decide(&first, e, defaults(), noon.Add(after)).Status
+	}
 	for _, c := range []struct {
 		why   string
 		last  *v1beta1.SupportStatus
