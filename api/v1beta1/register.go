@@ -22,6 +22,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Snapshot{}, &SnapshotList{},
 		&DeletedCluster{}, &DeletedClusterList{},
 		&ServicePolicy{}, &ServicePolicyList{},
+		&ManagementCluster{}, &ManagementClusterList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -39,7 +39,7 @@ func (b *buffer) clear() { b.events, b.size = nil, 0 }
 
 // seal encodes the events, each with its length before it, compresses and encrypts them.
 func (b *buffer) seal(key string) ([]byte, error) {
-	identity, err := parseKey(key)
+	recipient, err := recipientOf(key)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (b *buffer) seal(key string) ([]byte, error) {
 	}()
 	defer func() { _ = plain.Close() }()
 	var sealed bytes.Buffer
-	if err := seal(&sealed, plain, identity.Recipient()); err != nil {
+	if err := seal(&sealed, plain, recipient); err != nil {
 		return nil, err
 	}
 	return sealed.Bytes(), nil

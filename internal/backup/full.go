@@ -117,7 +117,7 @@ func (r *Recorder) found(revision int64) {
 
 // spool writes a sealed snapshot and returns a revision that it has at least reached.
 func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Writer) (int64, error) {
-	identity, err := parseKey(r.Key)
+	recipient, err := recipientOf(r.Key)
 	if err != nil {
 		return 0, err
 	}
@@ -134,7 +134,7 @@ func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Wri
 	}
 	defer stream.Snapshot.Close()
 	sum := &trailing{hash: sha256.New()}
-	if err := seal(to, io.TeeReader(stream.Snapshot, sum), identity.Recipient()); err != nil {
+	if err := seal(to, io.TeeReader(stream.Snapshot, sum), recipient); err != nil {
 		return 0, err
 	}
 	return revision, sum.verify()
@@ -146,7 +146,7 @@ func (r *Recorder) give(ctx context.Context, t target, object Object, spool io.R
 	retain := func() error {
 		return t.place.use(ctx, func(s *Store) error { return s.retain(ctx, r.Schedule.Keep, r.Now()) })
 	}
-	if err := retain(); err != nil {
+	if err := errors.Join(retain(), r.bundle(ctx, t.place)); err != nil {
 		return err
 	}
 	err := t.place.put(ctx, object, func() io.Reader { return io.NewSectionReader(spool, 0, object.Size) })

@@ -109,7 +109,7 @@ func TestSecretsInURLsAreNotShown(t *testing.T) {
 		"s3://bucket?region=eu&awssdk=v2&secret=hidden": "s3://bucket",
 		"azblob://user:hidden@container":                "azblob://container",
 	} {
-		if got := redact(address); got != want {
+		if got := Redact(address); got != want {
 			t.Errorf("%s is shown as %s", address, got)
 		}
 	}

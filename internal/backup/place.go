@@ -154,6 +154,16 @@ func (p *place) put(ctx context.Context, object Object, open func() io.Reader) e
 	})
 }
 
+// bundle stores the bundle in a place that does not have it yet.
+func (r *Recorder) bundle(ctx context.Context, p *place) error {
+	if r.Bundle == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
+	return p.use(ctx, func(s *Store) error { return s.putBundle(ctx, *r.Bundle, r.Now()) })
+}
+
 func (p *place) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -24,9 +24,11 @@ type Config struct {
 	ClusterID string
 	// Stores are URLs. What one of them misses is made up for by a snapshot.
 	Stores []string
-	// Key is the cluster's secret key of backups.
+	// Key is the cluster's secret key of backups, or its public half, which is enough.
 	Key      string
 	Schedule Schedule
+	// Bundle, if there is one, is kept in every store beside the snapshots.
+	Bundle *Bundle
 	// Connect says how etcd is reached, each time anew: certificates are replaced.
 	Connect func(context.Context) (clientv3.Config, error)
 	// Scratch is a directory with room for a sealed snapshot; empty means the system's.
@@ -92,7 +94,7 @@ func NewRecorder(config Config) *Recorder {
 		r.OnChange = func() {}
 	}
 	for _, address := range config.Stores {
-		r.places = append(r.places, &place{address: address, url: redact(address), cluster: config.ClusterID, slots: make(chan struct{}, inFlight)})
+		r.places = append(r.places, &place{address: address, url: Redact(address), cluster: config.ClusterID, slots: make(chan struct{}, inFlight)})
 	}
 	return r
 }

@@ -74,6 +74,10 @@ func (r *Recorder) look(ctx context.Context) {
 		revision, at := reach(objects)
 		ends[p] = revision
 		p.found(full.Time)
+		if err := r.bundle(ctx, p); err != nil {
+			r.Log.Warn("bundle not stored", "cluster", r.ClusterID, "store", p.url, "error", err)
+			p.lag() // a snapshot takes it along
+		}
 		if revision > furthest {
 			furthest, newest, point = revision, full, at
 		}

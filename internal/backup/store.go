@@ -40,9 +40,9 @@ type Store struct {
 func OpenStore(ctx context.Context, address, clusterID string) (*Store, error) {
 	parsed, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no URL of a store, such as file:///backups or s3://bucket", redact(address))
+		return nil, fmt.Errorf("%q is no URL of a store, such as file:///backups or s3://bucket", Redact(address))
 	}
-	s := &Store{URL: redact(address)}
+	s := &Store{URL: Redact(address)}
 	if parsed.Scheme == "file" {
 		return s, s.openDir(parsed, clusterID)
 	}
@@ -51,8 +51,53 @@ func OpenStore(ctx context.Context, address, clusterID string) (*Store, error) {
 		// Its words repeat the address.
 		return nil, fmt.Errorf("open the store %s: %s", s.URL, strings.NewReplacer(address, s.URL, parsed.String(), s.URL).Replace(err.Error()))
 	}
-	s.bucket = blob.PrefixedBucket(bucket, clusterID+"/")
+	if s.bucket = bucket; clusterID != "" {
+		s.bucket = blob.PrefixedBucket(bucket, clusterID+"/")
+	}
 	return s, nil
+}
+
+// Parts names the ids that a store has anything of, in order. Nothing is made.
+func Parts(ctx context.Context, address string) ([]string, error) {
+	parsed, err := url.Parse(address)
+	if err != nil || parsed.Scheme == "" {
+		return nil, fmt.Errorf("%q is no URL of a store, such as file:///backups or s3://bucket", Redact(address))
+	}
+	if parsed.Scheme == "file" {
+		return partsOfDir(parsed)
+	}
+	s, err := OpenStore(ctx, address, "")
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	var found []string
+	for listed := s.bucket.List(&blob.ListOptions{Delimiter: "/"}); ; {
+		entry, err := listed.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the store %s: %w", s.URL, err)
+		}
+		if entry.IsDir {
+			found = append(found, strings.TrimSuffix(entry.Key, "/"))
+		}
+	}
+}
+
+func partsOfDir(parsed *url.URL) ([]string, error) {
+	entries, err := os.ReadDir(filepath.FromSlash(parsed.Path))
+	if err != nil {
+		return nil, fmt.Errorf("list the store %s: %w", Redact(parsed.String()), err)
+	}
+	var found []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			found = append(found, entry.Name())
+		}
+	}
+	return found, nil
 }
 
 func (s *Store) openDir(parsed *url.URL, clusterID string) error {
@@ -73,8 +118,8 @@ func (s *Store) openDir(parsed *url.URL, clusterID string) error {
 	return nil
 }
 
-// redact takes passwords and parameters off a URL.
-func redact(address string) string {
+// Redact takes passwords and parameters off a URL.
+func Redact(address string) string {
 	address, _, _ = strings.Cut(address, "?")
 	scheme, rest, found := strings.Cut(address, "://")
 	if at := strings.LastIndex(rest, "@"); found && at >= 0 {

@@ -21,10 +21,14 @@ func NewUpCommand() *cobra.Command {
 		Short: "Bring Berth up on this host",
 		Long: `Bring Berth up on this host: a one-machine management cluster with Berth in it, and unless
 told otherwise a first cluster "demo" with a small workload. Run it again at any time: it goes on
-from wherever it was, and changes nothing that is as it should be.`,
+from wherever it was, and changes nothing that is as it should be.
+
+With --restore it first brings Berth and all its clusters back on a machine that has neither, from
+the store that their backups went to and a copy of the recovery key (pki/berth/recovery.key of the
+state directory).`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			options.Out, options.Demo = command.OutOrStdout(), !noDemo
+			options.Out, options.Demo = command.OutOrStdout(), !noDemo && options.Restore == ""
 			ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, unix.SIGTERM)
 			defer stop()
 			err := Up(ctx, options)
@@ -35,6 +39,8 @@ from wherever it was, and changes nothing that is as it should be.`,
 		},
 	}
 	command.Flags().BoolVar(&noDemo, "no-demo", false, "do not make the cluster \"demo\"")
+	command.Flags().StringVar(&options.Restore, "restore", "", "bring back what this store has, a URL such as file:///backups or s3://bucket; the state directory must be empty")
+	command.Flags().StringVar(&options.RecoveryKey, "recovery-key", "", "file with the recovery key of what is restored (default: the one in the state directory)")
 	command.Flags().StringArrayVar(&options.Locations, "location", nil, "a location that clusters can be in, the first being the default (repeatable; "+DefaultLocation+")")
 	addStateDir(command, &options.StateDir)
 	addBuildDir(command, &options.BuildDir)

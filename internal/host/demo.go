@@ -220,5 +220,8 @@ func (u *upper) next() {
 		u.say("    az aks create -g my -n first --node-count 1 --no-ssh-key")
 	}
 	u.say("\n    berth status%s", stateDir)
+	if u.keyDrawn {
+		u.say("\nKeep a copy of %s on another machine: without it nobody\ncan restore Berth and its clusters when this one is lost.", u.paths.recoveryKey())
+	}
 	u.say("    berth down%s\n", stateDir)
 }

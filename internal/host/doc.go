@@ -16,7 +16,7 @@
 //
 //	instance.json        ids drawn once: instance, tenant, client, subscription; the locations
 //	pki/kubernetes/      authorities, certificates and keys of the management cluster
-//	pki/berth/           Berth's own authority, server certificate, token key and client secret
+//	pki/berth/           Berth's own authority, server certificate, token key, client secret and recovery key
 //	admin.kubeconfig     administrator of the management cluster
 //	ca-bundle.crt        the system's authorities and Berth's, for clients that take one file
 //	azure/               az's configuration directory while `berth env` is in force
@@ -31,6 +31,7 @@
 //	    registry/            /var/lib/berth/registry: the images that machines pull, linked from the build
 //	    log/                 /var/log
 //	backups/             the backups of clusters, sealed; a machine made anew keeps them
+//	restore.json         while a restore is under way
 //	run/                 true only until the host restarts: supervisor.json, taken.json, locks, root/
 //	logs/                supervisor.log, machine.log
 //

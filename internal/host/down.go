@@ -117,7 +117,7 @@ func purge(paths Paths) error {
 	if mounted := mountsBelow(raw, paths.State); len(mounted) > 0 {
 		return fmt.Errorf("not deleting %s: file systems are mounted in it: %s", paths.State, strings.Join(mounted, ", "))
 	}
-	for _, name := range []string{"machine", "backups", "pki", "azure", "logs", "run", "admin.kubeconfig", "ca-bundle.crt", "instance.json"} {
+	for _, name := range []string{"machine", "backups", "pki", "azure", "logs", "run", "admin.kubeconfig", "ca-bundle.crt", "instance.json", "restore.json"} {
 		if err := os.RemoveAll(filepath.Join(paths.State, name)); err != nil {
 			return fmt.Errorf("purge: %w", err)
 		}

@@ -124,6 +124,10 @@ func (u *upper) installConfig() (install.Config, error) {
 	if err != nil {
 		return install.Config{}, fmt.Errorf("read release catalogue: %w", err)
 	}
+	management, err := managementBackup(u.paths, u.publicKey)
+	if err != nil {
+		return install.Config{}, err
+	}
 	config := install.Config{
 		Image:             u.artifacts.Catalogue.Images["berth"],
 		PublicURL:         "https://" + ARMAddress,
@@ -139,6 +143,7 @@ func (u *upper) installConfig() (install.Config, error) {
 		Registry: install.Registry{HostPath: registryInMachine, ClusterIP: registrySvcIP},
 
 		BackupHostPath: backupsInMachine,
+		Management:     management,
 		NoClusterDNS:   true,
 	}
 	return config, config.Validate()

@@ -24,6 +24,14 @@ const (
 	apiServerPort   = 6443
 )
 
+// The member of the management cluster's etcd. A restore makes its data directory anew.
+const (
+	etcdMember  = "management"
+	etcdPeerURL = "http://127.0.0.1:2380"
+	etcdToken   = "etcd-cluster"
+	etcdURL     = "https://" + MachineAddress + ":2379"
+)
+
 // registryCAFile is, beside the machine's configuration, the authority of Berth's
 // registry.
 const registryCAFile = "registry-ca.crt"
@@ -83,13 +91,15 @@ anonymous:
 func etcdPod(image string) *corev1.Pod {
 	const dir = "/var/lib/etcd"
 	pod := staticPod("etcd", image, []string{
-		"--name=management",
+		"--name=" + etcdMember,
 		"--data-dir=" + dir,
-		"--listen-client-urls=https://127.0.0.1:2379",
+		// Berth reads it through the second, to back it up.
+		"--listen-client-urls=https://127.0.0.1:2379," + etcdURL,
 		"--advertise-client-urls=https://127.0.0.1:2379",
-		"--listen-peer-urls=http://127.0.0.1:2380",
-		"--initial-advertise-peer-urls=http://127.0.0.1:2380",
-		"--initial-cluster=management=http://127.0.0.1:2380",
+		"--listen-peer-urls=" + etcdPeerURL,
+		"--initial-advertise-peer-urls=" + etcdPeerURL,
+		"--initial-cluster=" + etcdMember + "=" + etcdPeerURL,
+		"--initial-cluster-token=" + etcdToken,
 		fmt.Sprintf("--listen-metrics-urls=http://127.0.0.1:%d", etcdMetricsPort),
 		"--client-cert-auth=true",
 		"--trusted-ca-file=" + machinePKI + "/etcd-ca.crt",

@@ -39,8 +39,12 @@ func (p Paths) instance() string        { return filepath.Join(p.State, "instanc
 func (p Paths) kubernetesPKI() string   { return filepath.Join(p.State, "pki", "kubernetes") }
 func (p Paths) berthPKI() string        { return filepath.Join(p.State, "pki", "berth") }
 func (p Paths) adminKubeconfig() string { return filepath.Join(p.State, "admin.kubeconfig") }
-func (p Paths) caBundle() string        { return filepath.Join(p.State, "ca-bundle.crt") }
-func (p Paths) azureConfig() string     { return filepath.Join(p.State, "azure") }
+
+// recoveryKey opens the backups of Berth's own state.
+func (p Paths) recoveryKey() string   { return filepath.Join(p.berthPKI(), "recovery.key") }
+func (p Paths) restoreRecord() string { return filepath.Join(p.State, "restore.json") }
+func (p Paths) caBundle() string      { return filepath.Join(p.State, "ca-bundle.crt") }
+func (p Paths) azureConfig() string   { return filepath.Join(p.State, "azure") }
 func (p Paths) machine(name string) string {
 	return filepath.Join(p.State, "machine", name)
 }

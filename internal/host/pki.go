@@ -148,26 +148,28 @@ func kubernetesKeys(paths Paths, now time.Time) error {
 	return err
 }
 
+func loopback() []net.IP { return []net.IP{net.IPv4(127, 0, 0, 1)} }
+
 type leaf struct {
 	authority *pki.Authority
 	request   pki.Request
 }
 
 func kubernetesLeaves(cluster, etcd, front *pki.Authority) map[string]leaf {
-	loopback := net.IPv4(127, 0, 0, 1)
 	return map[string]leaf{
 		"apiserver": {cluster, pki.Request{
 			CommonName: "kube-apiserver",
 			DNSNames:   []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"},
-			IPs:        []net.IP{net.ParseIP(MachineAddress), net.ParseIP(kubernetesSvcIP), loopback},
+			IPs:        append([]net.IP{net.ParseIP(MachineAddress), net.ParseIP(kubernetesSvcIP)}, loopback()...),
 			Usage:      pki.Server,
 		}},
 		"apiserver-kubelet-client": {cluster, pki.Request{
 			CommonName: "kube-apiserver-kubelet-client", Organizations: []string{mastersGroup}, Usage: pki.Client,
 		}},
 		"etcd-server": {etcd, pki.Request{
-			CommonName: "etcd", DNSNames: []string{"localhost"}, IPs: []net.IP{loopback}, Usage: pki.Server | pki.Client,
+			CommonName: "etcd", DNSNames: []string{"localhost"}, IPs: append(loopback(), net.ParseIP(MachineAddress)), Usage: pki.Server | pki.Client,
 		}},
+		"etcd-backup":        {etcd, pki.Request{CommonName: etcdBackupUser, Usage: pki.Client}},
 		"etcd-client":        {etcd, pki.Request{CommonName: "kube-apiserver", Usage: pki.Client}},
 		"front-proxy-client": {front, pki.Request{CommonName: "front-proxy-client", Usage: pki.Client}},
 	}

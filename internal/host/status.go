@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -19,6 +22,7 @@ const (
 	stateDown     = "Down"
 	stateStarting = "Starting"
 	stateReady    = "Ready"
+	stateLate     = "Late"
 )
 
 // Status is what `berth status -o json` prints.
@@ -28,6 +32,7 @@ type Status struct {
 	StateDir   string           `json:"stateDir"`
 	Management ManagementStatus `json:"management"`
 	Berth      BerthStatus      `json:"berth"`
+	Backup     OwnBackup        `json:"backup"`
 	Clusters   []ClusterStatus  `json:"clusters"`
 }
 
@@ -64,6 +69,17 @@ type ClusterStatus struct {
 	Nodes      int32 `json:"nodes"`
 }
 
+// OwnBackup is that of Berth's own state, which is the management cluster's.
+type OwnBackup struct {
+	// BackedUp says that the backups are up to date.
+	BackedUp bool   `json:"backedUp"`
+	Message  string `json:"message,omitempty"`
+	// RecoveryPoint is the time up to which everything is stored, as last reported.
+	RecoveryPoint *time.Time `json:"recoveryPoint,omitempty"`
+	// Stores are where to.
+	Stores []string `json:"stores,omitempty"`
+}
+
 const statusPatience = 5 * time.Second
 
 // ReadStatus looks at the Berth of a state directory. That a part does not
@@ -96,6 +112,7 @@ func ReadStatus(ctx context.Context, stateDir string) (Status, error) {
 		status.Berth.SubscriptionID = instance.SubscriptionID
 	}
 	c.readBerth(ctx, &status.Berth)
+	c.readBackup(ctx, &status.Backup, paths)
 	if status.Clusters, err = c.readClusters(ctx); err != nil {
 		return status, nil
 	}
@@ -127,6 +144,31 @@ func (c *cluster) readBerth(ctx context.Context, b *BerthStatus) {
 		return
 	}
 	b.State = stateReady
+}
+
+// readBackup shows the store that Berth was installed with as the host has it.
+func (c *cluster) readBackup(ctx context.Context, b *OwnBackup, paths Paths) {
+	var own v1beta1.ManagementCluster
+	if err := c.Get(ctx, client.ObjectKey{Name: v1beta1.ManagementClusterName}, &own); err != nil {
+		b.Message = "not known: " + err.Error()
+		return
+	}
+	b.Message = "the first backup has not been made"
+	if backedUp := meta.FindStatusCondition(own.Status.Conditions, v1beta1.ConditionBackedUp); backedUp != nil {
+		b.BackedUp, b.Message = backedUp.Status == metav1.ConditionTrue, backedUp.Message
+	}
+	if own.Status.Backup == nil {
+		return
+	}
+	if point := own.Status.Backup.RecoveryPoint; point != nil {
+		b.RecoveryPoint = &point.Time
+	}
+	for _, store := range own.Status.Backup.Stores {
+		if store.URL == install.BackupStore {
+			store.URL = paths.backups()
+		}
+		b.Stores = append(b.Stores, store.URL)
+	}
 }
 
 func describe(missing string, err error) string {
@@ -181,6 +223,9 @@ func (s Status) Print(out io.Writer, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "Management cluster\t%s\t%s\n", s.Management.State, s.management(now))
 	fmt.Fprintf(w, "Berth\t%s\t%s\n", s.Berth.State, firstOf(s.Berth.Message, s.Berth.Endpoint))
+	if s.Berth.State == stateReady {
+		fmt.Fprintf(w, "Own backup\t%s\t%s\n", s.Backup.state(), s.Backup.text(now))
+	}
 	if s.State == stateDown {
 		fmt.Fprintf(w, "\nRun \"berth up\" to start.\n")
 		return w.Flush()
@@ -202,6 +247,24 @@ func (s Status) management(now time.Time) string {
 		return s.Management.Message
 	}
 	return fmt.Sprintf("Kubernetes %s, up for %s", s.Management.Kubernetes, age(now.Sub(*s.Management.Started)))
+}
+
+func (b OwnBackup) state() string {
+	if b.BackedUp {
+		return stateReady
+	}
+	return stateLate
+}
+
+func (b OwnBackup) text(now time.Time) string {
+	if b.RecoveryPoint == nil {
+		return b.Message
+	}
+	text := fmt.Sprintf("up to %s ago, in %s", age(now.Sub(*b.RecoveryPoint)), strings.Join(b.Stores, ", "))
+	if b.Message != "" {
+		text += ": " + b.Message
+	}
+	return text
 }
 
 // JSON writes the status for programs.

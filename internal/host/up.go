@@ -24,6 +24,9 @@ type UpOptions struct {
 	BuildDir string
 	// Locations that clusters can be in; none keeps what was set before.
 	Locations []string
+	// Restore is the URL of a store: Berth's own state is restored from there before it
+	// comes up. RecoveryKey is a file; empty means the one in the state directory.
+	Restore, RecoveryKey string
 	// Demo makes a first cluster and runs a workload in it.
 	Demo bool
 	// Out gets a line for each step.
@@ -62,6 +65,14 @@ func Up(ctx context.Context, options UpOptions) error {
 		return err
 	}
 	defer held.Close()
+	if u.Restore != "" {
+		if err := u.restoreState(ctx); err != nil {
+			return err
+		}
+	}
+	if err := checkRestored(u.paths); err != nil {
+		return err
+	}
 	return u.run(ctx)
 }
 
@@ -81,6 +92,10 @@ type upper struct {
 	artifacts Artifacts
 	instance  Instance
 	keys      berthKeys
+	// publicKey seals the backups of Berth's own state. Its secret half was drawn now if
+	// keyDrawn says so.
+	publicKey string
+	keyDrawn  bool
 	cluster   *cluster
 	// images ends when the registry has its images.
 	images errgroup.Group
@@ -90,7 +105,7 @@ func (u *upper) run(ctx context.Context) error {
 	if err := u.retire(ctx); err != nil {
 		return err
 	}
-	steps := []func(context.Context) error{u.prepare, u.fillRegistry, u.start, u.connect, u.installCluster, u.installBerth, u.seed}
+	steps := []func(context.Context) error{u.prepare, u.fillRegistry, u.start, u.connect, u.revive, u.installCluster, u.installBerth, u.seed, u.account}
 	if u.Demo {
 		steps = append(steps, u.demo)
 	}
@@ -147,6 +162,9 @@ func (u *upper) prepare(ctx context.Context) error {
 		return err
 	}
 	if u.keys, err = ensureBerthKeys(u.paths, now); err != nil {
+		return err
+	}
+	if u.publicKey, u.keyDrawn, err = ensureRecoveryKey(u.paths, now); err != nil {
 		return err
 	}
 	if err := writeBundle(u.paths, u.keys.CA); err != nil {

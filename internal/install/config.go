@@ -39,8 +39,10 @@ const (
 	registryCapacity = "20Gi"
 	backupDir        = "/var/lib/berth-backups"
 	backupScratchDir = "/var/lib/berth-backup-scratch"
-	backupClaim      = "berth-backups"
-	backupCapacity   = "100Gi"
+	// BackupStore is the URL of the store that Berth is installed with.
+	BackupStore    = "file://" + backupDir
+	backupClaim    = "berth-backups"
+	backupCapacity = "100Gi"
 	// BackupCredentials is a Secret of the operator's, with the environment variables
 	// that object stores need.
 	BackupCredentials = "berth-backup-credentials"
@@ -65,8 +67,24 @@ type Config struct {
 	// BackupHostPath is a directory of the node that backups go to; empty means a
 	// volume. ServicePolicy may name other stores.
 	BackupHostPath string
+	// Management has Berth back up the management cluster's own etcd; nil where
+	// somebody else runs that cluster.
+	Management *Management
 	// NoClusterDNS is for a cluster without a DNS service.
 	NoClusterDNS bool
+}
+
+// Management says how the management cluster's etcd is reached and for whom its backups
+// are sealed (C3, X3). The key that opens them stays with the operator.
+type Management struct {
+	// Endpoint is the URL of etcd; CA, Cert and Key are PEM.
+	Endpoint      string
+	CA, Cert, Key []byte
+	// PublicKey is the public half of the recovery key.
+	PublicKey string
+	// Bundle is the machine's own files, sealed, and Digest changes with them.
+	Bundle []byte
+	Digest string
 }
 
 // Identity is the directory that ARM's callers log in to; see package identity.

@@ -105,7 +105,7 @@ func flags(c Config) []string {
 		fmt.Sprintf("--registry-address=:%d", RegistryPort),
 		"--registry-dir=" + registryDir,
 		fmt.Sprintf("--backup-address=:%d", portBackup),
-		"--backup-store=file://" + backupDir,
+		"--backup-store=" + BackupStore,
 		"--backup-scratch=" + backupScratchDir,
 		fmt.Sprintf("--webhook-address=:%d", portWebhook),
 		fmt.Sprintf("--health-address=:%d", portHealth),

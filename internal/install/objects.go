@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/identity"
 )
 
@@ -30,6 +31,7 @@ func Objects(c Config) []client.Object {
 	if c.BackupHostPath == "" {
 		objects = append(objects, claim(backupClaim, backupCapacity))
 	}
+	objects = append(objects, management(c.Management)...)
 	return append(append(objects, services(c)...), deployment(c))
 }
 
@@ -54,6 +56,25 @@ func data(c Config) []client.Object {
 			}},
 		&corev1.ConfigMap{TypeMeta: core("ConfigMap"), ObjectMeta: meta(CAConfigMap), Data: map[string]string{CAKey: string(c.CA)}},
 		&corev1.ConfigMap{TypeMeta: core("ConfigMap"), ObjectMeta: meta(CatalogueMap), Data: map[string]string{CatalogueKey: string(c.Catalogue)}},
+	}
+}
+
+// management is what Berth's own backups need. Nothing of it is read at start alone.
+func management(m *Management) []client.Object {
+	if m == nil {
+		return nil
+	}
+	return []client.Object{
+		&corev1.Secret{TypeMeta: core("Secret"), ObjectMeta: meta(v1beta1.ManagementBackupSecret), Type: corev1.SecretTypeOpaque,
+			Data: map[string][]byte{
+				CAKey: m.CA, corev1.TLSCertKey: m.Cert, corev1.TLSPrivateKeyKey: m.Key,
+				v1beta1.ManagementEndpointKey: []byte(m.Endpoint), v1beta1.ManagementPublicKeyKey: []byte(m.PublicKey),
+				v1beta1.ManagementBundleKey: m.Bundle, v1beta1.ManagementDigestKey: []byte(m.Digest),
+			}},
+		&v1beta1.ManagementCluster{
+			TypeMeta:   metav1.TypeMeta{APIVersion: v1beta1.GroupVersion.String(), Kind: "ManagementCluster"},
+			ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ManagementClusterName, Labels: map[string]string{labelName: Name}},
+		},
 	}
 }
 

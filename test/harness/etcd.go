@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"berth.dev/berth/api/v1beta1"
@@ -50,4 +51,40 @@ func (e *Env) LoseEtcd(id string) {
 	if err := os.RemoveAll(data); err != nil {
 		e.T.Fatal(err)
 	}
+}
+
+// LoseMachine ends this Berth and removes its state directory, but for copies of the
+// store and of the recovery key, which it returns.
+func (e *Env) LoseMachine() (store, key string) {
+	e.T.Helper()
+	e.Run("berth", "down", "--state-dir", e.State)
+	kept := e.State + "-kept"
+	e.T.Cleanup(func() { os.RemoveAll(kept) })
+	if err := os.Mkdir(kept, 0o700); err != nil {
+		e.T.Fatal(err)
+	}
+	store, key = filepath.Join(kept, "store"), filepath.Join(kept, "recovery.key")
+	for from, to := range map[string]string{"backups": store, "pki/berth/recovery.key": key, "kubeconfig": filepath.Join(kept, "kubeconfig")} {
+		if err := os.Rename(filepath.Join(e.State, from), to); err != nil {
+			e.T.Fatal(err)
+		}
+	}
+	if err := os.RemoveAll(e.State); err != nil {
+		e.T.Fatal(err)
+	}
+	e.vars = append(e.vars, "KUBECONFIG="+filepath.Join(kept, "kubeconfig"))
+	return store, key
+}
+
+// Machines are those of a cluster.
+func (e *Env) Machines(cluster string) ([]v1beta1.Machine, error) {
+	c, err := e.ManagedCluster(cluster)
+	if err != nil {
+		return nil, err
+	}
+	var machines v1beta1.MachineList
+	if err := e.ManagementClient().List(e.T.Context(), &machines); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(machines.Items, func(m v1beta1.Machine) bool { return m.Spec.ClusterID != c.Spec.ID }), nil
 }

@@ -11,10 +11,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"k8s.io/client-go/tools/events"
@@ -49,10 +49,9 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	changes := make(chan event.GenericEvent, 64)
 	r := &reconciler{
 		Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-		running: newFleet(changes), events: mgr.GetEventRecorder("berth-backup"),
+		running: newFleet(), events: mgr.GetEventRecorder("berth-backup"),
 	}
 	if err := mgr.Add(manager.RunnableFunc(r.running.untilEnd)); err != nil {
 		return fmt.Errorf("set up backup controller: %w", err)
@@ -64,11 +63,27 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		Named("backup").
 		For(&v1beta1.ManagedCluster{}).
 		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(apply.AllClusters(mgr.GetClient()))).
-		WatchesRawSource(source.Channel(changes, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(source.Channel(r.running.changes, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up backup controller: %w", err)
+	}
+	return setupManagement(mgr, r)
+}
+
+func setupManagement(mgr ctrl.Manager, r *reconciler) error {
+	toOwn := func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: managementKey}}
+	}
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("backup-management").
+		For(&v1beta1.ManagementCluster{}).
+		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(toOwn)).
+		WatchesRawSource(source.Channel(r.running.own, &handler.EnqueueRequestForObject{})).
+		Complete(&management{reconciler: r})
+	if err != nil {
+		return fmt.Errorf("set up backup of the management cluster: %w", err)
 	}
 	return nil
 }

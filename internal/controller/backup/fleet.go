@@ -19,7 +19,8 @@ import (
 
 // fleet is the recorders that run.
 type fleet struct {
-	changes chan event.GenericEvent
+	// changes tells of managed clusters, and own of the management cluster.
+	changes, own chan event.GenericEvent
 
 	mu    sync.Mutex
 	ended bool
@@ -29,8 +30,8 @@ type fleet struct {
 // voyage is one recorder's run.
 type voyage struct {
 	recorder *backup.Recorder
-	// id and plan are what it was started with.
-	id     string
+	// of and plan are what it was started with.
+	of     string
 	plan   policy.BackupPlan
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -38,16 +39,23 @@ type voyage struct {
 	proof *v1beta1.BackupProof
 }
 
-func newFleet(changes chan event.GenericEvent) *fleet {
-	return &fleet{changes: changes, known: map[types.NamespacedName]*voyage{}}
+// pending is how many changes may wait to be looked at.
+const pending = 64
+
+func newFleet() *fleet {
+	return &fleet{
+		changes: make(chan event.GenericEvent, pending), own: make(chan event.GenericEvent, pending),
+		known: map[types.NamespacedName]*voyage{},
+	}
 }
 
-// keep lets a recorder run for a cluster, made anew if the plan has changed.
-func (f *fleet) keep(key types.NamespacedName, id string, plan policy.BackupPlan, begin func() (*backup.Recorder, error)) error {
+// keep lets a recorder run for a cluster, made anew if what it is of, or the plan, has
+// changed.
+func (f *fleet) keep(key types.NamespacedName, of string, plan policy.BackupPlan, begin func() (*backup.Recorder, error)) error {
 	f.mu.Lock()
 	old := f.known[key]
 	f.mu.Unlock()
-	if old != nil && old.id == id && reflect.DeepEqual(old.plan, plan) {
+	if old != nil && old.of == of && reflect.DeepEqual(old.plan, plan) {
 		return nil
 	}
 	f.stop(key)
@@ -56,7 +64,7 @@ func (f *fleet) keep(key types.NamespacedName, id string, plan policy.BackupPlan
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	started := &voyage{recorder: recorder, id: id, plan: plan, cancel: cancel, done: make(chan struct{})}
+	started := &voyage{recorder: recorder, of: of, plan: plan, cancel: cancel, done: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
@@ -114,11 +122,15 @@ func (f *fleet) proven(key types.NamespacedName, proof *v1beta1.BackupProof) {
 	}
 }
 
-// changed has a cluster looked at. A lost change shows at the next look.
+// changed has a cluster looked at, or the management cluster. A lost change shows at the next look.
 func (f *fleet) changed(key types.NamespacedName) {
-	object := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	meta := metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}
+	to, changed := f.changes, event.GenericEvent{Object: &v1beta1.ManagedCluster{ObjectMeta: meta}}
+	if key == managementKey {
+		to, changed = f.own, event.GenericEvent{Object: &v1beta1.ManagementCluster{ObjectMeta: meta}}
+	}
 	select {
-	case f.changes <- event.GenericEvent{Object: object}:
+	case to <- changed:
 	default:
 	}
 }

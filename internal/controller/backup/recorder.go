@@ -30,10 +30,14 @@ func (r *reconciler) recorder(ctx context.Context, cluster *v1beta1.ManagedClust
 	}
 	return backup.NewRecorder(backup.Config{
 		ClusterID: id, Stores: plan.Stores, Key: key, Scratch: r.Scratch, Log: r.Log, Now: r.Now,
-		Schedule: backup.Schedule{Full: plan.Full, Delta: plan.Delta, Keep: backup.Retention{All: plan.All, Daily: plan.Daily, Weekly: plan.Weekly}},
+		Schedule: schedule(plan),
 		Connect:  func(ctx context.Context) (clientv3.Config, error) { return r.etcd(ctx, id) },
 		OnChange: func() { r.running.changed(name) },
 	}), nil
+}
+
+func schedule(plan policy.BackupPlan) backup.Schedule {
+	return backup.Schedule{Full: plan.Full, Delta: plan.Delta, Keep: backup.Retention{All: plan.All, Daily: plan.Daily, Weekly: plan.Weekly}}
 }
 
 // key reads the key of a cluster's backups, or draws it, once. Create never overwrites.

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/backup"
@@ -21,16 +22,7 @@ const statusOwner = "berth-backup"
 // report writes the status if it is news, and returns after what time it may be so again:
 // what is good becomes late by itself, and what is late good with the next delta.
 func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, state backup.State, plan policy.BackupPlan) (time.Duration, error) {
-	facts := policy.BackupFacts{Since: recordedFrom(cluster).Time, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
-	if state.Full != nil {
-		facts.Full = state.Full.Time
-	}
-	for _, store := range state.Stores {
-		if store.Error != "" {
-			facts.Stores = append(facts.Stores, store.Error)
-		}
-	}
-	ok, reason, message, due := policy.BackedUp(facts, plan, r.Now())
+	ok, reason, message, due := policy.BackedUp(factsOf(state, recordedFrom(cluster).Time), plan, r.Now())
 	next := metav1.Condition{
 		Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse, Reason: reason, Message: message,
 		ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(r.Now().Truncate(time.Second)),
@@ -56,6 +48,20 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	}
 	r.tell(cluster, last, next)
 	return wait, nil
+}
+
+// factsOf is what the policy wants to know of a recorder whose etcd is up since a time.
+func factsOf(state backup.State, since time.Time) policy.BackupFacts {
+	facts := policy.BackupFacts{Since: since, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
+	if state.Full != nil {
+		facts.Full = state.Full.Time
+	}
+	for _, store := range state.Stores {
+		if store.Error != "" {
+			facts.Stores = append(facts.Stores, store.Error)
+		}
+	}
+	return facts
 }
 
 // same leaves out the recovery point, which moves all the time.
@@ -98,7 +104,7 @@ func timeOf(t time.Time) *metav1.Time {
 }
 
 // tell records an event when backups cease to be good, or are so again.
-func (r *reconciler) tell(cluster *v1beta1.ManagedCluster, last *metav1.Condition, next metav1.Condition) {
+func (r *reconciler) tell(cluster client.Object, last *metav1.Condition, next metav1.Condition) {
 	switch {
 	case next.Status == metav1.ConditionTrue && last != nil && last.Status == metav1.ConditionFalse && last.Reason != "Pending":
 		r.events.Eventf(cluster, nil, corev1.EventTypeNormal, "BackedUp", "Backup", "backups are up to date again")
