@@ -57,7 +57,7 @@ func (u *upper) account(ctx context.Context) error {
 	if record.Point != nil {
 		point = record.Point.UTC().Format(time.RFC3339)
 	}
-	u.step("Berth is as it was at %s, with %d clusters, which come back from their own backups now", point, len(clusters.Items))
+	u.step("Berth is as it was at %s; clusters that come back from their own backups now: %d", point, len(clusters.Items))
 	u.say("         A cluster that was deleted after that is back too; one that was made after that is not known.")
 	u.strangers(ctx, record.Store, clusters.Items)
 	return nil

@@ -11,7 +11,7 @@ import (
 
 // TestAutoUpgrade leaves a cluster to its channel. While its maintenance window is
 // still to come, the next run is announced and nothing happens; without a window it
-// goes from 1.36 to 1.37 by itself, control plane and nodes.
+// goes from 1.36 to 1.37 by itself, control plane and nodes. Then its machine is lost.
 func TestAutoUpgrade(t *testing.T) {
 	e := harness.New(t)
 	e.Up()
@@ -54,6 +54,7 @@ func TestAutoUpgrade(t *testing.T) {
 	if server := e.Cluster("auto", "version"); !strings.Contains(server, "Server Version: v1.37.2") {
 		t.Errorf("after it the API server is %s", server)
 	}
+	e.Journey(t, []harness.Step{{Name: "the machine is lost, and Berth with all it had is restored", Run: func(e *harness.Env) { lostMachine(e, "auto") }}})
 }
 
 func nodeVersions(e *harness.Env) string {

@@ -28,6 +28,7 @@ func isolation(e *harness.Env) {
 		"another tenant's konnectivity": other + ":8132",
 		"another tenant's kubelet":      otherMachine + ":10250",
 		"the management API server":     "100.66.0.2:6443",
+		"the management etcd":           "100.66.0.2:2379",
 		"the management API Service":    "100.65.0.1:443",
 		"the management machine's ARM":  "100.66.0.2:30443",
 		"the management kubelet":        "100.66.0.2:10250",
