@@ -131,7 +131,7 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 		return ctrl.Result{}, err
 	}
 	r.running.proven(key, cluster.Status.Proof)
-	state, _ := r.running.state(key)
+	state := r.running.state(key)
 	wait, err := r.report(ctx, cluster, state, plan)
 	return ctrl.Result{RequeueAfter: max(wait, soonest)}, err
 }

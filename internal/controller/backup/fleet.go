@@ -102,15 +102,15 @@ func (v *voyage) end() {
 	}
 }
 
-// state is how far a cluster's recorder has come; false if there is none.
-func (f *fleet) state(key types.NamespacedName) (backup.State, bool) {
+// state is how far a cluster's recorder has come; nothing if there is none.
+func (f *fleet) state(key types.NamespacedName) backup.State {
 	f.mu.Lock()
 	v := f.known[key]
 	f.mu.Unlock()
 	if v == nil {
-		return backup.State{}, false
+		return backup.State{}
 	}
-	return v.recorder.State(), true
+	return v.recorder.State()
 }
 
 // proven notes what is known of a cluster's backups, for the metrics.

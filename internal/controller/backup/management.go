@@ -80,7 +80,7 @@ func (m *management) record(ctx context.Context, own *v1beta1.ManagementCluster)
 	}); err != nil {
 		return ctrl.Result{}, err
 	}
-	state, _ := m.running.state(managementKey)
+	state := m.running.state(managementKey)
 	wait, err := m.report(ctx, own, state, plan)
 	return ctrl.Result{RequeueAfter: max(wait, soonest)}, err
 }
