@@ -80,9 +80,11 @@ func play(t *testing.T, file string, commands runner, plan func(string)) {
 		t.Fatal(err)
 	}
 	var got strings.Builder
+	printed := false // an empty line after a command is what that printed
 	for line := range strings.Lines(string(want)) {
 		switch line = strings.TrimSuffix(line, "\n"); {
 		case strings.HasPrefix(line, "$ berth "):
+			printed = true
 			got.WriteString(line + "\n")
 			code, out, errs := commands.run(t, words(strings.TrimPrefix(line, "$ berth "))...)
 			got.WriteString(out)
@@ -93,9 +95,11 @@ func play(t *testing.T, file string, commands runner, plan func(string)) {
 				fmt.Fprintf(&got, "exit %d\n", code)
 			}
 		case strings.HasPrefix(line, "% "):
+			printed = false
 			got.WriteString(line + "\n")
 			plan(strings.TrimPrefix(line, "% "))
-		case strings.HasPrefix(line, "# "), line == "":
+		case strings.HasPrefix(line, "# "), line == "" && !printed:
+			printed = false
 			got.WriteString(line + "\n")
 		}
 	}
