@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,11 +81,10 @@ func play(t *testing.T, file string, commands runner, plan func(string)) {
 		t.Fatal(err)
 	}
 	var got strings.Builder
-	printed := false // an empty line after a command is what that printed
-	for line := range strings.Lines(string(want)) {
-		switch line = strings.TrimSuffix(line, "\n"); {
+	lines := strings.Split(strings.TrimSuffix(string(want), "\n"), "\n")
+	for i, line := range lines {
+		switch {
 		case strings.HasPrefix(line, "$ berth "):
-			printed = true
 			got.WriteString(line + "\n")
 			code, out, errs := commands.run(t, words(strings.TrimPrefix(line, "$ berth "))...)
 			got.WriteString(out)
@@ -95,11 +95,9 @@ func play(t *testing.T, file string, commands runner, plan func(string)) {
 				fmt.Fprintf(&got, "exit %d\n", code)
 			}
 		case strings.HasPrefix(line, "% "):
-			printed = false
 			got.WriteString(line + "\n")
 			plan(strings.TrimPrefix(line, "% "))
-		case strings.HasPrefix(line, "# "), line == "" && !printed:
-			printed = false
+		case strings.HasPrefix(line, "# "), line == "" && spaces(lines[i+1:]):
 			got.WriteString(line + "\n")
 		}
 	}
@@ -114,6 +112,12 @@ func play(t *testing.T, file string, commands runner, plan func(string)) {
 	} else if shown != string(want) {
 		t.Errorf("%s differs:\n%s", file, firstDifference(string(want), shown))
 	}
+}
+
+// spaces says whether an empty line stands between commands: one that a command printed
+// has more of that behind it.
+func spaces(rest []string) bool {
+	return len(rest) > 0 && slices.ContainsFunc([]string{"# ", "$ ", "% "}, func(start string) bool { return strings.HasPrefix(rest[0], start) })
 }
 
 // changing is what differs from run to run.
