@@ -5,14 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/spf13/cobra"
 )
-
-// supportVersion is the api-version that Berth's own resources are asked for with.
-const supportVersion = "2026-04-01"
 
 // supportColumns are those of a finding.
 var supportColumns = []column{
@@ -54,20 +50,12 @@ func (s *session) showSupport(found map[string]any) error {
 
 // supportability reads Berth's own resource, which the SDK does not know.
 func (c *clients) supportability(ctx context.Context, ref clusterRef) (map[string]any, error) {
-	path := fmt.Sprintf("/subscriptions/%s/resourceGroups/%s/providers/Microsoft.ContainerService/managedClusters/%s/supportability",
-		url.PathEscape(c.subscription), url.PathEscape(ref.group), url.PathEscape(ref.name))
-	request, err := runtime.NewRequest(ctx, http.MethodGet, runtime.JoinPaths(c.own.Endpoint(), path))
-	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
-	}
-	request.Raw().URL.RawQuery = url.Values{"api-version": {supportVersion}}.Encode()
-	response, err := c.own.Pipeline().Do(request)
+	response, err := c.ask(ctx, http.MethodGet, []int{http.StatusOK},
+		"resourceGroups", ref.group, "providers", "Microsoft.ContainerService", "managedClusters", ref.name, "supportability")
 	if err != nil {
 		return nil, err
 	}
-	if !runtime.HasStatusCode(response, http.StatusOK) {
-		return nil, runtime.NewResponseError(response)
-	}
+	defer func() { _ = response.Body.Close() }()
 	payload, err := runtime.Payload(response)
 	if err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
