@@ -118,10 +118,9 @@ func (r *Reconciler) mark(ctx context.Context, s *scene, _ *outcome) error {
 		return errNoTenant
 	}
 	want := wantedNode(s)
-	var noted error
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		if noted = r.noteChange(ctx, s); noted != nil {
-			return nil
+		if err := r.noteChange(ctx, s); err != nil {
+			return err
 		}
 		before := s.node.DeepCopy()
 		if !apply(s.node, want) {
@@ -139,7 +138,7 @@ func (r *Reconciler) mark(ctx context.Context, s *scene, _ *outcome) error {
 	if err != nil {
 		return fmt.Errorf("mark node %s: %w", s.ref.Name, err)
 	}
-	return noted
+	return nil
 }
 
 // apply changes a Node to show what is wanted and says whether it changed.
