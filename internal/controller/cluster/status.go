@@ -16,7 +16,7 @@ import (
 // ownConditions are the conditions that this controller writes; AddonsApplied is
 // the add-on controller's.
 var ownConditions = []string{
-	v1beta1.ConditionControlPlaneReady, v1beta1.ConditionAgentPoolsReady, v1beta1.ConditionStopped, v1beta1.ConditionBackupsProven, conditionPoolsCreated,
+	v1beta1.ConditionControlPlaneReady, v1beta1.ConditionAgentPoolsReady, v1beta1.ConditionStopped, v1beta1.ConditionBackupsProven, v1beta1.ConditionHighlyAvailable, conditionPoolsCreated,
 }
 
 // writeStatus says what the pass saw, in one write, and only if it is news.
@@ -137,6 +137,13 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 		set(v1beta1.ConditionAgentPoolsReady, true, "Ready", "")
 	default:
 		set(v1beta1.ConditionAgentPoolsReady, false, "InProgress", f.missing())
+	}
+	switch {
+	case p.input.Stopped && f.stop:
+	case f.replicas != nil:
+		set(v1beta1.ConditionHighlyAvailable, f.replicas.ok, f.replicas.reason, f.replicas.message)
+	default:
+		meta.RemoveStatusCondition(&status.Conditions, v1beta1.ConditionHighlyAvailable)
 	}
 	if f.proven != nil {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{

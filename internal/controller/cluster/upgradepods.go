@@ -115,7 +115,7 @@ func complaintOf(pod *corev1.Pod) string {
 // upgradePodsStep makes the pods that the phase asks for, and removes the others.
 func (r *reconciler) upgradePodsStep(ctx context.Context, p *pass) (bool, error) {
 	up := p.cluster.Status.Upgrade
-	if up == nil {
+	if up == nil && p.cluster.Status.Replicas == nil {
 		return true, nil
 	}
 	seen, err := r.podsOf(ctx, p.cluster)
@@ -127,11 +127,17 @@ func (r *reconciler) upgradePodsStep(ctx context.Context, p *pass) (bool, error)
 		wanted[controlplane.SnapshotPod] = controlplane.EtcdSnapshotPod(p.input, up.Snapshot)
 	}
 	if p.upgrade.trial {
-		wanted[controlplane.TrialPod] = controlplane.KubeTrialPod(p.input)
+		wanted[controlplane.TrialPod] = controlplane.KubeTrialPod(p.trialInput())
 	}
 	// Nothing may write to the data while they are replaced.
 	if p.upgrade.restore && (len(seen.own) == 0 || seen.ended(controlplane.RestorePod, up.Snapshot)) {
-		wanted[controlplane.RestorePod] = controlplane.EtcdRestorePod(p.input, up.Snapshot)
+		alone, err := r.onlyMember(ctx, p, 0)
+		if err != nil {
+			return false, err
+		}
+		if alone || seen.pods[controlplane.RestorePod] != nil {
+			wanted[controlplane.RestorePod] = controlplane.EtcdRestorePod(p.input, up.Snapshot)
+		}
 	}
 	for name, pod := range wanted {
 		if err := r.keepPod(ctx, seen.pods[name], pod); err != nil {
