@@ -65,7 +65,7 @@ func (r *reconciler) replicas(ctx context.Context, p *pass) (bool, error) {
 	}
 	p.found.replicas.judge(p, seen)
 	p.holdReplicas(seen)
-	if !p.found.moving && seen.full() {
+	if !p.found.moving && seen.full() && now.Replacing == nil {
 		return true, nil
 	}
 	settled, err := r.members(ctx, p, seen)

@@ -261,7 +261,6 @@ func TestStandardClusterReplacesAMember(t *testing.T) {
 		return pod.UID == uid
 	})
 	w.end(lost)
-	t.Cleanup(func() { t.Logf("changes %v, status %+v, claims %v", w.etcd.made(), w.cluster0(), before) })
 	w.eventually("the member is made anew", func() bool {
 		return slices.Equal(w.etcd.made(), []string{string(etcd.Remove), string(etcd.AddVoter)}) && w.cluster().Status.Replicas.Replacing == nil
 	})
@@ -314,13 +313,4 @@ func TestTierChangesAndBack(t *testing.T) {
 	w := newWorld(t)
 	w.start(w.nextGuard())
 	changesTier(w)
-}
-
-func (w *world) cluster0() any {
-	var list v1beta1.ManagedClusterList
-	_ = w.client.List(context.Background(), &list)
-	if len(list.Items) == 0 {
-		return nil
-	}
-	return list.Items[0].Status.Replicas
 }
