@@ -145,7 +145,10 @@ func (w EtcdWorld) drive(t *testing.T, from string) {
 			}
 			return
 		case EtcdWait:
-			w.edit(func(m EtcdMember) (EtcdMember, bool) { m.Healthy, m.Started = m.Healthy || !m.Started, true; return m, true })
+			w.edit(func(m EtcdMember) (EtcdMember, bool) {
+				m.Healthy, m.Started = m.Healthy || !m.Started, true
+				return m, true
+			})
 		case EtcdMark:
 			w.edit(func(m EtcdMember) (EtcdMember, bool) {
 				if m.Ordinal == ordinal {
