@@ -141,7 +141,7 @@ func withLeader(ctx context.Context, target Target, do func(context.Context, *cl
 	if err != nil {
 		return fmt.Errorf("dial etcd: %w", err)
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	seen, leader := look(ctx, client, target.Endpoints)
 	if leader == "" {
 		return ErrNoLeader

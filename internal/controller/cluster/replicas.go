@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -224,6 +225,17 @@ func (d *redundancy) judge(p *pass, seen seenReplicas) {
 	default:
 		*d = redundancy{reason: "ReplicaAway", message: fmt.Sprintf("%d of %d members of etcd and %d of %d API servers are ready",
 			members, policy.HighlyAvailableMembers, servers, controlplane.Replicas)}
+	}
+}
+
+// tell sets the condition HighlyAvailable; a control plane of one replica has none.
+func (d *redundancy) tell(status *v1beta1.ManagedClusterStatus, p *pass, set func(kind string, ok bool, reason, message string)) {
+	switch {
+	case p.input.Stopped && p.found.stop:
+	case d != nil:
+		set(v1beta1.ConditionHighlyAvailable, d.ok, d.reason, d.message)
+	default:
+		meta.RemoveStatusCondition(&status.Conditions, v1beta1.ConditionHighlyAvailable)
 	}
 }
 

@@ -138,13 +138,7 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 	default:
 		set(v1beta1.ConditionAgentPoolsReady, false, "InProgress", f.missing())
 	}
-	switch {
-	case p.input.Stopped && f.stop:
-	case f.replicas != nil:
-		set(v1beta1.ConditionHighlyAvailable, f.replicas.ok, f.replicas.reason, f.replicas.message)
-	default:
-		meta.RemoveStatusCondition(&status.Conditions, v1beta1.ConditionHighlyAvailable)
-	}
+	f.replicas.tell(status, p, set)
 	if f.proven != nil {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: v1beta1.ConditionBackupsProven, Status: f.proven.Status, Reason: f.proven.Reason, Message: f.proven.Message,
