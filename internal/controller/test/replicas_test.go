@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -260,7 +259,6 @@ func TestStandardClusterReplacesAMember(t *testing.T) {
 		}
 		return pod.UID == uid
 	})
-	w.end(lost)
 	w.eventually("the member is made anew", func() bool {
 		return slices.Equal(w.etcd.made(), []string{string(etcd.Remove), string(etcd.AddVoter)}) && w.cluster().Status.Replicas.Replacing == nil
 	})
@@ -287,25 +285,6 @@ func (w *world) volumes() map[string]types.UID {
 		found[claim.Name] = claim.UID
 	}
 	return maps.Clone(found)
-}
-
-// end has a container of etcd end at its start, as its kubelet would tell.
-func (w *world) end(name string) {
-	w.t.Helper()
-	w.eventually("the pod is there to end", func() bool {
-		var pod corev1.Pod
-		key := client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(clusterID), Name: name}
-		if err := w.client.Get(w.t.Context(), key, &pod); err != nil {
-			return false
-		}
-		now := metav1.NewTime(time.Now())
-		pod.Status.Conditions = nil
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
-			Name: "etcd", Image: "etcd:v1", RestartCount: 2,
-			State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, StartedAt: now, FinishedAt: now}},
-		}}
-		return w.client.Status().Update(w.t.Context(), &pod) == nil
-	})
 }
 
 // A tier is changed and changed back; nothing is left of it.
