@@ -22,7 +22,7 @@ const (
 
 // leaves import nothing of ours but api, or what stands beside their name.
 var leaves = []string{
-	"internal/backup", "internal/gateway", "internal/identity", "internal/image", "internal/network", "internal/node",
+	"internal/backup", "internal/etcd", "internal/gateway", "internal/identity", "internal/image", "internal/network", "internal/node",
 	"internal/operation", "internal/pki", "internal/registry", "internal/release", "internal/tenant", "internal/volume", "internal/watch",
 }
 
@@ -49,6 +49,7 @@ var imports = map[string][]string{
 	"internal/network":         {"api", "internal/network", "internal/watch"},
 	"internal/watch":           {},
 	"internal/backup":          {},
+	"internal/etcd":            {},
 	"internal/node":            {"api", "internal/node"},
 	"internal/gateway":         {"api", "internal/policy"},
 	"internal/image":           {"api", "internal/release"},

@@ -121,7 +121,20 @@ type ManagedClusterSpec struct {
 	AgentPoolProfiles []AgentPoolProfile `json:"agentPoolProfiles,omitempty"`
 }
 
-// SKU is the pricing tier. Free has one replica of the control plane.
+// The tiers of a cluster.
+const (
+	TierFree     = "Free"
+	TierStandard = "Standard"
+	TierPremium  = "Premium"
+)
+
+// HighlyAvailable says whether the tier's control plane has three replicas (A3).
+func (s *SKU) HighlyAvailable() bool {
+	return s != nil && (s.Tier == TierStandard || s.Tier == TierPremium)
+}
+
+// SKU is the pricing tier. Free has one replica of the control plane, Standard and Premium
+// have three (A3).
 type SKU struct {
 	Name string `json:"name,omitempty"`
 	Tier string `json:"tier,omitempty"`
@@ -245,6 +258,10 @@ type ManagedClusterStatus struct {
 	// nil if nothing of that has begun.
 	Archive *ClusterArchive `json:"archive,omitempty"`
 
+	// Replicas is how far the control plane is from one replica to three, or back; nil
+	// while it has had one only.
+	Replicas *ControlPlaneReplicas `json:"replicas,omitempty"`
+
 	// Proof is the last comparison of the newest backups with etcd, running or ended (X2).
 	Proof *BackupProof `json:"proof,omitempty"`
 
@@ -293,6 +310,8 @@ type ControlPlaneRecovery struct {
 	Reason    string       `json:"reason,omitempty"`
 	StartTime metav1.Time  `json:"startTime"`
 	EndTime   *metav1.Time `json:"endTime,omitempty"`
+	// Member is the ordinal of the member of etcd whose data are looked at.
+	Member int32 `json:"member,omitempty"`
 	// Message says what is back and what is lost, for people.
 	Message string `json:"message,omitempty"`
 }
@@ -453,6 +472,9 @@ const (
 
 	// ConditionSupported is true while the support policy covers the cluster (X1).
 	ConditionSupported = "Supported"
+	// ConditionHighlyAvailable is true while a control plane of tier Standard or Premium
+	// does not depend on any one of its replicas (A3).
+	ConditionHighlyAvailable = "HighlyAvailable"
 	// ConditionCgroupV1 is true when machines run on the deprecated cgroup v1.
 	ConditionCgroupV1 = "CgroupV1Deprecated"
 )

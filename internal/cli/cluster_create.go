@@ -14,15 +14,16 @@ import (
 // clusterOptions are the flags of `berth cluster create`. An empty one is left to ARM's default.
 type clusterOptions struct {
 	clusterRef
-	location, version, dnsPrefix, nodeGroup, tier string
-	tags                                          []string
-	pool                                          string
-	node                                          nodeOptions
-	network                                       networkOptions
-	authorizedRanges                              string
-	adminUser, sshKey                             string
-	noSSHKey, disableLocalAccounts                bool
-	channels                                      channelOptions
+	location, version, dnsPrefix, nodeGroup string
+	tier                                    tierOptions
+	tags                                    []string
+	pool                                    string
+	node                                    nodeOptions
+	network                                 networkOptions
+	authorizedRanges                        string
+	adminUser, sshKey                       string
+	noSSHKey, disableLocalAccounts          bool
+	channels                                channelOptions
 }
 
 // nodeOptions are the flags that describe a pool's nodes.
@@ -61,7 +62,7 @@ func (s *session) clusterCreate() *cobra.Command {
 	options.channels.register(command)
 	offer(command, "network-plugin", "kubenet", "azure", "none")
 	offer(command, "network-policy", "azure", "none")
-	offer(command, "tier", "free", "standard")
+	options.tier.register(command)
 	dontWait = noWait(command)
 	return command
 }
@@ -71,7 +72,6 @@ func (o *clusterOptions) register(flags *pflag.FlagSet) {
 	flags.StringVarP(&o.version, "kubernetes-version", "k", "", "version, 1.37 or 1.37.2; the service's default if not given")
 	flags.StringVarP(&o.dnsPrefix, "dns-name-prefix", "p", "", "start of the API server's name")
 	flags.StringVar(&o.nodeGroup, "node-resource-group", "", "name of the resource group of the nodes")
-	flags.StringVar(&o.tier, "tier", "", "free or standard")
 	flags.StringArrayVar(&o.tags, "tags", nil, "tags, KEY=VALUE …")
 	flags.StringVar(&o.pool, "nodepool-name", "nodepool1", "name of the first pool")
 	flags.Int32VarP(&o.node.count, "node-count", "c", 1, "number of nodes of the first pool")
@@ -129,11 +129,7 @@ func (o *clusterOptions) body() (armcontainerservice.ManagedCluster, error) {
 			AuthorizedIPRanges: commaList(o.authorizedRanges),
 		}
 	}
-	if o.tier != "" {
-		base := armcontainerservice.ManagedClusterSKUNameBase
-		tier := armcontainerservice.ManagedClusterSKUTier(strings.ToUpper(o.tier[:1]) + strings.ToLower(o.tier[1:]))
-		cluster.SKU = &armcontainerservice.ManagedClusterSKU{Name: &base, Tier: &tier}
-	}
+	o.tier.apply(&cluster)
 	return cluster, nil
 }
 

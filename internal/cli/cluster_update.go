@@ -18,16 +18,17 @@ func (s *session) clusterUpdate() *cobra.Command {
 	var ranges string
 	var channels channelOptions
 	var force forceOptions
+	var tier tierOptions
 	var disableLocal, enableLocal bool
 	var dontWait *bool
 	var command *cobra.Command
-	command = s.verb("update", "Change a cluster's tags, authorised IP ranges, channels, local accounts or override of upgrades", func(ctx context.Context, c *clients) error {
+	command = s.verb("update", "Change a cluster's tier, tags, authorised IP ranges, channels, local accounts or override of upgrades", func(ctx context.Context, c *clients) error {
 		parsed, err := pairs("tags", tags)
 		if err != nil {
 			return err
 		}
 		newRanges := command.Flags().Changed("api-server-authorized-ip-ranges")
-		if !newRanges && !force.given() && !channels.given(command.Flags()) && !disableLocal && !enableLocal {
+		if !newRanges && !force.given() && !channels.given(command.Flags()) && !tier.given(command.Flags()) && !disableLocal && !enableLocal {
 			return s.tagCluster(ctx, c, ref, parsed, *dontWait)
 		}
 		found, err := c.clusters.Get(ctx, ref.group, ref.name, nil)
@@ -42,6 +43,7 @@ func (s *session) clusterUpdate() *cobra.Command {
 			cluster.Properties.APIServerAccessProfile = accessWith(cluster.Properties.APIServerAccessProfile, commaList(ranges))
 		}
 		channels.apply(cluster.Properties)
+		tier.apply(&cluster)
 		if force.given() {
 			if err := force.apply(cluster.Properties, time.Now()); err != nil {
 				return err
@@ -57,9 +59,10 @@ func (s *session) clusterUpdate() *cobra.Command {
 	command.Flags().StringVar(&ranges, "api-server-authorized-ip-ranges", "", `who may reach the API server: CIDR,…; "" for everybody`)
 	channels.register(command)
 	force.register(command)
+	tier.register(command)
 	command.Flags().BoolVar(&disableLocal, "disable-local-accounts", false, "give out no credentials any more; rotate-certs ends those given out")
 	command.Flags().BoolVar(&enableLocal, "enable-local-accounts", false, "give out credentials again")
-	command.MarkFlagsOneRequired("tags", "api-server-authorized-ip-ranges", "auto-upgrade-channel", "node-os-upgrade-channel",
+	command.MarkFlagsOneRequired("tags", flagTier, flagPlan, "api-server-authorized-ip-ranges", "auto-upgrade-channel", "node-os-upgrade-channel",
 		"enable-force-upgrade", "disable-force-upgrade", "upgrade-override-until", "disable-local-accounts", "enable-local-accounts")
 	command.MarkFlagsMutuallyExclusive("disable-local-accounts", "enable-local-accounts")
 	dontWait = noWait(command)

@@ -7,7 +7,8 @@
 //	cp-X  Service kube-apiserver  ClusterIP that machines, tenants and konnectivity agents dial; advertised by the API server
 //	      Service etcd            ClusterIP that the API server dials
 //	      Deployment kube         kube-apiserver, controller-manager and scheduler in one process, konnectivity-server beside it
-//	      StatefulSet etcd        with the claim data-etcd-0
+//	      StatefulSet etcd        with the claim data-etcd-0; three members if highly available
+//	      Services etcd-0 ...     ClusterIPs of the members then, PodDisruptionBudgets and Secret etcd-members
 //	      Pods kube-trial, etcd-snapshot, etcd-restore
 //	                              only while the cluster changes its version
 //	      Secret ca               the roots of trust: made once, never made again (see Roots)

@@ -21,8 +21,9 @@ const (
 	etcdVolume = "20Gi"
 )
 
-// etcdStatefulSet has one member: its peer address is its own loopback, so that a
-// pod that comes back with another address is still the same member.
+// etcdStatefulSet has one member, whose peer address is its own loopback, so that a pod
+// that comes back with another address is still the same member; or several, whose
+// addresses are those of their Services.
 func etcdStatefulSet(in Input) client.Object {
 	claim := corev1.PersistentVolumeClaim{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
@@ -34,23 +35,30 @@ func etcdStatefulSet(in Input) client.Object {
 			},
 		},
 	}
+	certificates := EtcdSecret
+	if in.highlyAvailable() {
+		certificates = MembersSecret
+	}
 	volumes := []corev1.Volume{{Name: "pki", VolumeSource: projected(
 		secretItems(RootsSecret, corev1.KeyToPath{Key: keyEtcdCACert, Path: "ca.crt"}),
-		secretItems(EtcdSecret),
+		secretItems(certificates),
 	)}}
+	pod := corev1.PodTemplateSpec{ObjectMeta: in.podMeta(ComponentEtcd), Spec: in.podSpec(volumes, etcdContainer(in))}
+	if in.highlyAvailable() {
+		pod.Annotations[annotationSecretRevision] = in.MemberRevision
+		pod.Spec.HostAliases = memberAliases(in)
+		pod.Spec.TopologySpreadConstraints = spread(ComponentEtcd)
+	}
 	return &appsv1.StatefulSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
 		ObjectMeta: in.meta(EtcdStatefulSet),
 		Spec: appsv1.StatefulSetSpec{
-			Replicas:             replicas(in.Stopped && !in.EtcdLast),
+			Replicas:             replicas(in.Stopped && !in.EtcdLast, in.Members),
 			RevisionHistoryLimit: ptr(int32(1)),
 			ServiceName:          EtcdService,
 			PodManagementPolicy:  appsv1.ParallelPodManagement,
 			Selector:             podsOf(ComponentEtcd),
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: in.podMeta(ComponentEtcd),
-				Spec:       in.podSpec(volumes, etcdContainer(in)),
-			},
+			Template:             pod,
 			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{claim},
 		},
 	}
@@ -59,7 +67,7 @@ func etcdStatefulSet(in Input) client.Object {
 // etcdContainer is probed in the clear on a port that serves health and metrics
 // only; the API server compacts the history.
 func etcdContainer(in Input) corev1.Container {
-	return corev1.Container{
+	container := corev1.Container{
 		Name:            "etcd",
 		Image:           in.Images.Etcd,
 		ImagePullPolicy: corev1.PullIfNotPresent,
@@ -82,6 +90,19 @@ func etcdContainer(in Input) corev1.Container {
 			{Name: "pki", MountPath: dirEtcdPKI, ReadOnly: true},
 		},
 	}
+	if !in.highlyAvailable() {
+		return container
+	}
+	container.Args = memberFlags(in)
+	container.Ports = append(container.Ports, corev1.ContainerPort{Name: "peer", ContainerPort: etcdPeerPort, Protocol: corev1.ProtocolTCP})
+	container.Env = append(container.Env,
+		corev1.EnvVar{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.name"}}},
+		corev1.EnvVar{Name: "ETCD_INITIAL_CLUSTER", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: EtcdConfigMap}, Key: keyInitialCluster,
+		}}})
+	// The API servers go on with the others while one is away.
+	container.ReadinessProbe.PeriodSeconds = 2
+	return container
 }
 
 // EtcdConfigMap holds what etcd's containers read when they start.
@@ -99,10 +120,14 @@ func etcdConfigMap(in Input) client.Object {
 	if in.Initialized {
 		state = "existing"
 	}
+	data := map[string]string{keyClusterState: state, keyBackupCA: in.BackupCA}
+	if in.highlyAvailable() {
+		data[keyInitialCluster] = in.initialCluster()
+	}
 	return &corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: in.meta(EtcdConfigMap),
-		Data:       map[string]string{keyClusterState: state, keyBackupCA: in.BackupCA},
+		Data:       data,
 	}
 }
 
@@ -122,6 +147,12 @@ func etcdFlags(in Input) flags {
 	f.set("listen-peer-urls", etcdPeer)
 	f.set("initial-advertise-peer-urls", etcdPeer)
 	f.set("initial-cluster", etcdMember+"="+etcdPeer)
+	f.shared(in)
+	return f
+}
+
+// shared are the flags of every member, alone or not.
+func (f *flags) shared(in Input) {
 	f.set("initial-cluster-token", in.ID)
 	f.set("listen-metrics-urls", fmt.Sprintf("http://0.0.0.0:%d", etcdMetricsPort))
 	f.set("client-cert-auth", "true")
@@ -132,5 +163,4 @@ func etcdFlags(in Input) flags {
 	f.set("max-snapshots", "2")
 	f.set("max-wals", "2")
 	f.set("log-level", "warn")
-	return f
 }

@@ -1,9 +1,6 @@
 package controlplane
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Where the kube container finds its files.
 const (
@@ -17,7 +14,6 @@ const (
 // The free tier's share of requests in flight (AKS: limits). Other tiers get
 // Kubernetes' own.
 const (
-	freeTier             = "Free"
 	freeMutatingInflight = 50
 	freeReadInflight     = 100
 )
@@ -35,7 +31,7 @@ func kubeCommand(in Input) []string {
 	command = append(command, "--")
 	command = append(command, controllerManagerFlags(in)...)
 	command = append(command, "--")
-	return append(command, schedulerFlags()...)
+	return append(command, schedulerFlags(in)...)
 }
 
 func apiServerFlags(in Input) flags {
@@ -54,7 +50,7 @@ func apiServerFlags(in Input) flags {
 	f.access(in)
 	f.reachNodes()
 	f.audit()
-	if in.Tier == "" || strings.EqualFold(in.Tier, freeTier) {
+	if !in.Replicated {
 		f.set("max-mutating-requests-inflight", fmt.Sprint(freeMutatingInflight))
 		f.set("max-requests-inflight", fmt.Sprint(freeReadInflight))
 	}
@@ -62,7 +58,7 @@ func apiServerFlags(in Input) flags {
 }
 
 func (f *flags) storage(in Input) {
-	f.set("etcd-servers", fmt.Sprintf("https://%s:%d", in.EtcdAddress, EtcdPort))
+	f.set("etcd-servers", in.etcdServers())
 	f.set("etcd-cafile", dirPKI+"/etcd-ca.crt")
 	f.set("etcd-certfile", dirPKI+"/apiserver-etcd-client.crt")
 	f.set("etcd-keyfile", dirPKI+"/apiserver-etcd-client.key")
@@ -115,7 +111,7 @@ func controllerManagerFlags(in Input) flags {
 	var f flags
 	f.set("kubeconfig", dirPKI+"/controller-manager.kubeconfig")
 	f.set("secure-port", "0")
-	f.set("leader-elect", "false")
+	f.set("leader-elect", fmt.Sprint(in.Replicated))
 	f.set("profiling", "false")
 	f.set("use-service-account-credentials", "true")
 	f.set("kube-api-qps", "100")
@@ -135,14 +131,14 @@ func controllerManagerFlags(in Input) flags {
 
 // schedulerFlags: the two further kubeconfigs are what the multi-call binary
 // waits for the API server with.
-func schedulerFlags() flags {
+func schedulerFlags(in Input) flags {
 	var f flags
 	kubeconfig := dirPKI + "/scheduler.kubeconfig"
 	f.set("kubeconfig", kubeconfig)
 	f.set("authentication-kubeconfig", kubeconfig)
 	f.set("authorization-kubeconfig", kubeconfig)
 	f.set("secure-port", "0")
-	f.set("leader-elect", "false")
+	f.set("leader-elect", fmt.Sprint(in.Replicated))
 	f.set("profiling", "false")
 	return f
 }

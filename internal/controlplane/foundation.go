@@ -15,7 +15,11 @@ func Foundation(in Input) []client.Object {
 		namespace(in.machineNamespace(), "privileged", in),
 	}
 	objects = append(objects, policies(in)...)
-	return append(objects, apiServerService(in), etcdService(in))
+	objects = append(objects, apiServerService(in), etcdService(in))
+	if in.highlyAvailable() {
+		objects = append(objects, memberServices(in)...)
+	}
+	return objects
 }
 
 func namespace(name, podSecurity string, in Input) client.Object {
@@ -32,17 +36,28 @@ func apiServerService(in Input) client.Object {
 	if in.TrialServes {
 		component = componentTrial
 	}
-	return service(in, APIServerService, component,
+	made := service(in, APIServerService, component,
 		port("https", APIServerPort), port("konnectivity", KonnectivityPort))
+	made.Spec.PublishNotReadyAddresses = !in.Replicated || in.TrialServes
+	return made
 }
 
+// etcdService leads to every member that is ready, which one without a vote is not; to
+// the first alone while an API server depends on that one.
 func etcdService(in Input) client.Object {
-	return service(in, EtcdService, ComponentEtcd, port("client", EtcdPort))
+	made := service(in, EtcdService, ComponentEtcd, port("client", EtcdPort))
+	switch {
+	case in.Replicated && !in.Recreate:
+		made.Spec.PublishNotReadyAddresses = false
+	case in.highlyAvailable():
+		made.Spec.Selector[labelPodName] = MemberName(0)
+	}
+	return made
 }
 
 // service publishes pods before they are ready. With one replica there is nothing
 // better to send a client to, and it saves the time from ready to routed.
-func service(in Input, name, component string, ports ...corev1.ServicePort) client.Object {
+func service(in Input, name, component string, ports ...corev1.ServicePort) *corev1.Service {
 	return &corev1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: in.meta(name),

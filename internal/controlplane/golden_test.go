@@ -21,7 +21,20 @@ func TestGolden(t *testing.T) {
 	in.Trial = "kube:v2"
 	golden(t, "upgrade.yaml", []client.Object{EtcdSnapshotPod(in, "before.db"), KubeTrialPod(in), EtcdRestorePod(in, "before.db")})
 	in.BackupAddress = "100.65.0.9"
-	golden(t, "recovery.yaml", []client.Object{EtcdRecoverPod(in, "recovery-1"), EtcdProvePod(in, "proof-1")})
+	golden(t, "recovery.yaml", []client.Object{EtcdRecoverPod(in, "recovery-1", 0), EtcdProvePod(in, "proof-1")})
+
+	in = standardInput()
+	golden(t, "standard.yaml", append(Foundation(in), Workloads(in)...))
+	in.Trial, in.BackupAddress = "kube:v2", "100.65.0.9"
+	golden(t, "standard-pods.yaml", []client.Object{KubeTrialPod(in), EtcdRestorePod(in, "before.db"), EtcdRecoverPod(in, "recovery-1", 2)})
+}
+
+// standardInput is a highly available control plane.
+func standardInput() Input {
+	in := testInput()
+	in.Members, in.Replicated, in.Initialized, in.MemberRevision = Replicas, true, true, "2"
+	in.MemberAddresses = []string{"100.65.0.30", "100.65.0.31", "100.65.0.32"}
+	return in
 }
 
 func golden(t *testing.T, name string, objects []client.Object) {

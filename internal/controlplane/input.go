@@ -89,8 +89,19 @@ type Input struct {
 	// only for Foundation.
 	APIServerAddress, EtcdAddress string
 	PodCIDR, ServiceCIDR          string
-	// Tier is ManagedCluster.spec.sku.tier.
-	Tier string
+	// Members is how many pods run etcd if it is highly available, each as a member with
+	// an address of its own in MemberAddresses, which has Replicas of them; zero for the
+	// one member of the tier Free.
+	Members         int32
+	MemberAddresses []string
+	// MemberRevision is SecretRevision for what the members mount.
+	MemberRevision string
+	// Joining are the ordinals of etcd's members while one of them has no data yet. An
+	// etcd without data joins only then.
+	Joining []int32
+	// Replicated: API servers, controller-managers and schedulers run in Replicas
+	// replicas and dial every member. Recreate: their pods end before others start.
+	Replicated, Recreate bool
 	// PrivateRanges are the addresses of the management side, which machines may
 	// not reach (CIDRs).
 	PrivateRanges []string
@@ -130,11 +141,19 @@ func FQDN(spec *v1beta1.ManagedClusterSpec) string {
 func (in Input) namespace() string        { return v1beta1.ControlPlaneNamespace(in.ID) }
 func (in Input) machineNamespace() string { return v1beta1.MachineNamespace(in.ID) }
 
-func replicas(stopped bool) *int32 {
+// replicas is how many pods there are of something that is to be there so many times.
+func replicas(stopped bool, wanted int32) *int32 {
 	if stopped {
 		return ptr(int32(0))
 	}
-	return ptr(int32(1))
+	return ptr(max(wanted, 1))
+}
+
+func (in Input) kubeReplicas() int32 {
+	if in.Replicated {
+		return Replicas
+	}
+	return 1
 }
 
 func (in Input) labels() map[string]string {

@@ -26,22 +26,35 @@ const nonRoot int64 = 65532
 
 const annotationSecretRevision = "berth.dev/secret-revision"
 
-// kubeDeployment replaces its pod rather than rolling it: its controller-manager
+// kubeDeployment replaces a single pod rather than rolling it: its controller-manager
 // and scheduler elect no leader, so that two of them must never run. While another
-// version takes over, TrialPod answers.
+// version takes over, TrialPod answers. Several elect one, and are rolled.
 func kubeDeployment(in Input) client.Object {
+	strategy := appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+	pod := corev1.PodTemplateSpec{
+		ObjectMeta: in.podMeta(ComponentKube),
+		Spec:       in.podSpec(kubeVolumes(), kubeContainer(in), konnectivityContainer(in)),
+	}
+	if in.Replicated {
+		pod.Spec.TopologySpreadConstraints = spread(ComponentKube)
+		pod.Spec.Containers[0].Lifecycle = linger()
+		pod.Spec.Containers[1].Lifecycle = linger()
+	}
+	if in.Replicated && !in.Recreate {
+		strategy = appsv1.DeploymentStrategy{
+			Type:          appsv1.RollingUpdateDeploymentStrategyType,
+			RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: ptr(intstr.FromInt32(1)), MaxSurge: ptr(intstr.FromInt32(0))},
+		}
+	}
 	return &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: in.meta(KubeDeployment),
 		Spec: appsv1.DeploymentSpec{
-			Replicas:             replicas(in.Stopped),
+			Replicas:             replicas(in.Stopped, in.kubeReplicas()),
 			RevisionHistoryLimit: ptr(int32(1)),
-			Strategy:             appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType},
+			Strategy:             strategy,
 			Selector:             podsOf(ComponentKube),
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: in.podMeta(ComponentKube),
-				Spec:       in.podSpec(kubeVolumes(), kubeContainer(in), konnectivityContainer(in)),
-			},
+			Template:             pod,
 		},
 	}
 }
@@ -166,7 +179,7 @@ func konnectivityContainer(in Input) corev1.Container {
 	f.set("agent-namespace", "kube-system")
 	f.set("agent-service-account", "konnectivity-agent")
 	f.set("authentication-audience", KonnectivityAudience)
-	f.set("server-count", "1")
+	f.set("server-count", fmt.Sprint(in.kubeReplicas()))
 	f.set("enable-profiling", "false")
 	return corev1.Container{
 		Name:            "konnectivity-server",

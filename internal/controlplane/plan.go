@@ -51,7 +51,7 @@ func Plans(in Input, roots *Roots) ([]Plan, error) {
 	local := fmt.Sprintf("https://127.0.0.1:%d", APIServerPort)
 	ca, etcd := roots.CA, roots.EtcdCA
 	plan := func(name string, files ...file) Plan { return Plan{Name: name, files: files, in: in, roots: roots} }
-	return []Plan{
+	plans := []Plan{
 		plan(EtcdSecret, file{name: "server", authority: etcd, request: etcdServer(in)}),
 		plan(KubeSecret,
 			file{name: "apiserver", authority: ca, request: apiServer(in, serviceIP)},
@@ -70,7 +70,13 @@ func Plans(in Input, roots *Roots) ([]Plan, error) {
 		})),
 		plan(AdminKubeconfig, customerKubeconfig(in, ca, "clusterAdmin", in.ClusterName+"-admin")),
 		plan(UserKubeconfig, customerKubeconfig(in, ca, "clusterUser", in.ClusterName)),
-	}, nil
+	}
+	if in.highlyAvailable() {
+		plans = append(plans, plan(MembersSecret,
+			file{name: "server", authority: etcd, request: memberServer(in)},
+			file{name: "peer", authority: etcd, request: memberPeer()}))
+	}
+	return plans, nil
 }
 
 // customerKubeconfig names its entries as AKS does. Without a directory behind

@@ -26,6 +26,7 @@ func policies(in Input) []client.Object {
 	kube, etcd, saver := podsOf(ComponentKube, componentTrial), podsOf(ComponentEtcd), podsOf(componentEtcdSnapshot)
 	prover := podsOf(ProvePod)
 	toEtcd := []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{{PodSelector: etcd}}, Ports: ports(EtcdPort)}}
+	fromPeers, toPeers := betweenMembers(in, etcd)
 	toBackups := []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}}, Ports: ports(backupPort)}}
 	return []client.Object{
 		policy(in, cp, "default-deny", denyAll()),
@@ -44,7 +45,8 @@ func policies(in Input) []client.Object {
 			Ingress: []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{
 				{PodSelector: kube}, {PodSelector: saver}, {PodSelector: prover}, {NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}, // which backs it up (C3)
 			}, Ports: ports(EtcdPort)}},
-		}),
+			Egress: toPeers,
+		}, fromPeers...),
 		policy(in, cp, "etcd-snapshot", networkingv1.NetworkPolicySpec{PodSelector: *saver, PolicyTypes: bothWays(), Egress: toEtcd}),
 		policy(in, cp, "etcd-recover", networkingv1.NetworkPolicySpec{PodSelector: *podsOf(RecoverPod), PolicyTypes: bothWays(), Egress: toBackups}),
 		policy(in, cp, "etcd-prove", networkingv1.NetworkPolicySpec{PodSelector: *prover, PolicyTypes: bothWays(), Egress: append(toBackups, toEtcd...)}),
@@ -62,7 +64,18 @@ func policies(in Input) []client.Object {
 	}
 }
 
-func policy(in Input, namespace, name string, spec networkingv1.NetworkPolicySpec) client.Object {
+// betweenMembers opens the way from one member of etcd to another if there are several.
+func betweenMembers(in Input, etcd *metav1.LabelSelector) ([]networkingv1.NetworkPolicyIngressRule, []networkingv1.NetworkPolicyEgressRule) {
+	if !in.highlyAvailable() {
+		return nil, nil
+	}
+	members := []networkingv1.NetworkPolicyPeer{{PodSelector: etcd}}
+	return []networkingv1.NetworkPolicyIngressRule{{From: members, Ports: ports(etcdPeerPort)}},
+		[]networkingv1.NetworkPolicyEgressRule{{To: members, Ports: ports(etcdPeerPort)}}
+}
+
+func policy(in Input, namespace, name string, spec networkingv1.NetworkPolicySpec, ingress ...networkingv1.NetworkPolicyIngressRule) client.Object {
+	spec.Ingress = append(spec.Ingress, ingress...)
 	meta := in.meta(name)
 	meta.Namespace = namespace
 	return &networkingv1.NetworkPolicy{

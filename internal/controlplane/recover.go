@@ -21,14 +21,21 @@ const backupHost = "berth." + v1beta1.SystemNamespace + ".svc"
 // EtcdRecoverPod renders a pod that examines etcd's data, puts what backups hold in
 // their place if they are lost, and ends; its last message is a report. Etcd must not
 // run beside it. ID tells recoveries apart: each is done once.
-func EtcdRecoverPod(in Input, id string) *corev1.Pod {
+//
+// Of a highly available etcd it looks at the data of the member with this ordinal, which
+// is alone afterwards.
+func EtcdRecoverPod(in Input, id string, ordinal int32) *corev1.Pod {
 	f := backupFlags(in)
 	f.set("data-dir", etcdData)
-	f.set("name", etcdMember)
-	f.set("peer", etcdPeer)
+	f.set("name", MemberName(ordinal))
+	f.set("peer", in.peer(ordinal))
 	f.set("token", in.ID)
 	f.set("id", id)
+	if in.highlyAvailable() {
+		f.set("alone", "true")
+	}
 	pod := etcdTool(in, RecoverPod, append([]string{"recover"}, f...), backupPKI())
+	pod.Spec.Volumes[len(pod.Spec.Volumes)-1].PersistentVolumeClaim.ClaimName = MemberClaim(ordinal)
 	asksForBackups(in, pod, id)
 	return pod
 }

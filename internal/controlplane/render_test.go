@@ -17,7 +17,7 @@ func testInput() Input {
 		GatewayURL:       "https://127.0.0.1:6443",
 		APIServerAddress: "100.65.0.20", EtcdAddress: "100.65.0.21",
 		PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.0.0.0/16",
-		Tier: "Free", PrivateRanges: DefaultPrivateRanges(), SecretRevision: "1",
+		PrivateRanges: DefaultPrivateRanges(), SecretRevision: "1",
 	}
 }
 

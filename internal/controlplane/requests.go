@@ -34,6 +34,28 @@ func etcdServer(in Input) pki.Request {
 	return request
 }
 
+// memberServer and memberPeer are for all members alike.
+func memberServer(in Input) pki.Request {
+	request := etcdServer(in)
+	for ordinal, address := range in.MemberAddresses {
+		request.DNSNames = append(request.DNSNames, memberHost(int32(ordinal)))
+		if ip := net.ParseIP(address); ip != nil {
+			request.IPs = append(request.IPs, ip)
+		}
+	}
+	return request
+}
+
+func memberPeer() pki.Request {
+	var names []string
+	for ordinal := range int32(Replicas) {
+		names = append(names, memberHost(ordinal))
+	}
+	request := serverOf(peerUser, names)
+	request.Usage |= pki.Client
+	return request
+}
+
 func serverOf(commonName string, names []string, addresses ...string) pki.Request {
 	request := pki.Request{CommonName: commonName, DNSNames: names, Usage: pki.Server, Life: leafLife}
 	for _, address := range addresses {

@@ -51,7 +51,7 @@ func EtcdRestorePod(in Input, name string) *corev1.Pod {
 	f.set("from", dirSnapshots+"/"+name)
 	f.set("data-dir", etcdData)
 	f.set("name", etcdMember)
-	f.set("peer", etcdPeer)
+	f.set("peer", in.peer(0))
 	f.set("token", in.ID)
 	pod := etcdTool(in, RestorePod, append([]string{"restore"}, f...))
 	pod.Annotations[AnnotationSnapshot] = name
@@ -67,7 +67,7 @@ func etcdTool(in Input, name string, args []string, volumes ...corev1.Volume) *c
 		container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: volume.Name, MountPath: dirPKI, ReadOnly: true})
 	}
 	return in.podThatRunsOnce(container, append(volumes, corev1.Volume{Name: dataClaim, VolumeSource: corev1.VolumeSource{
-		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: dataClaim + "-" + EtcdStatefulSet + "-0"},
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: MemberClaim(0)},
 	}})...)
 }
 

@@ -7,9 +7,13 @@ import (
 // TrialPod is the name of the pod that KubeTrialPod renders.
 const TrialPod = componentTrial
 
-// trialLinger is how long, in seconds, the trial's API server still answers those
+// trialLinger is how long, in seconds, an API server that is not alone still answers those
 // who have not yet heard that clients are sent elsewhere.
 const trialLinger = 2
+
+func linger() *corev1.Lifecycle {
+	return &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: trialLinger}}}
+}
 
 // KubeTrialPod renders an API server of the version in.Trial that shares etcd with
 // the control plane, as the servers of one highly available control plane do. It
@@ -20,7 +24,7 @@ func KubeTrialPod(in Input) *corev1.Pod {
 	kube := kubeContainer(in)
 	kube.Image = in.Trial
 	kube.Args = append([]string{"kube-apiserver"}, apiServerFlags(in)...)
-	kube.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: trialLinger}}}
+	kube.Lifecycle = linger()
 	kube.ReadinessProbe.PeriodSeconds = 1
 	konnectivity := konnectivityContainer(in)
 	pod := in.pod(TrialPod, in.podSpec(kubeVolumes(), kube, konnectivity))

@@ -91,13 +91,13 @@ func ReservedName(name string) bool {
 
 func validateSKU(out *violations, spec *v1beta1.ManagedClusterSpec) {
 	allow(out, "sku.name", spec.SKU.Name, "Base")
-	if spec.SKU.Tier != "Free" {
-		out.add(CodeInvalidParameter, "sku.tier", "tier %q is not supported yet: control planes have one replica; use Free", spec.SKU.Tier)
-	}
+	allow(out, "sku.tier", spec.SKU.Tier, v1beta1.TierFree, v1beta1.TierStandard, v1beta1.TierPremium)
 	switch spec.SupportPlan {
 	case "", release.PlanOfficial:
 	case release.PlanLTS:
-		out.add(CodeInvalidParameter, "supportPlan", "support plan %s needs the tier Premium, which is not supported yet: control planes have one replica; use %s", release.PlanLTS, release.PlanOfficial)
+		if spec.SKU.Tier != v1beta1.TierPremium {
+			out.add(CodeInvalidParameter, "supportPlan", "support plan %s needs the tier Premium: the cluster's is %s", release.PlanLTS, spec.SKU.Tier)
+		}
 	default:
 		allow(out, "supportPlan", spec.SupportPlan, release.PlanOfficial, release.PlanLTS)
 	}
@@ -148,6 +148,9 @@ func validateClusterChange(out *violations, in ClusterInput) {
 		if was != is {
 			out.add(CodePropertyChange, constant.target, "Changing property '%s' is not allowed: it is %q", constant.target, was)
 		}
+	}
+	if running, ok := in.Catalogue.Release(in.Running); ok && in.Old.SupportPlan == release.PlanLTS && in.New.SupportPlan != release.PlanLTS && in.Catalogue.ForLTSOnly(running, in.Now) {
+		out.add(CodeVersionNotSupported, "supportPlan", "Kubernetes %s has long-term support alone: upgrade the cluster before it leaves %s", in.Running, release.PlanLTS)
 	}
 	// What a request leaves alone was judged when it was asked for.
 	if in.New.KubernetesVersion == in.Old.KubernetesVersion && !slices.ContainsFunc(in.PoolVersions, PoolVersion.changed) {

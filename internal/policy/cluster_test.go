@@ -67,7 +67,7 @@ func TestValidateNewCluster(t *testing.T) {
 		{"platform support takes no new clusters (F4)", func(in *ClusterInput) { in.New.KubernetesVersion = "1.34.9" }, CodeVersionNotSupported, "kubernetesVersion"},
 		{"nor does a retired version", func(in *ClusterInput) { in.New.KubernetesVersion = "1.33.1" }, CodeVersionNotSupported, "kubernetesVersion"},
 		{"nor a patch that was withdrawn", func(in *ClusterInput) { in.New.KubernetesVersion = "1.36.9" }, CodeVersionNotSupported, "kubernetesVersion"},
-		{"long-term support needs Premium, which needs replicas", func(in *ClusterInput) { in.New.SupportPlan = release.PlanLTS }, CodeInvalidParameter, "supportPlan"},
+		{"long-term support needs Premium, and Free is the default", func(in *ClusterInput) { in.New.SupportPlan = release.PlanLTS }, CodeInvalidParameter, "supportPlan"},
 		{"a plan that there is not", func(in *ClusterInput) { in.New.SupportPlan = "Forever" }, CodeInvalidParameter, "supportPlan"},
 		{"an override that has ended", func(in *ClusterInput) { in.New.UpgradeSettings = override(today) }, CodeInvalidParameter, "upgradeSettings.overrideSettings.until"},
 		{"pods and services in one range", func(in *ClusterInput) { in.New.NetworkProfile.PodCIDR = "10.0.0.0/8" }, CodeInvalidParameter, "networkProfile.serviceCidr"},
@@ -84,7 +84,8 @@ func TestValidateNewCluster(t *testing.T) {
 		}, CodeInvalidParameter, "networkProfile.networkPolicy"},
 		{"no pool", func(in *ClusterInput) { in.Pools = nil }, CodeInvalidParameter, "agentPoolProfiles"},
 		{"no system pool", func(in *ClusterInput) { in.Pools[0].Mode = "User" }, CodeInvalidParameter, "agentPoolProfiles"},
-		{"a tier that needs three replicas", func(in *ClusterInput) { in.New.SKU.Tier = "Standard" }, CodeInvalidParameter, "sku.tier"},
+		{"a tier that there is not", func(in *ClusterInput) { in.New.SKU.Tier = "Basic" }, CodeInvalidParameter, "sku.tier"},
+		{"long-term support without its tier", func(in *ClusterInput) { in.New.SKU.Tier, in.New.SupportPlan = "Standard", release.PlanLTS }, CodeInvalidParameter, "supportPlan"},
 		{"an authorised range that is none", func(in *ClusterInput) {
 			in.New.APIServerAccess = &v1beta1.APIServerAccessProfile{AuthorizedIPRanges: []string{"everywhere"}}
 		}, CodeInvalidParameter, "apiServerAccessProfile.authorizedIPRanges"},

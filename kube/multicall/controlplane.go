@@ -85,45 +85,45 @@ func runControlPlane(apiserverArgs, controllerManagerArgs, schedulerArgs []strin
 	return <-ended
 }
 
-// waitForEtcd returns once etcd takes connections, or after etcdTimeout, when the
-// API server may say what is wrong. An API server that starts before its etcd waits
+// waitForEtcd returns once a member of etcd takes connections, or after etcdTimeout, when
+// the API server may say what is wrong. An API server that starts before its etcd waits
 // out gRPC's back-off, seconds for an etcd that is there within one.
 func waitForEtcd(apiserverArgs []string) {
-	address := etcdAddress(apiserverArgs)
-	if address == "" {
+	addresses := etcdAddresses(apiserverArgs)
+	if len(addresses) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), etcdTimeout)
 	defer cancel()
 	dialer := net.Dialer{Timeout: etcdDialLimit}
 	dial := func(ctx context.Context) (bool, error) {
-		connection, err := dialer.DialContext(ctx, "tcp", address)
-		if err != nil {
-			return false, nil
+		for _, address := range addresses {
+			if connection, err := dialer.DialContext(ctx, "tcp", address); err == nil {
+				return true, connection.Close()
+			}
 		}
-		return true, connection.Close()
+		return false, nil
 	}
 	if err := wait.PollUntilContextCancel(ctx, etcdDialEvery, true, dial); err != nil {
-		klog.ErrorS(err, "etcd does not take connections", "address", address)
+		klog.ErrorS(err, "etcd does not take connections", "addresses", addresses)
 	}
 }
 
-// etcdAddress is the host and port of the first server in --etcd-servers; empty if
-// none is named.
-func etcdAddress(args []string) string {
+// etcdAddresses are the host and port of each server in --etcd-servers.
+func etcdAddresses(args []string) []string {
+	var addresses []string
 	for _, arg := range args {
 		list, found := strings.CutPrefix(arg, "--etcd-servers=")
 		if !found {
 			continue
 		}
-		first, _, _ := strings.Cut(list, ",")
-		server, err := url.Parse(first)
-		if err != nil {
-			return ""
+		for _, name := range strings.Split(list, ",") {
+			if server, err := url.Parse(name); err == nil && server.Host != "" {
+				addresses = append(addresses, server.Host)
+			}
 		}
-		return server.Host
 	}
-	return ""
+	return addresses
 }
 
 func runControllerManager(args []string) error {

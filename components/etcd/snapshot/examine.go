@@ -24,6 +24,8 @@ var errInUse = errors.New("an etcd runs on the data directory")
 type examination struct {
 	DataDir string `json:"dataDir"`
 	Name    string `json:"name"`
+	// Alone makes it the only member of its cluster.
+	Alone bool `json:"alone,omitempty"`
 }
 
 func (e examination) run(ctx context.Context, stage func(string)) (content, error) {
@@ -37,7 +39,7 @@ func (e examination) run(ctx context.Context, stage func(string)) (content, erro
 		return content{}, err
 	}
 	stage("start etcd")
-	m, err := startMember(ctx, e.DataDir, e.Name)
+	m, err := startMember(ctx, e.DataDir, e.Name, e.Alone)
 	if err != nil {
 		return content{}, err
 	}

@@ -40,15 +40,18 @@ type member struct {
 	renewed chan struct{}
 }
 
-// startMember starts an etcd on a data directory that has its member.
-func startMember(ctx context.Context, dir, name string) (*member, error) {
+// startMember starts an etcd on a data directory that has its member; alone removes all
+// others from its cluster.
+func startMember(ctx context.Context, dir, name string, alone bool) (*member, error) {
 	type start struct {
 		etcd *embed.Etcd
 		err  error
 	}
 	started := make(chan start, 1)
 	go func() {
-		etcd, err := embed.StartEtcd(memberConfig(dir, name))
+		config := memberConfig(dir, name)
+		config.ForceNewCluster = alone
+		etcd, err := embed.StartEtcd(config)
 		started <- start{etcd, err}
 	}()
 	limit := startTime(dir)

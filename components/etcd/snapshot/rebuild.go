@@ -62,7 +62,7 @@ func (r rebuilding) run(ctx context.Context, stage func(string)) (content, error
 		return content{}, err
 	}
 	stage("start etcd on the restored data")
-	m, err := startMember(ctx, r.DataDir, r.Name)
+	m, err := startMember(ctx, r.DataDir, r.Name, false)
 	if err != nil {
 		return content{}, err
 	}

@@ -50,6 +50,8 @@ type recoveryReport struct {
 type recovering struct {
 	asking
 	restoring
+	// alone: the member was one of several and goes on without the others.
+	alone bool
 	// id is that of the recovery: each is done once.
 	id string
 	// reportTo is a file that gets the report besides the standard output; none if empty.
@@ -67,6 +69,7 @@ func recoverCommand(step func(string)) *cobra.Command {
 	flags := command.Flags()
 	r.asking.addFlags(flags)
 	r.addMember(flags)
+	flags.BoolVar(&r.alone, "alone", false, "make a member of several the only one, with what it holds")
 	flags.StringVar(&r.id, "id", "", "identity of this recovery, of which a repetition says the report again")
 	flags.StringVar(&r.reportTo, "report", "", "file to write the report to besides")
 	for _, name := range []string{"source", "data-dir", "name", "peer", "token", "id"} {
@@ -152,7 +155,7 @@ func (r recovering) examine(ctx context.Context, source *source) (string, conten
 	if reason != "" || err != nil {
 		return reason, content{}, err
 	}
-	found, err := runChild(ctx, "examine", examination{DataDir: r.dataDir, Name: r.name})
+	found, err := runChild(ctx, "examine", examination{DataDir: r.dataDir, Name: r.name, Alone: r.alone})
 	if err != nil || found.damage != "" {
 		return found.damage, content{}, err
 	}

@@ -273,7 +273,7 @@ func testLeases(t *testing.T, p *past) {
 	s.empty()
 	s.server.listed = without(s.server.listed, []string{full(p.lateAt - 3).Name})
 	s.holds(s.run(), p.end)
-	m, err := startMember(t.Context(), s.dir, "etcd-0")
+	m, err := startMember(t.Context(), s.dir, "etcd-0", false)
 	if err != nil {
 		t.Fatal(err)
 	}

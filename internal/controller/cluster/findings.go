@@ -19,6 +19,10 @@ type findings struct {
 	stop, off bool
 	// upgrading: the control plane is changing its version.
 	upgrading bool
+	// moving: the control plane is on its way to three replicas, or back to one.
+	moving bool
+	// replicas is what is known of the replicas of a control plane; nil if it has one.
+	replicas *redundancy
 	// renewed: the authorities were replaced in this pass, or in one that died.
 	renewed bool
 	// rolledOut: the pods of the control plane are the ones asked for.
@@ -61,7 +65,7 @@ func (f *findings) settled() bool {
 	if f.stop {
 		return f.broken == nil && f.off
 	}
-	return f.broken == nil && f.controlPlaneReady() && f.addonsApplied
+	return f.broken == nil && f.controlPlaneReady() && f.addonsApplied && !f.moving
 }
 
 // missing says what a cluster waits for, for people.
@@ -69,6 +73,9 @@ func (f *findings) missing() string {
 	var parts []string
 	if !f.controlPlaneReady() {
 		parts = append(parts, "the API server")
+	}
+	if f.moving {
+		parts = append(parts, "the replicas of the control plane")
 	}
 	if !f.addonsApplied {
 		parts = append(parts, "the managed components")

@@ -28,6 +28,25 @@ func (r *reconciler) foundation(ctx context.Context, p *pass) (bool, error) {
 		}
 		*address = service.Spec.ClusterIP
 	}
+	if err := r.memberAddresses(ctx, p); err != nil {
+		return false, err
+	}
 	p.found.address = p.input.APIServerAddress
 	return true, nil
+}
+
+// memberAddresses are those of the Services of etcd's members, if it is highly available.
+func (r *reconciler) memberAddresses(ctx context.Context, p *pass) error {
+	if p.input.Members == 0 {
+		return nil
+	}
+	for ordinal := range int32(controlplane.Replicas) {
+		var service corev1.Service
+		if err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.MemberName(ordinal)}, &service); err != nil {
+			r.applier.Forget(p.input.ID)
+			return fmt.Errorf("read service of a member of etcd: %w", err)
+		}
+		p.input.MemberAddresses = append(p.input.MemberAddresses, service.Spec.ClusterIP)
+	}
+	return nil
 }

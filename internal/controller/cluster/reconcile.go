@@ -66,7 +66,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	p := &pass{cluster: cluster.DeepCopy(), now: r.Now()}
 	steps := []step{
-		r.claim, r.version, r.foundation, r.adopt, r.secrets, r.recovery, r.power, r.archive, r.workloads, r.upgradePodsStep, r.rotateCertificates,
+		r.claim, r.version, r.foundation, r.adopt, r.secrets, r.recovery, r.power, r.archive, r.replicas, r.workloads, r.upgradePodsStep, r.rotateCertificates,
 		r.pools, r.nodeGroup, r.readiness, r.release, r.proof, r.patience,
 	}
 	if !cluster.DeletionTimestamp.IsZero() {

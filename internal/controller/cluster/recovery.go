@@ -47,7 +47,16 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 	}
 	pod := pods.pods[controlplane.RecoverPod]
 	if pods.ended(controlplane.RecoverPod, status.Recovery.ID) {
-		return false, r.endRecovery(ctx, p, pod)
+		alone, err := r.onlyMember(ctx, p, status.Recovery.Member)
+		if err != nil {
+			return false, err
+		}
+		if alone {
+			return false, r.endRecovery(ctx, p, pod)
+		}
+		p.input.Stopped = true
+		p.lookIn(upgradeAgain)
+		return true, nil
 	}
 	p.input.Stopped = true
 	p.lookIn(upgradeAgain)
@@ -80,7 +89,7 @@ func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) 
 	if err := r.backupAddress(ctx, p); err != nil {
 		return err
 	}
-	return r.keepPod(ctx, stored, controlplane.EtcdRecoverPod(p.input, p.cluster.Status.Recovery.ID))
+	return r.keepPod(ctx, stored, controlplane.EtcdRecoverPod(p.input, p.cluster.Status.Recovery.ID, p.cluster.Status.Recovery.Member))
 }
 
 // endAtOnce gives pods no time: their etcd is dead, so that they have nothing to save. It
@@ -158,12 +167,17 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 		}
 	}
 	last := status.Recovery
-	reason := deadEtcd(pods.own)
+	reason, member := deadEtcd(pods.own), int32(0)
+	if reason != "" && p.input.Members > 0 {
+		if reason, member, err = r.majorityLost(ctx, p, pods.own); err != nil {
+			return false, err
+		}
+	}
 	if reason == "" || last != nil && p.now.Sub(last.EndTime.Time) < recoverAgain {
 		return false, nil
 	}
 	now := metav1.NewTime(p.now)
-	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, StartTime: now})
+	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, StartTime: now, Member: member})
 }
 
 // recoverable says whether data may be recovered now. The other phases of an upgrade end
@@ -276,4 +290,13 @@ func (r *reconciler) backupAddress(ctx context.Context, p *pass) error {
 	}
 	p.input.BackupAddress = service.Spec.ClusterIP
 	return nil
+}
+
+// onlyMember deletes what the members of a highly available etcd hold, but for one, whose
+// data were put back: they would go on without it. It says whether all of it is gone.
+func (r *reconciler) onlyMember(ctx context.Context, p *pass, member int32) (bool, error) {
+	if p.input.Members == 0 {
+		return true, nil
+	}
+	return r.dropClaims(ctx, p, func(ordinal int32) bool { return ordinal == member })
 }

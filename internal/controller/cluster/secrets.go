@@ -43,6 +43,9 @@ func (r *reconciler) secrets(ctx context.Context, p *pass) (bool, error) {
 	}
 	p.input.SecretRevision = controlplane.Revision(roots,
 		stored[controlplane.EtcdSecret], stored[controlplane.KubeSecret], stored[controlplane.KonnectivitySecret])
+	if members := stored[controlplane.MembersSecret]; members != nil && p.input.Members > 0 {
+		p.input.MemberRevision = controlplane.Revision(roots, members)
+	}
 	return true, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/etcd"
 	"berth.dev/berth/internal/release"
 )
 
@@ -47,7 +48,9 @@ type Config struct {
 	// BackupCA is the authority of the certificate with which Berth gives backups back,
 	// PEM; without it etcd's data are not recovered.
 	BackupCA []byte
-	Now      func() time.Time
+	// Members changes the membership of highly available etcds; nil means etcd.Client.
+	Members Members
+	Now     func() time.Time
 }
 
 // CacheOptions narrows the manager's cache to what belongs to clusters; on a
@@ -67,6 +70,9 @@ func CacheOptions() map[client.Object]cache.ByObject {
 func Setup(mgr ctrl.Manager, cfg Config) error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Members == nil {
+		cfg.Members = etcd.Client{}
 	}
 	if cfg.PrivateRanges == nil {
 		cfg.PrivateRanges = controlplane.DefaultPrivateRanges()

@@ -16,7 +16,7 @@ import (
 // ownConditions are the conditions that this controller writes; AddonsApplied is
 // the add-on controller's.
 var ownConditions = []string{
-	v1beta1.ConditionControlPlaneReady, v1beta1.ConditionAgentPoolsReady, v1beta1.ConditionStopped, v1beta1.ConditionBackupsProven, conditionPoolsCreated,
+	v1beta1.ConditionControlPlaneReady, v1beta1.ConditionAgentPoolsReady, v1beta1.ConditionStopped, v1beta1.ConditionBackupsProven, v1beta1.ConditionHighlyAvailable, conditionPoolsCreated,
 }
 
 // writeStatus says what the pass saw, in one write, and only if it is news.
@@ -138,6 +138,7 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 	default:
 		set(v1beta1.ConditionAgentPoolsReady, false, "InProgress", f.missing())
 	}
+	f.replicas.tell(status, p, set)
 	if f.proven != nil {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: v1beta1.ConditionBackupsProven, Status: f.proven.Status, Reason: f.proven.Reason, Message: f.proven.Message,

@@ -115,7 +115,7 @@ func complaintOf(pod *corev1.Pod) string {
 // upgradePodsStep makes the pods that the phase asks for, and removes the others.
 func (r *reconciler) upgradePodsStep(ctx context.Context, p *pass) (bool, error) {
 	up := p.cluster.Status.Upgrade
-	if up == nil {
+	if up == nil && p.cluster.Status.Replicas == nil {
 		return true, nil
 	}
 	seen, err := r.podsOf(ctx, p.cluster)
@@ -127,10 +127,14 @@ func (r *reconciler) upgradePodsStep(ctx context.Context, p *pass) (bool, error)
 		wanted[controlplane.SnapshotPod] = controlplane.EtcdSnapshotPod(p.input, up.Snapshot)
 	}
 	if p.upgrade.trial {
-		wanted[controlplane.TrialPod] = controlplane.KubeTrialPod(p.input)
+		wanted[controlplane.TrialPod] = controlplane.KubeTrialPod(p.trialInput())
 	}
 	// Nothing may write to the data while they are replaced.
-	if p.upgrade.restore && (len(seen.own) == 0 || seen.ended(controlplane.RestorePod, up.Snapshot)) {
+	restores, err := r.restores(ctx, p, seen)
+	if err != nil {
+		return false, err
+	}
+	if restores {
 		wanted[controlplane.RestorePod] = controlplane.EtcdRestorePod(p.input, up.Snapshot)
 	}
 	for name, pod := range wanted {
@@ -146,6 +150,18 @@ func (r *reconciler) upgradePodsStep(ctx context.Context, p *pass) (bool, error)
 		}
 	}
 	return true, nil
+}
+
+// restores says whether the snapshot may be put back: nothing runs on the data, and no
+// other member's are left.
+func (r *reconciler) restores(ctx context.Context, p *pass, seen upgradePods) (bool, error) {
+	if !p.upgrade.restore || len(seen.own) > 0 && !seen.ended(controlplane.RestorePod, p.cluster.Status.Upgrade.Snapshot) {
+		return false, nil
+	}
+	if seen.pods[controlplane.RestorePod] != nil {
+		return true, nil
+	}
+	return r.onlyMember(ctx, p, 0)
 }
 
 // keepPod makes a pod, and removes one that is of another attempt or cannot go on,

@@ -13,6 +13,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 )
 
@@ -86,7 +87,7 @@ func (r *reconciler) beginUpgrade(ctx context.Context, p *pass, wanted release.R
 		p.found.broken = &v1beta1.OperationError{Code: "OperationNotAllowed", Target: "kubernetesVersion", Message: fmt.Sprintf(
 			"Downgrading Kubernetes version %s to %s is not allowed.", current, wanted.Version)}
 		return false, nil
-	case !up:
+	case !up, !policy.ReplicasAtRest(p.cluster.Status.Replicas.At(), p.cluster.Spec.SKU.HighlyAvailable()):
 		return false, nil
 	case tried(p.cluster, wanted.Version):
 		p.found.broken = &v1beta1.OperationError{Code: codeUpgradeFailed, Target: "kubernetesVersion", Message: p.cluster.Status.Upgrade.Message}
@@ -135,6 +136,7 @@ func (r *reconciler) shape(p *pass, from, to release.Release, pods upgradePods) 
 		p.found.broken = &v1beta1.OperationError{Code: codeUpgradeFailed, Target: "kubernetesVersion", Message: up.Message}
 	}
 	p.input = r.render(p)
+	p.shapeReplicas()
 	if shape.trial {
 		p.input.Trial, p.input.TrialServes = to.KubeImage, shape.trialServes
 	}

@@ -14,7 +14,7 @@ import (
 // version decides which release the cluster runs, and takes it there.
 func (r *reconciler) version(ctx context.Context, p *pass) (bool, error) {
 	wanted, ok := r.wanted(p)
-	if ok && (p.cluster.Status.Upgrade.UnderWay() || p.cluster.Status.CurrentKubernetesVersion != wanted.Version) {
+	if ok && (p.cluster.Status.Replicas != nil || p.cluster.Spec.SKU.HighlyAvailable() || p.cluster.Status.Upgrade.UnderWay() || p.cluster.Status.CurrentKubernetesVersion != wanted.Version) {
 		// What was written down last decides, and a cache may not have it yet.
 		var live v1beta1.ManagedCluster
 		if err := r.reader.Get(ctx, client.ObjectKeyFromObject(p.cluster), &live); err != nil {
@@ -26,9 +26,13 @@ func (r *reconciler) version(ctx context.Context, p *pass) (bool, error) {
 	if !ok {
 		return false, nil
 	}
+	if err := r.beginReplicas(ctx, p); err != nil {
+		return false, err
+	}
 	goOn, err := r.upgrade(ctx, p, wanted)
 	if p.input.ID == "" {
 		p.input = r.render(p)
+		p.shapeReplicas()
 	}
 	return goOn, err
 }
@@ -59,10 +63,6 @@ func wantedRelease(catalogue *release.Catalogue, asked, current string) (release
 // render fills in all that is known before the Services have addresses.
 func (r *reconciler) render(p *pass) controlplane.Input {
 	spec := &p.cluster.Spec
-	tier := ""
-	if spec.SKU != nil {
-		tier = spec.SKU.Tier
-	}
 	return controlplane.Input{
 		Owner: client.ObjectKeyFromObject(p.cluster), ID: spec.ID, ResourceGroup: spec.ResourceGroup, ClusterName: spec.Name,
 		Images: controlplane.Images{
@@ -73,6 +73,6 @@ func (r *reconciler) render(p *pass) controlplane.Input {
 		},
 		FQDN: controlplane.FQDN(spec), GatewayURL: r.GatewayURL,
 		PodCIDR: spec.NetworkProfile.PodCIDR, ServiceCIDR: spec.NetworkProfile.ServiceCIDR,
-		Tier: tier, PrivateRanges: r.PrivateRanges,
+		PrivateRanges: r.PrivateRanges,
 	}
 }

@@ -245,6 +245,9 @@ func hostedStatus(pod *corev1.Pod, sick bool) corev1.PodStatus {
 	case runsOnce:
 		status.Phase = corev1.PodSucceeded
 		container.State.Terminated = &corev1.ContainerStateTerminated{}
+	case sick && pod.Labels[controlplane.LabelComponent] == controlplane.ComponentEtcd:
+		container.RestartCount = 2
+		container.State.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1}
 	case sick:
 		container.State.Running = &corev1.ContainerStateRunning{}
 	default:

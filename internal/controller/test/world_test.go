@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
@@ -107,6 +108,8 @@ type world struct {
 	ill func(machine.Observation) bool
 	// restored are the snapshots that were put back.
 	restored map[string]bool
+	// etcd plays the membership of a hosted etcd.
+	etcd *hostedEtcd
 	// report is what a proof of backups says.
 	report string
 }
@@ -132,6 +135,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{t: t, client: c, platform: platform, namespace: v1beta1.SubscriptionNamespace(subscription), machines: memory.New(), restored: map[string]bool{}}
 	w.machines.Prompt = true
+	w.etcd = &hostedEtcd{w: w, before: map[string]types.UID{}}
 	w.nextGuard = func() *guard { return newGuard(0, c) }
 	w.ensure(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -201,7 +205,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	w.t.Helper()
 	versions, tenants := catalogue(), tenants{withoutAggregation(g.wrap(w.platform))}
 	for _, err := range []error{
-		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants}),
+		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Log: slog.New(slog.DiscardHandler), Now: w.now}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: versions, Now: w.today}),

@@ -1,0 +1,276 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/etcd"
+	"berth.dev/berth/internal/policy"
+)
+
+// membersAgain is how soon an etcd is looked at again that has not all of its members.
+const membersAgain = 2 * time.Second
+
+// Members reads and changes the membership of a hosted etcd; etcd.Client is one.
+type Members interface {
+	List(ctx context.Context, target etcd.Target) ([]etcd.Member, error)
+	Do(ctx context.Context, target etcd.Target, change etcd.Change) error
+}
+
+// members does the next step towards the members that etcd is to have, and says whether
+// all is as wanted. What etcd refuses, or does not answer, is asked again: the rest of the
+// control plane does not wait for it.
+func (r *reconciler) members(ctx context.Context, p *pass, seen seenReplicas) (bool, error) {
+	p.lookIn(membersAgain)
+	target, err := r.etcdTarget(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	listed, err := r.Members.List(ctx, target)
+	if err != nil {
+		p.found.replicas.add(err.Error())
+		return false, nil
+	}
+	world, err := r.etcdWorld(ctx, p, seen, listed)
+	if err != nil {
+		return false, err
+	}
+	if err := r.followMembers(ctx, p, world); err != nil {
+		return false, err
+	}
+	action, ordinal := policy.NextEtcdStep(world)
+	if action != policy.EtcdSettled && action != policy.EtcdWait {
+		p.lookIn(upgradeAgain)
+	}
+	if err := r.etcdStep(ctx, p, target, world, action, ordinal); err != nil {
+		return false, err
+	}
+	if action != policy.EtcdSettled {
+		return false, nil
+	}
+	gone, err := r.dropClaims(ctx, p, func(ordinal int32) bool { return ordinal < world.Wanted })
+	return gone && seen.etcdReady(world.Wanted), err
+}
+
+// etcdTarget is how the members that run are reached.
+func (r *reconciler) etcdTarget(ctx context.Context, p *pass) (etcd.Target, error) {
+	stored, err := r.storedSecrets(ctx, p.cluster)
+	if err != nil {
+		return etcd.Target{}, err
+	}
+	roots, own := stored[controlplane.RootsSecret], stored[controlplane.BackupSecret]
+	if roots == nil || own == nil {
+		return etcd.Target{}, errors.New("etcd's certificates are not there")
+	}
+	config, err := controlplane.BackupTLS(roots, own)
+	if err != nil {
+		return etcd.Target{}, err
+	}
+	target := etcd.Target{TLS: config}
+	for _, address := range p.input.MemberAddresses[:min(int(p.input.Members), len(p.input.MemberAddresses))] {
+		target.Endpoints = append(target.Endpoints, fmt.Sprintf("https://%s:%d", address, controlplane.EtcdPort))
+	}
+	return target, nil
+}
+
+// etcdWorld puts together what a step is decided on.
+func (r *reconciler) etcdWorld(ctx context.Context, p *pass, seen seenReplicas, listed []etcd.Member) (policy.EtcdWorld, error) {
+	now, highlyAvailable := p.cluster.Status.Replicas, p.cluster.Spec.SKU.HighlyAvailable()
+	w := policy.EtcdWorld{
+		Wanted:  policy.WantedMembers(now.At(), highlyAvailable),
+		Alone:   now.At() == v1beta1.ReplicasAddress && !highlyAvailable,
+		Serving: policy.ReplicasShapeOf(now.At()).Replicated,
+		Lost:    lostMembers(seen.pods.own),
+	}
+	for _, m := range listed {
+		member := policy.EtcdMember{ID: m.ID, Started: m.Name != "", Learner: m.Learner, Healthy: m.Healthy, Leader: m.Leader}
+		ordinal, ok := controlplane.MemberOf(m.Peer)
+		if !ok {
+			member.Alone = true // the first member, which nobody else has reached yet
+		}
+		member.Ordinal = ordinal
+		w.Members = append(w.Members, member)
+	}
+	if now.Replacing == nil {
+		return w, nil
+	}
+	id, err := strconv.ParseUint(now.Replacing.ID, 16, 64)
+	if err != nil {
+		return w, fmt.Errorf("read which member is replaced: %w", err)
+	}
+	claim, err := r.claimOf(ctx, p, now.Replacing.Ordinal)
+	if err != nil {
+		return w, err
+	}
+	w.Replacing = &policy.EtcdReplacement{ID: id, Ordinal: now.Replacing.Ordinal, Wiped: claim == nil || string(claim.UID) != now.Replacing.Claim}
+	return w, nil
+}
+
+// followMembers has as many pods as etcd has members, and lets one without data join
+// while there is one that has not come up.
+func (r *reconciler) followMembers(ctx context.Context, p *pass, w policy.EtcdWorld) error {
+	pods, joins := int32(1), false
+	var ordinals []int32
+	for _, m := range w.Members {
+		pods, joins = max(pods, m.Ordinal+1), joins || !m.Started
+		ordinals = append(ordinals, m.Ordinal)
+	}
+	if joins {
+		p.input.Joining = ordinals
+	}
+	if now := p.cluster.Status.Replicas; now.Members != pods && (pods > now.Members || w.Wanted < now.Members) {
+		next := now.DeepCopy()
+		next.Members = pods
+		if err := r.persistReplicas(ctx, p, next); err != nil {
+			return err
+		}
+		p.input.Members = pods
+	}
+	return nil
+}
+
+// etcdChanges are the steps that are calls to etcd.
+var etcdChanges = map[policy.EtcdAction]etcd.Action{
+	policy.EtcdAddress: etcd.Update, policy.EtcdMoveLeader: etcd.MoveLeader, policy.EtcdRemove: etcd.Remove,
+	policy.EtcdAddLearner: etcd.AddLearner, policy.EtcdAddVoter: etcd.AddVoter, policy.EtcdPromote: etcd.Promote,
+}
+
+// etcdStep carries one step out.
+func (r *reconciler) etcdStep(ctx context.Context, p *pass, target etcd.Target, w policy.EtcdWorld, action policy.EtcdAction, ordinal int32) error {
+	switch action {
+	case policy.EtcdMark:
+		return r.markMember(ctx, p, memberWith(w, ordinal))
+	case policy.EtcdForget:
+		r.events.Eventf(p.cluster, nil, corev1.EventTypeNormal, "EtcdMemberReplaced", "Replace", "%s was made anew", controlplane.MemberName(w.Replacing.Ordinal))
+		next := p.cluster.Status.Replicas.DeepCopy()
+		next.Replacing = nil
+		return r.persistReplicas(ctx, p, next)
+	case policy.EtcdWipe:
+		return r.wipeMember(ctx, p)
+	}
+	kind, call := etcdChanges[action]
+	if !call {
+		return nil
+	}
+	change := etcd.Change{Action: kind, Peer: controlplane.MemberPeer(ordinal), ID: memberWith(w, ordinal).ID}
+	if action == policy.EtcdMoveLeader {
+		change.ID = memberWith(w, 0).ID
+	}
+	if action == policy.EtcdAddress && w.Alone {
+		change.Peer = controlplane.SinglePeer
+	}
+	if action == policy.EtcdRemove && w.Replacing != nil && ordinal == w.Replacing.Ordinal {
+		change.ID = w.Replacing.ID
+	}
+	if err := r.Members.Do(ctx, target, change); err != nil {
+		p.found.replicas.add(err.Error())
+	}
+	return nil
+}
+
+func memberWith(w policy.EtcdWorld, ordinal int32) policy.EtcdMember {
+	for _, m := range w.Members {
+		if m.Ordinal == ordinal {
+			return m
+		}
+	}
+	return policy.EtcdMember{}
+}
+
+// markMember writes down that a member is replaced, before anything is done for it.
+func (r *reconciler) markMember(ctx context.Context, p *pass, m policy.EtcdMember) error {
+	claim, err := r.claimOf(ctx, p, m.Ordinal)
+	if err != nil {
+		return err
+	}
+	next := p.cluster.Status.Replicas.DeepCopy()
+	next.Replacing = &v1beta1.MemberReplacement{Ordinal: m.Ordinal, ID: strconv.FormatUint(m.ID, 16)}
+	if claim != nil {
+		next.Replacing.Claim = string(claim.UID)
+	}
+	if err := r.persistReplicas(ctx, p, next); err != nil {
+		return err
+	}
+	r.events.Eventf(p.cluster, nil, corev1.EventTypeWarning, "EtcdMemberLost", "Replace",
+		"%s does not start on its data any more and is made anew; the others have all that was written", controlplane.MemberName(m.Ordinal))
+	return nil
+}
+
+// wipeMember deletes the volume of a member that is replaced, and its pod, which holds it.
+func (r *reconciler) wipeMember(ctx context.Context, p *pass) error {
+	replacing := p.cluster.Status.Replicas.Replacing
+	claim, err := r.claimOf(ctx, p, replacing.Ordinal)
+	if err != nil {
+		return err
+	}
+	if claim != nil && string(claim.UID) == replacing.Claim && claim.DeletionTimestamp.IsZero() {
+		if err := r.client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID}); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete claim %s: %w", claim.Name, err)
+		}
+	}
+	var pod corev1.Pod
+	err = r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.MemberName(replacing.Ordinal)}, &pod)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read a replaced member's pod: %w", err)
+	}
+	return r.hasten(ctx, &pod)
+}
+
+// lostMembers are the ordinals of etcd's pods that end each time they start.
+func lostMembers(own []*corev1.Pod) []int32 {
+	var lost []int32
+	for ordinal := range int32(controlplane.Replicas) {
+		for _, pod := range own {
+			if pod.Name == controlplane.MemberName(ordinal) && deadEtcd([]*corev1.Pod{pod}) != "" {
+				lost = append(lost, ordinal)
+			}
+		}
+	}
+	return lost
+}
+
+// add says more about why the control plane is not redundant.
+func (d *redundancy) add(why string) {
+	if !d.ok {
+		d.message += ": " + why
+	}
+}
+
+// majorityLost says whether so many members do not start any more that etcd cannot go
+// on, and whose data are to be looked at: those of the one that is left, if there is one.
+func (r *reconciler) majorityLost(ctx context.Context, p *pass, own []*corev1.Pod) (string, int32, error) {
+	lost, members := lostMembers(own), p.input.Members
+	if members-int32(len(lost)) > members/2 {
+		return "", 0, nil
+	}
+	target, err := r.etcdTarget(ctx, p)
+	if err != nil {
+		return "", 0, err
+	}
+	if _, err := r.Members.List(ctx, target); err == nil {
+		return "", 0, nil // those that do not start have no vote
+	}
+	left := int32(0)
+	if len(lost) < int(members) {
+		for ordinal := range members {
+			if !slices.Contains(lost, ordinal) {
+				left = ordinal
+				break
+			}
+		}
+	}
+	return fmt.Sprintf("%d of %d members of etcd do not start any more", len(lost), members), left, nil
+}
