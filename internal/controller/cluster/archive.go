@@ -53,7 +53,8 @@ func phaseOf(archive *v1beta1.ClusterArchive) v1beta1.ArchivePhase {
 func (r *reconciler) archiveFacts(ctx context.Context, p *pass) (policy.ArchiveFacts, string, error) {
 	status := &p.cluster.Status
 	facts := policy.ArchiveFacts{
-		Stopped:      p.found.stop && status.PowerState.Code == v1beta1.PowerStopped && status.Initialized,
+		// One of several replicas keeps its volumes: the proof is of a single etcd.
+		Stopped:      p.found.stop && status.Replicas == nil && status.PowerState.Code == v1beta1.PowerStopped && status.Initialized,
 		StoppedSince: policy.PowerOf(p.cluster, p.now).StoppedSince,
 	}
 	switch phaseOf(status.Archive) {

@@ -69,7 +69,7 @@ func crashOnce(t *testing.T, live func(*world)) {
 }
 
 // lives are what the controllers must bring to the same end wherever they die.
-var lives = map[string]func(*world){"life": life, "upgrades": upgrades, "tiers": changesTier}
+var lives = map[string]func(*world){"life": life, "upgrades": upgrades}
 
 // life is a cluster's, with a look at the world after each part.
 func life(w *world) {
