@@ -34,7 +34,6 @@ func TestBerth(t *testing.T) {
 		{Name: "a control plane is upgraded and answers meanwhile", Run: controlPlaneUpgrade},
 		{Name: "an upgrade that does not come up is taken back", Run: controlPlaneRollsBack},
 		{Name: "authorised ranges are enforced at the gateway", Run: authorisedRanges},
-		{Name: "a control plane gets three replicas and gives them up", Run: changesTier},
 		{Name: "a killed berth serve resumes a create", Run: killedServe},
 		{Name: "kubectl apply does what a PUT does", Run: kubectlCreates},
 		{Name: "an etcd that lost its data gets them back from the backups", Run: lostEtcdComesBack},
