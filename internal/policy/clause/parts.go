@@ -37,7 +37,7 @@ func managed() []Clause {
 			Tests: at("internal/node/supervise/supervise_test.go:TestAHungProcessIsReplaced", realCluster)},
 		{ID: "A3", Short: "etcd is managed.", Status: Held,
 			Code:  at("internal/controller/cluster/recovery.go:recovery", "internal/policy/replicas.go:replicasRules"),
-			Tests: at("internal/policy/replicas_test.go:TestReplicasPhases", realCluster)},
+			Tests: at("internal/policy/replicas_test.go:TestReplicasPhases", "test/e2e/long/tier_test.go:TestTiers", realCluster)},
 		{ID: "A4", Short: "Cluster DNS is managed.", Status: Held, Code: at("internal/addon/coredns.go:coreDNS"), Tests: at(addonGoldens, realCluster)},
 		{ID: "A5", Short: "kube-proxy and networking are managed, except with the customer's own CNI.", Status: Held,
 			Code: at("internal/addon/kubeproxy.go:kubeProxy", "internal/addon/networkagent.go:networkAgent"), Tests: at("internal/addon/render_test.go:TestWhatDepends", realCluster)},
