@@ -67,8 +67,8 @@ func (r *reconciler) end(ctx context.Context, p *pass) error {
 	if err := r.applier.Apply(ctx, r.client, p.input.ID, controlplane.Workloads(p.input)...); err != nil {
 		return err
 	}
-	if p.cluster.Status.Archive.KeepsEtcd() {
-		p.found.off = true // etcd runs for the archive alone
+	if p.cluster.Status.Archive != nil {
+		p.found.off = true // it was off before; what runs now is the archive's
 		return nil
 	}
 	// A recovery leaves the nodes, which a cluster that is off has not.
