@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"fmt"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -35,31 +32,7 @@ func TestSupportIsShown(t *testing.T) {
 		{Clause: "F4", Reason: "VersionPlatformSupport", State: v1beta1.SupportPlatformOnly, Message: "the control plane runs 1.34.2", Since: since, WayBack: "Upgrade."},
 		{Clause: "J4", Reason: "NoNodes", State: v1beta1.SupportOutOfSupport, Message: "no machine runs, of 2", Since: since, Act: v1beta1.ActStop, Ends: &ends, WayBack: "Have a node run."},
 	}})
-	checkGolden(t, commands, "testdata/support/support.txt",
-		"cluster support -g rg1 -n fine", "cluster support -g rg1 -n demo", "cluster support -g rg1 -n demo -o json", "cluster support -g rg1 -n none")
-}
-
-// checkGolden compares what command lines print with a file. Unlike a transcript it may
-// have empty lines.
-func checkGolden(t *testing.T, commands runner, file string, lines ...string) {
-	t.Helper()
-	var got strings.Builder
-	for _, line := range lines {
-		code, out, errs := commands.run(t, words(line)...)
-		fmt.Fprintf(&got, "$ berth %s\n%s%sexit %d\n", line, out, errs, code)
-	}
-	if *update {
-		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.String() != string(want) {
-		t.Errorf("%s differs: %s", file, firstDifference(string(want), got.String()))
-	}
+	play(t, "testdata/support/support.txt", commands, func(string) {})
 }
 
 func setSupport(t *testing.T, world *armtest.World, name string, status *v1beta1.SupportStatus) {

@@ -27,7 +27,7 @@ func (r *reconciler) retain(ctx context.Context, p *pass) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	kept, err := r.findDeleted(ctx, p.cluster)
+	kept, err := findDeleted(ctx, r.reader, p.cluster)
 	switch {
 	case err != nil:
 		return false, err
@@ -106,8 +106,11 @@ func (r *reconciler) retainRoots(ctx context.Context, cluster *v1beta1.ManagedCl
 		Type: roots.Type, Data: roots.Data,
 	}
 	err = r.client.Create(ctx, wanted)
+	if err == nil {
+		return true, nil
+	}
 	if !apierrors.IsAlreadyExists(err) {
-		return err == nil, wrap("keep roots of trust", err)
+		return false, fmt.Errorf("keep roots of trust: %w", err)
 	}
 	var stored corev1.Secret
 	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(wanted), &stored); err != nil {
@@ -117,22 +120,17 @@ func (r *reconciler) retainRoots(ctx context.Context, cluster *v1beta1.ManagedCl
 		return true, nil
 	}
 	stored.Data = wanted.Data
-	err = r.client.Update(ctx, &stored)
-	return err == nil, wrap("keep roots of trust", err)
-}
-
-func wrap(what string, err error) error {
-	if err == nil {
-		return nil
+	if err := r.client.Update(ctx, &stored); err != nil {
+		return false, fmt.Errorf("keep roots of trust: %w", err)
 	}
-	return fmt.Errorf("%s: %w", what, err)
+	return true, nil
 }
 
 // findDeleted reads what is kept of a cluster under its id; nil if nothing is, or if it
 // is another's.
-func (r *reconciler) findDeleted(ctx context.Context, cluster *v1beta1.ManagedCluster) (*v1beta1.DeletedCluster, error) {
+func findDeleted(ctx context.Context, reader client.Reader, cluster *v1beta1.ManagedCluster) (*v1beta1.DeletedCluster, error) {
 	var kept v1beta1.DeletedCluster
-	err := r.reader.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: cluster.Spec.ID}, &kept)
+	err := reader.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: cluster.Spec.ID}, &kept)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -152,7 +150,7 @@ func (r *reconciler) adopt(ctx context.Context, p *pass) (bool, error) {
 	if p.cluster.Status.Initialized {
 		return true, nil
 	}
-	kept, err := r.findDeleted(ctx, p.cluster)
+	kept, err := findDeleted(ctx, r.reader, p.cluster)
 	if err != nil || kept == nil {
 		return err == nil, err
 	}
@@ -205,13 +203,15 @@ func (r *reconciler) restoreMaintenance(ctx context.Context, cluster *v1beta1.Ma
 	return nil
 }
 
-// release lets go what was kept of a cluster that has come back.
+// release lets go what was kept of a cluster that has come back, when it could be kept
+// anew: one that is deleted before is recovered from the same once more.
 func (r *reconciler) release(ctx context.Context, p *pass) (bool, error) {
-	if !p.found.controlPlaneReady() || p.cluster.Status.APIServerReady != nil {
-		return true, nil // once, when it has come up
+	if !p.found.controlPlaneReady() || !policy.Retainable(p.cluster) {
+		return true, nil
 	}
-	kept, err := r.findDeleted(ctx, p.cluster)
-	if err != nil || kept == nil {
+	// Nearly every cluster has none, which the cache knows.
+	kept, err := findDeleted(ctx, r.client, p.cluster)
+	if err != nil || kept == nil || !kept.DeletionTimestamp.IsZero() {
 		return err == nil, err
 	}
 	if err := r.client.Delete(ctx, kept, client.Preconditions{UID: &kept.UID}); client.IgnoreNotFound(err) != nil {

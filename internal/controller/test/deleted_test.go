@@ -54,12 +54,15 @@ func comesBack(w *world) {
 		w.t.Error("the roots of trust are others")
 	}
 	w.checkEtcdExists()
+	if w.kept().DeletionTimestamp != nil {
+		w.t.Error("what was kept is let go before the cluster is backed up again")
+	}
+	w.backedUp()
 	w.eventuallyGone(&v1beta1.DeletedCluster{}, client.ObjectKeyFromObject(kept))
 	w.eventuallyGone(&corev1.Secret{}, client.ObjectKey{Namespace: v1beta1.SystemNamespace, Name: v1beta1.RetainedSecret(clusterID)})
 	if _, err := os.Stat(store); err != nil {
 		w.t.Errorf("the backups of a cluster that runs: %v", err)
 	}
-	w.backedUp()
 	w.request(w.deleteOperation("op-delete-again"))
 	w.succeed("op-delete-again")
 	w.checkGone()
