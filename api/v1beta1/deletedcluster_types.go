@@ -35,8 +35,13 @@ type DeletedClusterSpec struct {
 	ScheduledPurgeDate metav1.Time `json:"scheduledPurgeDate"`
 }
 
-// DeletedClusterStatus says why a purge does not come to its end.
+// DeletedClusterStatus counts the time that a deleted cluster is kept, and says why a
+// purge does not come to its end.
 type DeletedClusterStatus struct {
+	// Elapsed is the time that was seen to pass since the deletion, and Observed when it
+	// was last counted (docs/decisions/0008-clocks.md).
+	Elapsed  metav1.Duration `json:"elapsed,omitempty"`
+	Observed *metav1.Time    `json:"observed,omitempty"`
 	// Message is why, for people; empty while there is nothing to say.
 	Message string `json:"message,omitempty"`
 }

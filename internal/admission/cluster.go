@@ -3,6 +3,8 @@ package admission
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -49,6 +51,9 @@ func (r *clusterRules) ValidateCreate(ctx context.Context, cluster *v1beta1.Mana
 	if err != nil {
 		return nil, err
 	}
+	if err := r.checkID(ctx, cluster); err != nil {
+		return nil, err
+	}
 	if was, err := r.deleted(ctx, cluster); err != nil || was != nil {
 		return nil, r.checkRecovery(cluster, was, err)
 	}
@@ -59,6 +64,32 @@ func (r *clusterRules) ValidateCreate(ctx context.Context, cluster *v1beta1.Mana
 	return nil, refusal("ManagedCluster", cluster.Name, policy.ValidateCluster(policy.ClusterInput{
 		New: &cluster.Spec, Pools: pools, Catalogue: r.Catalogue, Locations: locations, Now: r.Now(),
 	}))
+}
+
+// clusterID is the form of an id, as operation.NewClusterID draws it.
+var clusterID = regexp.MustCompile(`^[a-z2-7]{12}$`)
+
+// checkID refuses an id that another cluster has or had: namespaces, volumes and backups
+// are named by it.
+func (r *clusterRules) checkID(ctx context.Context, cluster *v1beta1.ManagedCluster) error {
+	id := cluster.Spec.ID
+	if !clusterID.MatchString(id) {
+		return apierrors.NewBadRequest(fmt.Sprintf("spec.id is %q, and has 12 letters and digits of base 32; leave it out, it is drawn", id))
+	}
+	var clusters v1beta1.ManagedClusterList
+	var deleted v1beta1.DeletedClusterList
+	for _, list := range []client.ObjectList{&clusters, &deleted} {
+		if err := r.Reader.List(ctx, list); err != nil {
+			return fmt.Errorf("list clusters: %w", err)
+		}
+	}
+	taken := slices.ContainsFunc(clusters.Items, func(c v1beta1.ManagedCluster) bool {
+		return c.Spec.ID == id && (c.Namespace != cluster.Namespace || c.Name != cluster.Name)
+	}) || slices.ContainsFunc(deleted.Items, func(d v1beta1.DeletedCluster) bool { return d.Name == id && d.Namespace != cluster.Namespace })
+	if taken {
+		return apierrors.NewBadRequest(fmt.Sprintf("spec.id %q is another cluster's; leave it out, it is drawn", id))
+	}
+	return nil
 }
 
 // deleted is the cluster that comes back under its id; nil if this is a new one.

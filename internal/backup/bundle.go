@@ -109,7 +109,7 @@ func (s *Store) bundles(ctx context.Context) ([]string, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list the store %s: %w", s.URL, err)
+			return nil, fmt.Errorf("list the store %s: %w", s.URL, plain(err))
 		}
 		if bundleNames.MatchString(entry.Key) {
 			found = append(found, entry.Key)
@@ -137,7 +137,7 @@ func (s *Store) putBundle(ctx context.Context, b Bundle, now time.Time) error {
 	}
 	for _, old := range found[:max(0, len(found)+1-bundlesKept)] {
 		if err := s.bucket.Delete(ctx, old); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-			return fmt.Errorf("remove the old bundle %s in %s: %w", old, s.URL, err)
+			return fmt.Errorf("remove the old bundle %s in %s: %w", old, s.URL, plain(err))
 		}
 	}
 	return nil
@@ -170,7 +170,7 @@ func (s *Store) Bundle(ctx context.Context, key string) (OpenedBundle, error) {
 			return opened, nil
 		}
 		if !errors.Is(err, errDamaged) {
-			return OpenedBundle{}, fmt.Errorf("open %s in %s: %w", name, s.URL, err)
+			return OpenedBundle{}, fmt.Errorf("open %s in %s: %w", name, s.URL, plain(err))
 		}
 		opened.Damaged = append(opened.Damaged, name)
 	}
@@ -189,7 +189,7 @@ func (s *Store) read(ctx context.Context, name string) ([]byte, error) {
 	defer r.Close()
 	sealed, err := io.ReadAll(io.LimitReader(r, 2*bundleLimit))
 	if err != nil {
-		return nil, fmt.Errorf("read %s in %s: %w", name, s.URL, err)
+		return nil, fmt.Errorf("read %s in %s: %w", name, s.URL, plain(err))
 	}
 	return sealed, nil
 }

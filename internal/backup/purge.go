@@ -43,17 +43,17 @@ func (s *Store) empty(ctx context.Context) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("list the store %s: %w", s.URL, err)
+			return fmt.Errorf("list the store %s: %w", s.URL, plain(err))
 		}
 		if err := s.bucket.Delete(ctx, entry.Key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-			return fmt.Errorf("remove %s in %s: %w", entry.Key, s.URL, err)
+			return fmt.Errorf("remove %s in %s: %w", entry.Key, s.URL, plain(err))
 		}
 	}
 	if s.dir == "" {
 		return nil
 	}
 	if err := os.RemoveAll(s.dir); err != nil {
-		return fmt.Errorf("remove the backups in %s: %w", s.URL, err)
+		return fmt.Errorf("remove the backups in %s: %w", s.URL, plain(err))
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func Parts(ctx context.Context, address string) ([]string, error) {
 			return found, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list the store %s: %w", s.URL, err)
+			return nil, fmt.Errorf("list the store %s: %w", s.URL, plain(err))
 		}
 		if entry.IsDir {
 			found = append(found, strings.TrimSuffix(entry.Key, "/"))
@@ -103,16 +103,16 @@ func partsOfDir(parsed *url.URL) ([]string, error) {
 func (s *Store) openDir(parsed *url.URL, clusterID string) error {
 	root := filepath.FromSlash(parsed.Path)
 	if _, err := os.Stat(root); err != nil {
-		return fmt.Errorf("open the store %s: %w", s.URL, err)
+		return fmt.Errorf("open the store %s: %w", s.URL, plain(err))
 	}
 	s.dir = filepath.Join(root, clusterID)
 	if err := os.Mkdir(s.dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("open the store %s: %w", s.URL, err)
+		return fmt.Errorf("open the store %s: %w", s.URL, plain(err))
 	}
 	// Without these a name would not be given in one step, and have a file beside it.
 	bucket, err := fileblob.OpenBucket(s.dir, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
 	if err != nil {
-		return fmt.Errorf("open the store %s: %w", s.URL, err)
+		return fmt.Errorf("open the store %s: %w", s.URL, plain(err))
 	}
 	s.bucket = bucket
 	return nil
@@ -128,6 +128,16 @@ func Redact(address string) string {
 	return address
 }
 
+// plain is an error of a store without the address that was asked: one of Azure Blob
+// carries the token of who may ask it.
+func plain(err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) {
+		return asked.Err
+	}
+	return err
+}
+
 // Close lets the store go.
 func (s *Store) Close() { _ = s.bucket.Close() }
 
@@ -138,7 +148,7 @@ func (s *Store) there() error {
 		return nil
 	}
 	if _, err := os.Stat(s.dir); err != nil {
-		return fmt.Errorf("list the store %s: %w", s.URL, err)
+		return fmt.Errorf("list the store %s: %w", s.URL, plain(err))
 	}
 	return nil
 }
@@ -155,7 +165,7 @@ func (s *Store) List(ctx context.Context) ([]Object, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list the store %s: %w", s.URL, err)
+			return nil, fmt.Errorf("list the store %s: %w", s.URL, plain(err))
 		}
 		if object, ok := parse(entry.Key); ok {
 			object.Size = entry.Size
@@ -173,7 +183,7 @@ func (s *Store) open(ctx context.Context, name string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%s in %s: %w", name, s.URL, errMissing)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s in %s: %w", name, s.URL, err)
+		return nil, fmt.Errorf("read %s in %s: %w", name, s.URL, plain(err))
 	}
 	return r, nil
 }
@@ -186,7 +196,7 @@ func (s *Store) hasRoom(size int64) error {
 	}
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(s.dir, &disk); err != nil {
-		return fmt.Errorf("measure the store %s: %w", s.URL, err)
+		return fmt.Errorf("measure the store %s: %w", s.URL, plain(err))
 	}
 	if free := int64(disk.Bavail) * disk.Bsize; free < size+reserve {
 		return fmt.Errorf("the store %s is full: %d MiB are free, the backup has %d, and %d are left to others", s.URL, free>>20, size>>20, reserve>>20)
@@ -199,13 +209,13 @@ func (s *Store) hasRoom(size int64) error {
 func (s *Store) put(ctx context.Context, name string, sealed io.Reader) error {
 	sum := sha256.New()
 	if err := s.write(ctx, name, io.TeeReader(sealed, sum)); err != nil {
-		return fmt.Errorf("store %s in %s: %w", name, s.URL, err)
+		return fmt.Errorf("store %s in %s: %w", name, s.URL, plain(err))
 	}
 	if err := s.check(ctx, name, sum); err != nil {
 		if removal := s.bucket.Delete(ctx, name); removal != nil {
 			err = fmt.Errorf("%w, and it could not be removed: %w", err, removal)
 		}
-		return fmt.Errorf("check %s in %s: %w", name, s.URL, err)
+		return fmt.Errorf("check %s in %s: %w", name, s.URL, plain(err))
 	}
 	return nil
 }
@@ -264,7 +274,7 @@ func (s *Store) retain(ctx context.Context, keep Retention, now time.Time) error
 	}
 	for _, object := range keep.expired(found, now) {
 		if err := s.bucket.Delete(ctx, object.Name); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-			return fmt.Errorf("remove the old backup %s in %s: %w", object.Name, s.URL, err)
+			return fmt.Errorf("remove the old backup %s in %s: %w", object.Name, s.URL, plain(err))
 		}
 	}
 	return nil

@@ -50,6 +50,17 @@ func (u *upper) account(ctx context.Context) error {
 	if err := u.cluster.List(ctx, &clusters); err != nil {
 		return fmt.Errorf("list the restored clusters: %w", err)
 	}
+	var deleted v1beta1.DeletedClusterList
+	if err := u.cluster.List(ctx, &deleted); err != nil {
+		return fmt.Errorf("list the restored deleted clusters: %w", err)
+	}
+	known := make([]string, 0, len(clusters.Items)+len(deleted.Items))
+	for _, cluster := range clusters.Items {
+		known = append(known, cluster.Spec.ID)
+	}
+	for _, one := range deleted.Items {
+		known = append(known, one.Name) // to be recovered
+	}
 	if err := forget(u.paths.restoreRecord()); err != nil {
 		return err
 	}
@@ -59,7 +70,7 @@ func (u *upper) account(ctx context.Context) error {
 	}
 	u.step("Berth is as it was at %s; clusters that come back from their own backups now: %d", point, len(clusters.Items))
 	u.say("         A cluster that was deleted after that is back too; one that was made after that is not known.")
-	u.strangers(ctx, record.Store, clusters.Items)
+	u.strangers(ctx, record.Store, known)
 	return nil
 }
 
@@ -70,10 +81,7 @@ func (u *upper) remake(v *corev1.PersistentVolume) error {
 	}
 	path := filepath.Join(u.paths.machine("volumes"), filepath.Base(v.Spec.Local.Path))
 	err := os.Mkdir(path, 0o777)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err == nil {
+	if err == nil || errors.Is(err, fs.ErrExist) { // or one who made it died here
 		err = os.Chmod(path, 0o777) // past the umask: pods run as any user
 	}
 	if err != nil {
@@ -84,7 +92,7 @@ func (u *upper) remake(v *corev1.PersistentVolume) error {
 
 // strangers names the clusters of which there are backups and nothing else. Nothing is
 // done about them: they may have been made after the backup that was restored.
-func (u *upper) strangers(ctx context.Context, store string, known []v1beta1.ManagedCluster) {
+func (u *upper) strangers(ctx context.Context, store string, known []string) {
 	if u.Restore != "" {
 		store = u.Restore
 	}
@@ -94,7 +102,7 @@ func (u *upper) strangers(ctx context.Context, store string, known []v1beta1.Man
 		return
 	}
 	parts = slices.DeleteFunc(parts, func(part string) bool {
-		return isManagement(part) || slices.ContainsFunc(known, func(c v1beta1.ManagedCluster) bool { return c.Spec.ID == part })
+		return isManagement(part) || slices.Contains(known, part)
 	})
 	if len(parts) > 0 {
 		u.step("%s has backups of clusters that this Berth does not know, and they stay: %s", backup.Redact(store), strings.Join(parts, ", "))

@@ -19,9 +19,9 @@ func clusterRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		{APIGroups: []string{v1beta1.GroupVersion.Group}, Resources: []string{"*"}, Verbs: write()},
 		{APIGroups: []string{""}, Resources: []string{"namespaces", "services", "secrets", "configmaps", "pods"}, Verbs: write()},
-		// A deleted cluster takes its volumes along; Berth waits until the provisioner has removed them.
 		// Evidence of a machine before it is made anew (X8).
 		{APIGroups: []string{""}, Resources: []string{"pods/log"}, Verbs: []string{"get"}},
+		// A deleted cluster takes its volumes along; Berth waits until the provisioner has removed them.
 		{APIGroups: []string{""}, Resources: []string{"persistentvolumeclaims"}, Verbs: []string{"get", "list", "delete"}},
 		{APIGroups: []string{""}, Resources: []string{"persistentvolumes"}, Verbs: []string{"get", "list"}},
 		{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"get", "list", "watch"}},

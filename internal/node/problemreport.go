@@ -121,9 +121,9 @@ func (w *problemWatch) look(ctx context.Context) {
 		seen.Disk[dir] = err
 	}
 	w.mu.Unlock()
-	found := findings(seen, now)
+	found := findings(seen, w.said, now)
 	for _, f := range found {
-		if last := slices.IndexFunc(w.said, func(s finding) bool { return s.Type == f.Type }); last < 0 || w.said[last].Problem != f.Problem {
+		if last := indexOf(w.said, f.Type); last < 0 || w.said[last].Problem != f.Problem {
 			w.since[f.Type] = now
 		}
 	}

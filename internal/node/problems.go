@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -61,8 +62,10 @@ type finding struct {
 	Message string
 }
 
-// findings are the conditions that the symptoms mean.
-func findings(seen symptoms, now time.Time) []finding {
+// findings are the conditions that the symptoms mean, said being what was found last. A
+// service that has been unwell for a moment is as it was: one that starts after a boot is
+// not well before it answers, so that a reboot that does not help shows none.
+func findings(seen symptoms, said []finding, now time.Time) []finding {
 	readOnly, corrupt := diskProblems(seen.Disk)
 	all := []finding{
 		service(conditionKubelet, "Kubelet", seen.Kubelet, now),
@@ -72,6 +75,12 @@ func findings(seen symptoms, now time.Time) []finding {
 		either(conditionReadOnly, readOnly, "FilesystemIsReadOnly", "FilesystemIsNotReadOnly", "the machine's disks can be written to"),
 		either(conditionCorruption, corrupt, "FilesystemIsCorrupt", "FilesystemIsOK", "the machine's disks show no damage"),
 	}
+	for i, f := range all {
+		if last := indexOf(said, f.Type); f == undecided(f.Type) && last >= 0 {
+			all[i] = said[last]
+		}
+	}
+	all = slices.DeleteFunc(all, func(f finding) bool { return f == undecided(f.Type) })
 	if seen.Asks {
 		blocked := ""
 		if seen.Unreached >= blockedAfter && seen.Egress != nil {
@@ -83,11 +92,21 @@ func findings(seen symptoms, now time.Time) []finding {
 }
 
 func service(kind, name string, health supervise.Health, now time.Time) finding {
-	problem := ""
-	if !health.UnwellSince.IsZero() && now.Sub(health.UnwellSince) >= downAfter {
-		problem = fmt.Sprintf("not healthy since %s: %s", health.UnwellSince.UTC().Format(time.RFC3339), health.Why)
+	switch {
+	case health.UnwellSince.IsZero():
+		return finding{Type: kind, Reason: name + "IsUp", Message: "it answers"}
+	case now.Sub(health.UnwellSince) < downAfter:
+		return undecided(kind)
 	}
-	return either(kind, problem, name+"IsDown", name+"IsUp", "it answers")
+	message := fmt.Sprintf("not healthy since %s: %s", health.UnwellSince.UTC().Format(time.RFC3339), health.Why)
+	return finding{Type: kind, Problem: true, Reason: name + "IsDown", Message: message}
+}
+
+// undecided stands for a condition of which nothing new can be said.
+func undecided(kind string) finding { return finding{Type: kind} }
+
+func indexOf(all []finding, kind string) int {
+	return slices.IndexFunc(all, func(f finding) bool { return f.Type == kind })
 }
 
 // often leaves the first start of a boot out: that is no restart.

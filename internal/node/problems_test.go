@@ -64,7 +64,7 @@ func TestFindings(t *testing.T) {
 		{"a registry that cannot be reached", symptoms{Asks: true, Unreached: 3, Egress: errors.New("timeout")}, []string{"EgressBlocked"}},
 	} {
 		var got []string
-		for _, f := range findings(c.seen, problemNow) {
+		for _, f := range findings(c.seen, nil, problemNow) {
 			if f.Problem {
 				got = append(got, f.Type)
 			}
@@ -76,8 +76,29 @@ func TestFindings(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.why, got, c.want)
 		}
 	}
-	if all := findings(symptoms{Asks: true}, problemNow); len(all) != len(ProblemConditions()) {
+	if all := findings(symptoms{Asks: true}, nil, problemNow); len(all) != len(ProblemConditions()) {
 		t.Errorf("%d findings, %d conditions", len(all), len(ProblemConditions()))
+	}
+}
+
+// A service that has been unwell for a moment is what was said of it last: after a reboot
+// nothing, so that the Node keeps what it had.
+func TestAMomentChangesNothing(t *testing.T) {
+	kubelet := func(found []finding) finding {
+		if at := indexOf(found, conditionKubelet); at >= 0 {
+			return found[at]
+		}
+		return finding{}
+	}
+	moment := symptoms{Kubelet: unwell(5 * time.Second)}
+	if first := kubelet(findings(moment, nil, problemNow)); first != (finding{}) {
+		t.Errorf("before it ever answered: %+v", first)
+	}
+	for _, seen := range []symptoms{{}, {Kubelet: unwell(time.Hour)}} {
+		said := findings(seen, nil, problemNow)
+		if now := kubelet(findings(moment, said, problemNow)); now != kubelet(said) || now.Reason == "" {
+			t.Errorf("%+v was said, and now %+v", kubelet(said), now)
+		}
 	}
 }
 

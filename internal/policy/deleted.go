@@ -3,6 +3,8 @@ package policy
 import (
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"berth.dev/berth/api/v1beta1"
 )
 
@@ -19,10 +21,11 @@ func DeletedClusterRetention(spec v1beta1.ServicePolicySpec) time.Duration {
 	return set.Duration
 }
 
-// Retainable says whether there is something of a cluster to recover: its control plane
-// has come up, and its etcd is backed up (X3).
+// Retainable says whether there may be something of a cluster to recover: its control
+// plane has come up, and its etcd is recorded (X3). Whether a store answers at the moment
+// does not matter.
 func Retainable(cluster *v1beta1.ManagedCluster) bool {
-	return cluster.Spec.ID != "" && cluster.Status.Initialized && cluster.Status.Backup != nil && cluster.Status.Backup.RecoveryPoint != nil
+	return cluster.Spec.ID != "" && cluster.Status.Initialized && cluster.Status.Backup != nil
 }
 
 // RecoveredAs is how a deleted cluster is asked for again: as it was, with the version
@@ -36,10 +39,27 @@ func RecoveredAs(cluster *v1beta1.ManagedCluster) v1beta1.ManagedClusterSpec {
 	return spec
 }
 
-// PurgeDue says whether a deleted cluster is not kept any longer, and else when.
-func PurgeDue(deleted *v1beta1.DeletedCluster, now time.Time) (bool, time.Time) {
-	at := deleted.Spec.ScheduledPurgeDate.Time
-	return !now.Before(at), at
+// RetentionLook is how often a deleted cluster is looked at, at least, and its time counted.
+const RetentionLook = 10 * time.Minute
+
+// CountRetention is the status of a deleted cluster with the time that was seen to pass
+// since the last look: a clock that leaps purges nothing.
+func CountRetention(status v1beta1.DeletedClusterStatus, now time.Time) v1beta1.DeletedClusterStatus {
+	// Times are stored in seconds: what is cut off here would be counted twice.
+	at := metav1.NewTime(now.Truncate(time.Second))
+	if status.Observed != nil {
+		status.Elapsed.Duration += Passed(status.Observed.Time, RetentionLook, at.Time)
+	}
+	status.Observed = &at
+	return status
+}
+
+// PurgeDue says whether a deleted cluster is not kept any longer, and else after what
+// time to look again: its date has come, and as much time was seen to pass.
+func PurgeDue(deleted *v1beta1.DeletedCluster, now time.Time) (bool, time.Duration) {
+	until, since := deleted.Spec.ScheduledPurgeDate.Time, deleted.Spec.DeletionDate.Time
+	left := max(until.Sub(now), until.Sub(since)-deleted.Status.Elapsed.Duration)
+	return left <= 0, min(max(left, time.Second), RetentionLook)
 }
 
 // RecoveryGrace is for how long, at least, a cluster is kept from when its recovery was

@@ -160,7 +160,7 @@ func (r recovering) examine(ctx context.Context, source *source) (string, conten
 		return found.damage, content{}, err
 	}
 	empty := found.Keys == 0 && found.Revision <= 1
-	if !empty {
+	if !empty && !r.alone {
 		// An etcd that is up does not wait for a store that is away.
 		source = source.once()
 		var cancel context.CancelFunc
@@ -169,7 +169,8 @@ func (r recovering) examine(ctx context.Context, source *source) (string, conten
 	}
 	list, err := source.list(ctx)
 	switch {
-	case err != nil && empty:
+	case err != nil && (empty || r.alone):
+		// The only one that is left of several may have been behind the others for long.
 		return "", content{}, err
 	case err != nil:
 		return "", found.content, nil

@@ -206,7 +206,15 @@ func renderDeleted(r *arm.Request, deleted *v1beta1.DeletedCluster) *deletedBody
 			ManagedClusterID: clusterID(r, spec), KubernetesVersion: spec.KubernetesVersion,
 			DeletionDate:       deleted.Spec.DeletionDate.UTC().Format(time.RFC3339),
 			ScheduledPurgeDate: deleted.Spec.ScheduledPurgeDate.UTC().Format(time.RFC3339),
-			ProvisioningState:  state, Message: deleted.Status.Message,
+			ProvisioningState:  state, Message: purgeMessage(deleted),
 		},
 	}
+}
+
+// purgeMessage leaves out why: stores are the operator's.
+func purgeMessage(deleted *v1beta1.DeletedCluster) string {
+	if deleted.Status.Message == "" {
+		return ""
+	}
+	return "Its backups could not be removed yet. It is tried again."
 }

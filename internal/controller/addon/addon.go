@@ -20,12 +20,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/addon"
+	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 	"berth.dev/berth/internal/tenant"
@@ -94,7 +94,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		Named("addon").
 		For(&v1beta1.ManagedCluster{}).
 		Watches(&v1beta1.AgentPool{}, handler.EnqueueRequestsFromMapFunc(poolRequest)).
-		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(r.all)).
+		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(apply.AllClusters(mgr.GetClient()))).
 		WatchesRawSource(changes).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 4,
@@ -114,20 +114,6 @@ func poolRequest(_ context.Context, object client.Object) []ctrl.Request {
 	}
 	name := v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName)
 	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: pool.Namespace, Name: name}}}
-}
-
-// all clusters depend on the ServicePolicy.
-func (r *reconciler) all(ctx context.Context, _ client.Object) []ctrl.Request {
-	var clusters v1beta1.ManagedClusterList
-	if err := r.client.List(ctx, &clusters); err != nil {
-		log.FromContext(ctx).Info("clusters not listed", "error", err.Error())
-		return nil
-	}
-	requests := make([]ctrl.Request, 0, len(clusters.Items))
-	for i := range clusters.Items {
-		requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&clusters.Items[i])})
-	}
-	return requests
 }
 
 // Reconcile implements reconcile.Reconciler.

@@ -36,6 +36,9 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 		next.LastTransitionTime = last.LastTransitionTime
 	}
 	status := statusOf(state)
+	if last := cluster.Status.Backup; last != nil && status.RecoveryPoint == nil {
+		status.RecoveryPoint = last.RecoveryPoint // the stores have not been looked at yet
+	}
 	if last != nil && *last == next && same(cluster.Status.Backup, status) && !finalPoint(cluster, status) {
 		return wait, nil
 	}

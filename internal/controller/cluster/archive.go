@@ -54,7 +54,8 @@ func (r *reconciler) archiveFacts(ctx context.Context, p *pass) (policy.ArchiveF
 	status := &p.cluster.Status
 	facts := policy.ArchiveFacts{
 		// One of several replicas keeps its volumes: the proof is of a single etcd.
-		Stopped:      p.found.stop && status.Replicas == nil && status.PowerState.Code == v1beta1.PowerStopped && status.Initialized,
+		Stopped: p.found.stop && status.Replicas.At() == v1beta1.ReplicasSingle && !p.cluster.Spec.SKU.HighlyAvailable() && status.Backup != nil &&
+			status.PowerState.Code == v1beta1.PowerStopped && status.Initialized,
 		StoppedSince: policy.PowerOf(p.cluster, p.now).StoppedSince,
 	}
 	switch phaseOf(status.Archive) {

@@ -162,6 +162,11 @@ func (r *reconciler) etcdStep(ctx context.Context, p *pass, target etcd.Target, 
 	if !call {
 		return nil
 	}
+	if action == policy.EtcdAddLearner || action == policy.EtcdAddVoter {
+		if marked, err := r.markLeftover(ctx, p, ordinal); marked || err != nil {
+			return err
+		}
+	}
 	change := etcd.Change{Action: kind, Peer: controlplane.MemberPeer(ordinal), ID: memberWith(w, ordinal).ID}
 	if action == policy.EtcdMoveLeader {
 		change.ID = memberWith(w, 0).ID
@@ -204,6 +209,21 @@ func (r *reconciler) markMember(ctx context.Context, p *pass, m policy.EtcdMembe
 	r.events.Eventf(p.cluster, nil, corev1.EventTypeWarning, "EtcdMemberLost", "Replace",
 		"%s does not start on its data any more and is made anew; the others have all that was written", controlplane.MemberName(m.Ordinal))
 	return nil
+}
+
+// markLeftover has the volume go that an earlier member left in the place of a new one,
+// which would not start on it.
+func (r *reconciler) markLeftover(ctx context.Context, p *pass, ordinal int32) (bool, error) {
+	if p.cluster.Status.Replicas.Replacing != nil {
+		return false, nil
+	}
+	claim, err := r.claimOf(ctx, p, ordinal)
+	if err != nil || claim == nil {
+		return false, err
+	}
+	next := p.cluster.Status.Replicas.DeepCopy()
+	next.Replacing = &v1beta1.MemberReplacement{Ordinal: ordinal, ID: "0", Claim: string(claim.UID)}
+	return true, r.persistReplicas(ctx, p, next)
 }
 
 // wipeMember deletes the volume of a member that is replaced, and its pod, which holds it.

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,35 +21,40 @@ import (
 // retain keeps what a deleted cluster can be recovered from, before anything of it goes
 // (X3). The roots come first: whoever finds the DeletedCluster finds them.
 func (r *reconciler) retain(ctx context.Context, p *pass) (bool, error) {
-	if !policy.Retainable(p.cluster) {
+	kept, err := findDeleted(ctx, r.reader, p.cluster)
+	if err != nil {
+		return false, err
+	}
+	at := p.cluster.DeletionTimestamp
+	switch {
+	case kept == nil && !policy.Retainable(p.cluster):
 		return true, nil
+	case kept != nil && kept.Spec.DeletionDate.Equal(at):
+		return true, nil // also if somebody purges it already; pools may be gone by now
+	case kept != nil && !kept.DeletionTimestamp.IsZero():
+		p.lookIn(lookAgain) // that of an earlier life is on its way
+		return false, nil
 	}
 	wanted, err := r.deletedCluster(ctx, p)
 	if err != nil {
 		return false, err
-	}
-	kept, err := findDeleted(ctx, r.reader, p.cluster)
-	switch {
-	case err != nil:
-		return false, err
-	case kept != nil && !kept.DeletionTimestamp.IsZero():
-		p.lookIn(lookAgain) // that of an earlier deletion is on its way
-		return false, nil
-	case kept != nil && kept.Spec.DeletionDate.Equal(&wanted.Spec.DeletionDate):
-		return true, nil // pools may be gone by now
 	}
 	found, err := r.retainRoots(ctx, p.cluster)
 	if err != nil || !found {
 		return err == nil, err
 	}
 	if kept != nil {
-		kept.Spec = wanted.Spec
+		kept.Spec = wanted.Spec // one that was recovered and is deleted once more
 		if err := r.client.Update(ctx, kept); err != nil {
 			return false, fmt.Errorf("keep the deleted cluster: %w", err)
 		}
 		return true, nil
 	}
-	if err := r.client.Create(ctx, wanted); err != nil && !apierrors.IsAlreadyExists(err) {
+	err = r.client.Create(ctx, wanted)
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return true, nil // the subscription goes, with all that it kept
+	}
+	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return false, fmt.Errorf("keep the deleted cluster: %w", err)
 	}
 	return true, nil
@@ -155,7 +161,9 @@ func (r *reconciler) adopt(ctx context.Context, p *pass) (bool, error) {
 		return err == nil, err
 	}
 	if !kept.DeletionTimestamp.IsZero() {
-		p.lookIn(lookAgain) // what was kept goes; this becomes a new cluster
+		p.found.broken = &v1beta1.OperationError{
+			Code: "OperationNotAllowed", Message: "what was kept of the deleted cluster was purged while it was to be recovered; delete this one, and create a new one",
+		}
 		return false, nil
 	}
 	if err := r.restoreRoots(ctx, p); err != nil {
@@ -206,7 +214,7 @@ func (r *reconciler) restoreMaintenance(ctx context.Context, cluster *v1beta1.Ma
 // release lets go what was kept of a cluster that has come back, when it could be kept
 // anew: one that is deleted before is recovered from the same once more.
 func (r *reconciler) release(ctx context.Context, p *pass) (bool, error) {
-	if !p.found.controlPlaneReady() || !policy.Retainable(p.cluster) {
+	if !p.found.controlPlaneReady() || !meta.IsStatusConditionTrue(p.cluster.Status.Conditions, v1beta1.ConditionBackedUp) {
 		return true, nil
 	}
 	// Nearly every cluster has none, which the cache knows.

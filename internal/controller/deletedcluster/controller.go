@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -111,14 +112,17 @@ func (r *reconciler) lifeOf(ctx context.Context, deleted *v1beta1.DeletedCluster
 // moment changes the object, so that the deletion is refused.
 func (r *reconciler) act(ctx context.Context, deleted *v1beta1.DeletedCluster, life life) (time.Duration, error) {
 	if deleted.DeletionTimestamp.IsZero() {
-		due, at := policy.PurgeDue(deleted, r.Now())
-		switch {
-		case life == back:
-			return 0, nil // whoever brought it back lets this go
-		case life == ending:
+		switch life {
+		case back:
+			return policy.RetentionLook, nil // whoever brought it back lets this go
+		case ending:
 			return lookAgain, nil
-		case !due:
-			return at.Sub(r.Now()), nil
+		}
+		if err := r.count(ctx, deleted); err != nil {
+			return 0, err
+		}
+		if due, wait := policy.PurgeDue(deleted, r.Now()); !due {
+			return wait, nil
 		}
 		version := deleted.ResourceVersion
 		err := r.client.Delete(ctx, deleted, client.Preconditions{ResourceVersion: &version})
@@ -135,6 +139,19 @@ func (r *reconciler) act(ctx context.Context, deleted *v1beta1.DeletedCluster, l
 	}
 	r.Log.Info("deleted cluster purged", "cluster", deleted.Name, "deleted", deleted.Spec.DeletionDate.UTC().Format(time.RFC3339))
 	return 0, r.letGo(ctx, deleted, v1beta1.RetainedSecret(deleted.Name), v1beta1.BackupKeySecret(deleted.Name))
+}
+
+// count writes down the time that was seen to pass.
+func (r *reconciler) count(ctx context.Context, deleted *v1beta1.DeletedCluster) error {
+	next := policy.CountRetention(deleted.Status, r.Now())
+	if equality.Semantic.DeepEqual(next, deleted.Status) {
+		return nil
+	}
+	deleted.Status = next
+	if err := r.client.Status().Update(ctx, deleted); err != nil {
+		return fmt.Errorf("count the time that it is kept: %w", err)
+	}
+	return nil
 }
 
 // purge removes the backups from every store.

@@ -87,8 +87,7 @@ func (r *Reconciler) repairFacts(ctx context.Context, s *scene, reader client.Re
 	status := s.object.Status
 	facts := policy.RepairFacts{
 		Cluster: s.cluster, Node: s.node,
-		// A drain that ended and is not forgotten is that of an upgrade, whose node has yet to come back.
-		Busy:       s.situation.Intent == Drain || s.situation.Intent == Reimage || status.DrainEnded != nil,
+		Busy:       s.situation.Intent == Drain || s.situation.Intent == Reimage,
 		Registered: status.FirstReady != nil || status.ReadySince != nil,
 		Begun:      status.Repair != nil && status.Repair.Began != nil,
 	}
@@ -99,6 +98,10 @@ func (r *Reconciler) repairFacts(ctx context.Context, s *scene, reader client.Re
 	}
 	if err == nil {
 		facts.Pool = pool
+		// A drain that ended and is not forgotten is that of an upgrade: its node has yet to
+		// come back, and is ill if it has not when the upgrade gives up.
+		upgrade := pool.Status.Upgrade
+		facts.Busy = facts.Busy || status.DrainEnded != nil && upgrade != nil && upgrade.EndTime == nil
 	}
 	// Most nodes are well, and what the others are matters to none of them.
 	if status.Repair == nil || status.Repair.Stage == "" {

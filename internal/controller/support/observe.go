@@ -116,4 +116,5 @@ func (o *observation) machines(machines []v1beta1.Machine) {
 		}
 	}
 	o.evidence.NoNodes = settled && !runs
+	o.evidence.NodesUnknown = !settled && !runs && status.Initialized && o.cluster.Spec.PowerState.Wanted() == v1beta1.PowerRunning
 }

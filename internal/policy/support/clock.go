@@ -9,21 +9,16 @@ import (
 	"berth.dev/berth/internal/policy"
 )
 
-// maxGaps is how many intervals a clock advances by at one look at most.
-const maxGaps = 2
-
 // begin is a clock that starts now.
 func begin(r row, now time.Time) v1beta1.SupportClock {
 	at := metav1.NewTime(now.Truncate(time.Second))
 	return v1beta1.SupportClock{Clause: string(r.clause), Act: r.act, Since: at, Observed: at}
 }
 
-// advance adds the time that was seen to pass since the clock was last looked at. A
-// machine's clock that leapt, or a service that did not run, adds twice the interval
-// at most, and one that went back nothing. now is the time to be stored.
+// advance adds the time that was seen to pass since the clock was last looked at. now is
+// the time to be stored.
 func advance(clock *v1beta1.SupportClock, interval time.Duration, now time.Time) {
-	passed := now.Sub(clock.Observed.Time)
-	clock.Elapsed.Duration += min(max(passed, 0), maxGaps*interval)
+	clock.Elapsed.Duration += policy.Passed(clock.Observed.Time, interval, now)
 	clock.Observed = metav1.NewTime(now)
 }
 

@@ -36,7 +36,8 @@ type Notice struct {
 }
 
 // Decide judges a cluster by evidence and by what its status said before, which may be
-// nil. Every clock whose evidence is there advances, every other one is gone.
+// nil. Every clock whose evidence is there advances, one of which nothing can be known at
+// the moment stands still, and every other one is gone.
 func Decide(last *v1beta1.SupportStatus, e Evidence, plan policy.SupportPlan, now time.Time) Verdict {
 	if last == nil {
 		last = &v1beta1.SupportStatus{}
@@ -54,6 +55,8 @@ func Decide(last *v1beta1.SupportStatus, e Evidence, plan policy.SupportPlan, no
 			if r.atOnce != nil {
 				d.act(r, r.atOnce(e))
 			}
+		} else if r.unknown != nil && r.unknown(e) {
+			d.hold(r)
 		}
 	}
 	byClause := func(a, b v1beta1.SupportFinding) int { return strings.Compare(a.Clause, b.Clause) }
@@ -95,6 +98,16 @@ func (d *decision) add(r row, found proof) {
 	status.Findings = append(status.Findings, finding)
 	if rank[r.state] > rank[status.State] {
 		status.State = r.state
+	}
+}
+
+// hold keeps a clock that there was as it stands.
+func (d *decision) hold(r row) {
+	for _, clock := range d.last.Clocks {
+		if clock.Clause == string(r.clause) {
+			clock.Observed = metav1.NewTime(d.now)
+			d.verdict.Status.Clocks = append(d.verdict.Status.Clocks, clock)
+		}
 	}
 }
 

@@ -111,6 +111,31 @@ func TestNodesAwayForAMoment(t *testing.T) {
 	}
 }
 
+// While something is being changed nobody knows: the clock neither runs nor begins anew.
+func TestAClockStandsWhileNobodyKnows(t *testing.T) {
+	e, now := healthy(), noon
+	e.NoNodes = true
+	first := Decide(settled(aDay), e, defaults(), now)
+	unknown := healthy()
+	unknown.NodesUnknown = true
+	second := Decide(&first.Status, unknown, defaults(), now.Add(time.Hour))
+	third := Decide(&second.Status, e, defaults(), now.Add(time.Hour+time.Minute))
+	of := func(v Verdict) v1beta1.SupportClock {
+		for _, clock := range v.Status.Clocks {
+			if clock.Clause == "J4" {
+				return clock
+			}
+		}
+		return v1beta1.SupportClock{}
+	}
+	if got, want := of(third).Elapsed.Duration, of(first).Elapsed.Duration+time.Minute; got != want || of(first).Elapsed.Duration < aDay {
+		t.Errorf("an hour of which nobody knows, and a minute: %s after %s", got, of(first).Elapsed.Duration)
+	}
+	if begun := Decide(nil, unknown, defaults(), now); len(begun.Status.Clocks) != 0 {
+		t.Errorf("a clock began: %+v", begun.Status.Clocks)
+	}
+}
+
 // More evidence never gives a better state, nor takes an act away or puts it off.
 func TestWorseEvidenceIsNeverBetter(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))

@@ -25,6 +25,9 @@ type Evidence struct {
 	// machines does; Machines is how many there should be.
 	NoNodes  bool
 	Machines int
+	// NodesUnknown says that none of its machines runs while something is being changed,
+	// which tells nothing: a clock for NoNodes stands still.
+	NodesUnknown bool
 	// Changes are changes of metadata that the system made, put back since.
 	Changes []Change
 	// Subscription is the state of the cluster's subscription; empty means Enabled.

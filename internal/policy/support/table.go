@@ -40,6 +40,8 @@ type row struct {
 	after func(policy.SupportPlan) time.Duration
 	// atOnce is an act that comes right away, until it is done.
 	atOnce func(Evidence) v1beta1.SupportAct
+	// unknown says that the evidence can be neither had nor ruled out: the clock stands.
+	unknown func(Evidence) bool
 	// settles says that the evidence must have lasted for SupportPlan.Settle.
 	settles bool
 	// back is what ends it.
@@ -58,7 +60,7 @@ var table = []row{
 		back: "Upgrade the node image: `berth nodepool upgrade --node-image-only`, or a channel that does it by itself."},
 	{clause: "B4", reason: "SystemMetadataChanged", state: v1beta1.SupportOutOfSupport, found: changedMetadata,
 		back: "Berth has put it back. Leave labels that the system made alone; the finding ends when nothing was changed for a while."},
-	{clause: "J4", reason: "NoNodes", state: v1beta1.SupportOutOfSupport, found: noNodes, settles: true,
+	{clause: "J4", reason: "NoNodes", state: v1beta1.SupportOutOfSupport, found: noNodes, unknown: nodesUnknown, settles: true,
 		act: v1beta1.ActStop, after: func(p policy.SupportPlan) time.Duration { return p.NoNodesStop },
 		back: "Have at least one node run and become Ready. To keep the cluster without nodes, stop it: `berth cluster stop`."},
 	{clause: "J2", reason: "Stopped", state: v1beta1.SupportSupported, found: stopped,
@@ -95,6 +97,8 @@ func versions(state release.State, what string) func(Evidence, policy.SupportPla
 		return proof{message: fmt.Sprintf("%s, which %s", strings.Join(parts, ", "), what)}
 	}
 }
+
+func nodesUnknown(e Evidence) bool { return e.NodesUnknown }
 
 func oldImages(e Evidence, plan policy.SupportPlan, now time.Time) proof {
 	var parts []string
