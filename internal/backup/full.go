@@ -36,7 +36,8 @@ type target struct {
 func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*place) error {
 	ctx, cancel := context.WithTimeout(ctx, fullTimeout)
 	defer cancel()
-	begun := r.Now()
+	started := r.Now()
+	begun := started
 	targets := r.targets(ctx, places, begun)
 	if len(targets) == 0 {
 		return errors.New("no store answers")
@@ -71,7 +72,13 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 		giving.Go(func() { errs[i] = r.give(ctx, t, object, spool) })
 	}
 	giving.Wait()
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.FullTook = r.Now().Sub(started)
+	return nil
 }
 
 // targets are the places that answer: etcd is not asked for what nobody could keep.

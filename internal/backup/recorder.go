@@ -66,6 +66,9 @@ type State struct {
 	Revision      int64
 	// Full is the newest snapshot.
 	Full *Object
+	// FullTook is how long the last one took from being asked for until it was in all
+	// stores; zero if this recorder has made none.
+	FullTook time.Duration
 	// Snapshot is why the last attempt at one failed; empty if it did not.
 	Snapshot string
 	// Etcd is why etcd cannot be read; empty while it can.

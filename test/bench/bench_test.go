@@ -93,11 +93,13 @@ func TestBench(t *testing.T) {
 		measureFootprint(e, &results, name)
 		measurePutBack(e, &results, name)
 		measurePower(e, &results, name)
-		measureRecovery(e, &results, name)
+		recoverCluster(e, &results, "etcd's data lost to /readyz", name)
+		measureKilled(e, &results, name)
 		measure(&results, "delete a cluster of one node", "s", "", func() {
 			e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
 		})
 	}
+	measureSizes(e, &results)
 	measureNodeUpgrade(e, &results)
 	for i := range count() {
 		name := fmt.Sprintf("u%d", i)

@@ -10,9 +10,9 @@ import (
 // recoveryPatience is how long a recovery may take before the flow has failed.
 const recoveryPatience = 3 * time.Minute
 
-// measureRecovery removes what an etcd stores and measures until the API server answers
-// again with what was backed up (aim: 10 s at 100 MB).
-func measureRecovery(e *harness.Env, results *table, name string) {
+// recoverCluster removes what an etcd stores and measures until the API server answers
+// again with what was backed up.
+func recoverCluster(e *harness.Env, results *table, what, name string) {
 	e.T.Helper()
 	cluster, err := e.ManagedCluster(name)
 	if err != nil {
@@ -32,5 +32,5 @@ func measureRecovery(e *harness.Env, results *table, name string) {
 		}
 		return nil
 	})
-	results.add("etcd's data lost to /readyz", "s", "≤ 10", time.Since(lost).Seconds())
+	results.add(what, "s", "≤ 10", time.Since(lost).Seconds())
 }

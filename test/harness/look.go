@@ -23,7 +23,7 @@ func (e *Env) Clientset(cluster string) kubernetes.Interface {
 	if err != nil {
 		e.T.Fatal(err)
 	}
-	config.Timeout = 5 * time.Second
+	config.Timeout, config.QPS, config.Burst = 5*time.Second, 1000, 1000
 	made, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		e.T.Fatal(err)

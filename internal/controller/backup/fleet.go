@@ -159,6 +159,8 @@ var (
 		"Unix time of the newest full backup.", []string{"namespace", "cluster"}, nil)
 	sizeMetric = prometheus.NewDesc("berth_backup_last_full_bytes",
 		"Size of the newest full backup in a store.", []string{"namespace", "cluster"}, nil)
+	tookMetric = prometheus.NewDesc("berth_backup_last_full_duration_seconds",
+		"How long the newest full backup took until it was in all stores.", []string{"namespace", "cluster"}, nil)
 	storeMetric = prometheus.NewDesc("berth_backup_store_up",
 		"Whether the last write to a store went well.", []string{"namespace", "cluster", "store"}, nil)
 	provenMetric = prometheus.NewDesc("berth_backup_proven",
@@ -169,7 +171,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (f *fleet) Describe(out chan<- *prometheus.Desc) {
-	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, storeMetric, provenMetric, proofMetric} {
+	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, tookMetric, storeMetric, provenMetric, proofMetric} {
 		out <- metric
 	}
 }
@@ -202,6 +204,9 @@ func collectState(state backup.State, gauge func(*prometheus.Desc, float64, ...s
 	if state.Full != nil {
 		gauge(fullMetric, float64(state.Full.Time.Unix()))
 		gauge(sizeMetric, float64(state.Full.Size))
+	}
+	if state.FullTook > 0 {
+		gauge(tookMetric, state.FullTook.Seconds())
 	}
 	for _, store := range state.Stores {
 		gauge(storeMetric, oneIf(store.Error == ""), store.URL)

@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"berth.dev/berth/test/harness"
+)
+
+const (
+	// chunk is how much of the filling one object holds; random bytes, which nothing compresses.
+	chunk = 512 << 10
+	// fillers make them at the same time.
+	fillers = 4
+	// latencies are so many writes that are timed for a p99, latencyEvery apart.
+	latencies    = 400
+	latencyEvery = 25 * time.Millisecond
+	metricsPort  = "18081" // the bench's network namespace is its own
+)
+
+// measureSizes fills a cluster up to each size in turn, and measures what a snapshot
+// takes, what it costs those who write meanwhile, and what a recovery takes (aims at 100
+// MB: a snapshot within 1 s, p99 of writes up by no more than 10 %, /readyz within 10 s).
+func measureSizes(e *harness.Env, results *table) {
+	e.T.Helper()
+	const name = "size"
+	e.Run("berth", "cluster", "create", "-g", "bench", "-n", name, "-c", "1")
+	e.Run("berth", "cluster", "get-credentials", "-g", "bench", "-n", name)
+	maps := e.Clientset(name).CoreV1().ConfigMaps("default")
+	e.Start("kubectl", "--kubeconfig", e.State+"/admin.kubeconfig", "-n", "berth-system", "port-forward", "deploy/berth", metricsPort+":8081")
+	filled := 0
+	for _, size := range []int{10, 100, 1000} {
+		fill(e, maps, &filled, size<<20/chunk)
+		quiet := writeP99(e, maps)
+		took, busy := snapshots(e, maps, name)
+		results.add(fmt.Sprintf("snapshot of %d MB", size), "s", aimAt100(size, "≤ 1"), took)
+		results.add(fmt.Sprintf("write p99 at %d MB, quiet", size), "ms", "", quiet)
+		results.add(fmt.Sprintf("write p99 at %d MB, with a snapshot all the time, in %% of quiet", size), "%", aimAt100(size, "≤ 110"), 100*busy/quiet)
+		recoverCluster(e, results, fmt.Sprintf("etcd's data lost to /readyz, %d MB", size), name)
+	}
+	e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
+}
+
+func aimAt100(size int, aim string) string {
+	if size != 100 {
+		return ""
+	}
+	return aim
+}
+
+// fill makes objects until there are so many.
+func fill(e *harness.Env, maps typedv1.ConfigMapInterface, filled *int, want int) {
+	e.T.Helper()
+	numbers := make(chan int)
+	errs := make([]error, fillers)
+	var filling sync.WaitGroup
+	for i := range fillers {
+		filling.Go(func() {
+			for n := range numbers {
+				data := make([]byte, chunk)
+				_, _ = rand.Read(data) // it never fails
+				_, err := maps.Create(context.Background(), &corev1.ConfigMap{
+					ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("fill-%d", n)}, BinaryData: map[string][]byte{"data": data},
+				}, metav1.CreateOptions{})
+				errs[i] = errors.Join(errs[i], err)
+			}
+		})
+	}
+	for ; *filled < want; *filled++ {
+		numbers <- *filled
+	}
+	close(numbers)
+	filling.Wait()
+	if err := errors.Join(errs...); err != nil {
+		e.T.Fatalf("fill the cluster: %v", err)
+	}
+}
+
+// writeP99 is that of small writes, in milliseconds.
+func writeP99(e *harness.Env, maps typedv1.ConfigMapInterface) float64 {
+	e.T.Helper()
+	var took []time.Duration
+	ticker := time.NewTicker(latencyEvery)
+	defer ticker.Stop()
+	const name = "latency"
+	_ = maps.Delete(context.Background(), name, metav1.DeleteOptions{}) // that of the measure before
+	object, err := maps.Create(context.Background(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	for n := range latencies {
+		if err != nil {
+			e.T.Fatal(err)
+		}
+		<-ticker.C
+		object.Data = map[string]string{"n": strconv.Itoa(n)}
+		started := time.Now()
+		object, err = maps.Update(context.Background(), object, metav1.UpdateOptions{})
+		took = append(took, time.Since(started))
+	}
+	slices.Sort(took)
+	return float64(took[len(took)*99/100].Microseconds()) / 1000
+}
+
+// snapshots has a snapshot made again and again while somebody writes, and returns how
+// long the last took, in seconds, and the p99 of the writes.
+func snapshots(e *harness.Env, maps typedv1.ConfigMapInterface, cluster string) (took, p99 float64) {
+	e.T.Helper()
+	e.Management("patch", "servicepolicies", "default", "--type=merge", "-p", `{"spec":{"backupInterval":"1s"}}`)
+	defer e.Management("patch", "servicepolicies", "default", "--type=merge", "-p", `{"spec":{"backupInterval":null}}`)
+	began := time.Now()
+	e.Eventually("a snapshot that began after the filling", recoveryPatience, func() error {
+		at, err := metric("berth_backup_last_full_seconds", cluster)
+		if err == nil && at < float64(began.Unix()) {
+			err = errors.New("it is older")
+		}
+		return err
+	})
+	p99 = writeP99(e, maps)
+	took, err := metric("berth_backup_last_full_duration_seconds", cluster)
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	return took, p99
+}
+
+// metric reads one of Berth's, of a cluster.
+func metric(name, cluster string) (float64, error) {
+	response, err := http.Get("http://127.0.0.1:" + metricsPort + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err
+	}
+	found := regexp.MustCompile(`(?m)^` + name + `\{cluster="[^"]*\.` + cluster + `"[^}]*\} (\S+)$`).FindSubmatch(text)
+	if found == nil {
+		return 0, fmt.Errorf("no metric %s of %s", name, cluster)
+	}
+	return strconv.ParseFloat(string(found[1]), 64)
+}

@@ -1,0 +1,265 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/test/chaos/schedule"
+)
+
+// fault is something that is done to a Berth.
+type fault struct {
+	name string
+	// short says that it is done in the short run, too.
+	short bool
+	do    func(*chaos, schedule.Event) error
+}
+
+// faults is all that is done: to each part, what can befall it.
+var faults = []fault{
+	{"kill etcd", true, kill(anEtcd, "etcd --name")},
+	{"freeze etcd", false, freeze(anEtcd, "etcd --name")},
+	{"cut etcd off", false, cutOff(anEtcd)},
+	{"lose etcd's data", true, loseEtcd},
+	{"kill the API server", false, kill(aKube, "kube control-plane")},
+	{"hang the API server for good", true, hang(aKube, "kube control-plane")},
+	{"cut the API server off", false, cutOff(aKube)},
+	{"kill konnectivity's server", false, kill(aKube, "proxy-server")},
+	{"kill a kubelet", false, kill(aMachine, "kubelet --config")},
+	{"freeze a kubelet", false, freeze(aMachine, "kubelet --config")},
+	{"kill containerd", false, kill(aMachine, "containerd --config")},
+	{"kill a machine", true, kill(aMachine, "berth-node init")},
+	{"cut a machine off", false, cutOff(aMachine)},
+	{"kill Berth", false, kill(aServe, "berth serve")},
+	{"freeze Berth", false, freeze(aServe, "berth serve")},
+	{"kill the management cluster's etcd", false, kill(nothing, "etcd --name=management")},
+	{"kill the management cluster's API server", false, kill(nothing, "kube control-plane --advertise-address=100.66.0.2")},
+	{"kill the management node", false, killManagement},
+	{"fill up the disk", true, fillDisk},
+}
+
+// names are the faults' names; those of the short run alone where it is asked for.
+func names(short bool) []string {
+	var all []string
+	for _, f := range faults {
+		if f.short || !short {
+			all = append(all, f.name)
+		}
+	}
+	return all
+}
+
+func (c *chaos) inject(event schedule.Event) error {
+	at := slices.IndexFunc(faults, func(f fault) bool { return f.name == event.Fault })
+	return faults[at].do(c, event)
+}
+
+// victim finds the pod that a fault is done to; its UID is empty for what is in none.
+type victim func(*chaos, schedule.Event) (corev1.Pod, error)
+
+func nothing(*chaos, schedule.Event) (corev1.Pod, error) { return corev1.Pod{}, nil }
+
+func anEtcd(c *chaos, e schedule.Event) (corev1.Pod, error) {
+	return c.pod(e, v1beta1.ControlPlaneNamespace(c.target(e).id), "etcd-")
+}
+
+func aKube(c *chaos, e schedule.Event) (corev1.Pod, error) {
+	return c.pod(e, v1beta1.ControlPlaneNamespace(c.target(e).id), "kube-")
+}
+
+func aMachine(c *chaos, e schedule.Event) (corev1.Pod, error) {
+	return c.pod(e, v1beta1.MachineNamespace(c.target(e).id), "aks-")
+}
+
+func aServe(c *chaos, e schedule.Event) (corev1.Pod, error) {
+	return c.pod(e, v1beta1.SystemNamespace, "berth-")
+}
+
+// pod is one of a namespace's that run and whose names begin in a way.
+func (c *chaos) pod(e schedule.Event, namespace, prefix string) (corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := c.management.List(c.env.T.Context(), &pods, client.InNamespace(namespace)); err != nil {
+		return corev1.Pod{}, err
+	}
+	running := slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool {
+		return !strings.HasPrefix(p.Name, prefix) || p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil
+	})
+	if len(running) == 0 {
+		return corev1.Pod{}, fmt.Errorf("no pod %s* runs in %s", prefix, namespace)
+	}
+	return running[e.Target%len(running)], nil
+}
+
+func (c *chaos) target(e schedule.Event) *cluster { return c.clusters[e.Target%len(c.clusters)] }
+
+func kill(of victim, command string) func(*chaos, schedule.Event) error {
+	return func(c *chaos, e schedule.Event) error {
+		pod, err := of(c, e)
+		if err != nil {
+			return err
+		}
+		return c.env.Signal(string(pod.UID), command, unix.SIGKILL)
+	}
+}
+
+// hang stops a process that nobody continues: who watches it has to notice.
+func hang(of victim, command string) func(*chaos, schedule.Event) error {
+	return func(c *chaos, e schedule.Event) error {
+		pod, err := of(c, e)
+		if err != nil {
+			return err
+		}
+		return c.env.Signal(string(pod.UID), command, unix.SIGSTOP)
+	}
+}
+
+func freeze(of victim, command string) func(*chaos, schedule.Event) error {
+	return func(c *chaos, e schedule.Event) error {
+		pod, err := of(c, e)
+		if err != nil {
+			return err
+		}
+		frozen, err := c.env.Processes(string(pod.UID), command)
+		if err != nil || len(frozen) == 0 {
+			return errors.Join(err, fmt.Errorf("%d processes %q", len(frozen), command))
+		}
+		for _, p := range frozen {
+			if err := unix.Kill(p.PID, unix.SIGSTOP); err != nil {
+				return err
+			}
+		}
+		time.Sleep(e.Hold)
+		for _, p := range frozen {
+			_ = unix.Kill(p.PID, unix.SIGCONT) // it may have been replaced meanwhile
+		}
+		return nil
+	}
+}
+
+const (
+	cutTable = `table inet berth_chaos {
+	chain in { type filter hook input priority -400; policy accept; iif != "lo" drop; }
+	chain out { type filter hook output priority -400; policy accept; oif != "lo" drop; }
+	chain through { type filter hook forward priority -400; policy drop; }
+}`
+	mendTable = "delete table inet berth_chaos"
+)
+
+// cutOff lets no packet into or out of a pod, and mends that.
+func cutOff(of victim) func(*chaos, schedule.Event) error {
+	return func(c *chaos, e schedule.Event) error {
+		pod, err := of(c, e)
+		if err != nil {
+			return err
+		}
+		pauses, err := c.env.Processes(string(pod.UID), "/pause")
+		if err != nil || len(pauses) == 0 {
+			return errors.Join(err, fmt.Errorf("pod %s has no network", pod.Name))
+		}
+		// A machine's pods have pauses of their own; the machine's came first.
+		pid := slices.MinFunc(pauses, func(a, b process) int { return a.PID - b.PID }).PID
+		if err := firewall(pid, cutTable); err != nil {
+			return err
+		}
+		time.Sleep(e.Hold)
+		if err := firewall(pid, mendTable); err != nil && unix.Kill(pid, 0) == nil {
+			return err
+		}
+		return nil
+	}
+}
+
+func firewall(pid int, rules string) error {
+	command := exec.Command("nsenter", "--net=/proc/"+strconv.Itoa(pid)+"/ns/net", "nft", "-f", "-")
+	command.Stdin = strings.NewReader(rules)
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// loseEtcd takes the data of an etcd away. What was acknowledged since the time up to
+// which Berth said that it has everything may be lost, and nothing else.
+func loseEtcd(c *chaos, e schedule.Event) error {
+	target := c.target(e)
+	found, err := c.env.ManagedCluster(target.name)
+	if err != nil {
+		return err
+	}
+	if found.Status.Backup == nil || found.Status.Backup.RecoveryPoint == nil || found.Status.Recovery.UnderWay() {
+		return errors.New("it has no backup at the moment")
+	}
+	pod, err := anEtcd(c, e)
+	if err != nil {
+		return err
+	}
+	var claim corev1.PersistentVolumeClaim
+	if err := c.management.Get(c.env.T.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: "data-" + pod.Name}, &claim); err != nil {
+		return err
+	}
+	data := filepath.Join(c.volumes, claim.Spec.VolumeName, "data")
+	gone := data + ".gone"
+	if err := os.Rename(data, gone); err != nil {
+		return err
+	}
+	err = c.env.Signal(string(pod.UID), "etcd --name", unix.SIGKILL)
+	target.load.ledger.Excuse(found.Status.Backup.RecoveryPoint.Time, time.Now().Add(time.Second))
+	return errors.Join(err, os.RemoveAll(gone))
+}
+
+// killManagement ends the supervisor of the management node, and with it everything;
+// Berth is brought up as after a restart of the host.
+func killManagement(c *chaos, _ schedule.Event) error {
+	raw, err := os.ReadFile(filepath.Join(c.env.State, "run", "supervisor.json"))
+	if err != nil {
+		return err
+	}
+	var record struct{ Process struct{ PID int } }
+	c.env.Decode(string(raw), &record)
+	if err := unix.Kill(record.Process.PID, unix.SIGKILL); err != nil {
+		return err
+	}
+	if out, err := c.env.Try("berth", "up", "--no-demo", "--state-dir", c.env.State); err != nil {
+		return fmt.Errorf("berth up: %w: %s", err, out)
+	}
+	return nil
+}
+
+// fillDisk leaves no byte on the disk that all etcds write to, for a while.
+func fillDisk(c *chaos, e schedule.Event) error {
+	path := filepath.Join(c.volumes, "filler")
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(path)
+	defer file.Close()
+	chunk := make([]byte, 1<<20)
+	for err == nil {
+		_, err = file.Write(chunk)
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("fill %s: %w", path, err)
+	}
+	time.Sleep(e.Hold)
+	return nil
+}
+
+// backUpOften keeps what a lost disk may cost small.
+func (c *chaos) backUpOften() error {
+	policy := v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}}
+	return c.management.Patch(c.env.T.Context(), &policy, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"backupDeltaInterval":"2s"}}`)))
+}

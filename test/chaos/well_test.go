@@ -1,0 +1,201 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// settle waits until everything is well after a fault that ended at a time, and looks
+// whether every acknowledged write is there.
+func (c *chaos) settle(after string, ended time.Time) {
+	t := c.env.T
+	t.Helper()
+	for _, one := range c.clusters {
+		cluster := c.env.Clientset(one.name)
+		c.env.Eventually(one.name+" is well after "+after, wellWithin, func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			if !one.load.answeredSince(ended) {
+				return errors.New("no write was acknowledged since")
+			}
+			return errors.Join(c.served(one), c.machinesReady(ctx, one), nodesReady(ctx, cluster, one.nodes), podsReady(ctx, cluster))
+		})
+		lost, err := one.load.check(t.Context())
+		if err != nil {
+			t.Fatalf("read what %s has: %v", one.name, err)
+		}
+		if len(lost) > 0 {
+			t.Fatalf("%s, after %s, has lost acknowledged writes (%d were acknowledged):\n%s", one.name, after, one.load.ledger.Acknowledged(), strings.Join(lost, "\n"))
+		}
+	}
+}
+
+// served says whether Berth itself is done with a cluster.
+func (c *chaos) served(one *cluster) error {
+	found, err := c.env.ManagedCluster(one.name)
+	if err != nil {
+		return err
+	}
+	status := found.Status
+	if status.ProvisioningState != v1beta1.StateSucceeded || status.APIServerReady == nil || status.Recovery.UnderWay() {
+		return fmt.Errorf("it is %s, its API server ready since %v, its recovery %+v", status.ProvisioningState, status.APIServerReady, status.Recovery)
+	}
+	return nil
+}
+
+func (c *chaos) machinesReady(ctx context.Context, one *cluster) error {
+	var machines v1beta1.MachineList
+	if err := c.management.List(ctx, &machines); err != nil {
+		return err
+	}
+	own := slices.DeleteFunc(machines.Items, func(m v1beta1.Machine) bool { return m.Spec.ClusterID != one.id })
+	if len(own) != one.nodes {
+		return fmt.Errorf("%d machines, want %d", len(own), one.nodes)
+	}
+	for _, m := range own {
+		if m.Status.Phase != v1beta1.MachineReady || m.Status.Repair != nil && m.Status.Repair.Stage != "" {
+			return fmt.Errorf("machine %s is %s, its repair %+v", m.Name, m.Status.Phase, m.Status.Repair)
+		}
+	}
+	return nil
+}
+
+func nodesReady(ctx context.Context, cluster kubernetes.Interface, want int) error {
+	nodes, err := cluster.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	ready := 0
+	for _, node := range nodes.Items {
+		for _, condition := range node.Status.Conditions {
+			if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
+				ready++
+			}
+		}
+	}
+	if ready != want || len(nodes.Items) != want {
+		return fmt.Errorf("%d of %d nodes are Ready, want %d", ready, len(nodes.Items), want)
+	}
+	return nil
+}
+
+// podsReady looks at the managed components: they are what runs on every node.
+func podsReady(ctx context.Context, cluster kubernetes.Interface) error {
+	pods, err := cluster.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	if len(pods.Items) == 0 {
+		return errors.New("there are no managed components")
+	}
+	for _, pod := range pods.Items {
+		ready := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		})
+		if !ready {
+			return fmt.Errorf("pod %s on %s is %s and not Ready", pod.Name, pod.Spec.NodeName, pod.Status.Phase)
+		}
+	}
+	return nil
+}
+
+// inventory counts what Berth has made: by kind and namespace, and the processes of
+// control planes.
+func (c *chaos) inventory() string {
+	c.env.T.Helper()
+	counts := map[string]int{}
+	for kind, list := range map[string]client.ObjectList{
+		"pods": &corev1.PodList{}, "claims": &corev1.PersistentVolumeClaimList{}, "services": &corev1.ServiceList{}, "machines": &v1beta1.MachineList{},
+	} {
+		if err := c.management.List(c.env.T.Context(), list); err != nil {
+			c.env.T.Fatal(err)
+		}
+		count(counts, kind, list)
+	}
+	for _, command := range []string{"etcd --name", "kube control-plane", "proxy-server --mode", "kubelet --config", "containerd --config", "berth serve"} {
+		found, err := c.env.Processes("", command)
+		if err != nil {
+			c.env.T.Fatal(err)
+		}
+		counts["processes "+command] = len(found)
+	}
+	var lines []string
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		lines = append(lines, fmt.Sprintf("%s %d", what, counts[what]))
+	}
+	return strings.Join(lines, ", ")
+}
+
+func count(counts map[string]int, kind string, list client.ObjectList) {
+	switch list := list.(type) {
+	case *corev1.PodList:
+		for _, o := range list.Items {
+			counts[kind+" of "+o.Namespace]++
+		}
+	case *corev1.PersistentVolumeClaimList:
+		for _, o := range list.Items {
+			counts[kind+" of "+o.Namespace]++
+		}
+	case *corev1.ServiceList:
+		for _, o := range list.Items {
+			counts[kind+" of "+o.Namespace]++
+		}
+	case *v1beta1.MachineList:
+		for _, o := range list.Items {
+			counts[kind+" of "+o.Namespace]++
+		}
+	}
+}
+
+// plantLoss takes two acknowledged writes back behind the writers' backs, and has the
+// check find both: one that finds nothing would show nothing.
+func (c *chaos) plantLoss() {
+	t := c.env.T
+	t.Helper()
+	one := c.clusters[0].load
+	one.going.Lock()
+	defer one.going.Unlock()
+	found, err := one.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	counter, entry := written+"0-counter", ""
+	for name := range found {
+		without := maps.Clone(found)
+		delete(without, name)
+		if name != counter && len(one.ledger.Check(without)) == 1 {
+			entry = name
+		}
+	}
+	if err := one.maps.Delete(t.Context(), entry, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	older, err := one.maps.Get(t.Context(), counter, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	older.Data[valueKey] = "1"
+	if _, err := one.maps.Update(t.Context(), older, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	now, err := one.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := one.ledger.Check(now)
+	if text := strings.Join(lost, "\n"); len(lost) != 2 || !strings.Contains(text, entry+" is absent") || !strings.Contains(text, counter+" is 1,") {
+		t.Errorf("an entry (%s) was removed and a counter set back, and the check says:\n%s", entry, text)
+	}
+}
