@@ -51,6 +51,9 @@ type Recorder struct {
 	// looked: the stores were asked once how far they have come.
 	looked bool
 
+	// hurried holds one when deltas are to be written every hurriedDelta from now on.
+	hurried chan struct{}
+
 	// recorded is the last revision that a store was found to have.
 	recorded atomic.Int64
 
@@ -89,7 +92,7 @@ type StoreState struct {
 
 // NewRecorder makes a recorder that has not begun.
 func NewRecorder(config Config) *Recorder {
-	r := &Recorder{Config: config}
+	r := &Recorder{Config: config, hurried: make(chan struct{}, 1)}
 	if r.Now == nil {
 		r.Now = time.Now
 	}
@@ -100,6 +103,17 @@ func NewRecorder(config Config) *Recorder {
 		r.places = append(r.places, &place{address: address, url: Redact(address), cluster: config.ClusterID, slots: make(chan struct{}, inFlight)})
 	}
 	return r
+}
+
+// hurriedDelta is the time from one delta to the next where somebody waits for them.
+const hurriedDelta = 300 * time.Millisecond
+
+// Hurry has what is written to etcd stored at once, as long as the session with it lasts.
+func (r *Recorder) Hurry() {
+	select {
+	case r.hurried <- struct{}{}:
+	default:
+	}
 }
 
 // State is what is known now.
@@ -196,6 +210,8 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 			if err := r.receive(response, open); err != nil {
 				return err
 			}
+		case <-r.hurried:
+			ticker.Reset(min(hurriedDelta, r.Schedule.Delta))
 		case <-ticker.C:
 			if err := r.tick(ctx, client); err != nil {
 				return err

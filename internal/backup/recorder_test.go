@@ -17,6 +17,18 @@ import (
 	"berth.dev/berth/internal/backup"
 )
 
+// Where somebody waits, what is written is stored at once, however seldom deltas are.
+func TestHurriedRecorder(t *testing.T) {
+	b := newBed(t, 1)
+	b.schedule.Delta = time.Hour
+	b.put("/registry/a", "1")
+	b.record()
+	b.stored(1)
+	last := b.put("/registry/a", "2")
+	b.recorder.Hurry()
+	b.stored(last)
+}
+
 // Everything that was stored comes back after the loss of etcd's data: the snapshot, what
 // was written and what was deleted since, across a restart of the recorder and of etcd,
 // and after a second loss. Nothing stored shows what it holds.

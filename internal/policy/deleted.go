@@ -28,6 +28,26 @@ func Retainable(cluster *v1beta1.ManagedCluster) bool {
 	return cluster.Spec.ID != "" && cluster.Status.Initialized && cluster.Status.Backup != nil
 }
 
+// FinalBackupLimit is how long the deletion of a cluster waits for its final backup.
+const FinalBackupLimit = 2 * time.Minute
+
+// FinalBackupPending says whether a cluster that is deleted goes on running, since not
+// all that was written before is stored yet (X3). It does not wait for ever: a store may
+// be away.
+func FinalBackupPending(cluster *v1beta1.ManagedCluster, now time.Time) bool {
+	deleted := cluster.DeletionTimestamp
+	if deleted == nil || !Retainable(cluster) || cluster.Status.APIServerReady == nil || FinallyBackedUp(cluster) {
+		return false
+	}
+	return now.Before(deleted.Add(FinalBackupLimit))
+}
+
+// FinallyBackedUp says whether all that was written before a cluster's deletion is stored.
+func FinallyBackedUp(cluster *v1beta1.ManagedCluster) bool {
+	b := cluster.Status.Backup
+	return b != nil && b.RecoveryPoint != nil && b.RecoveryPoint.After(cluster.DeletionTimestamp.Time)
+}
+
 // RecoveredAs is how a deleted cluster is asked for again: as it was, with the version
 // that ran and the roots of trust that are kept, so that no rotation is due.
 func RecoveredAs(cluster *v1beta1.ManagedCluster) v1beta1.ManagedClusterSpec {

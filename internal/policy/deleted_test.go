@@ -70,3 +70,34 @@ func TestRetainable(t *testing.T) {
 		t.Error("a cluster whose stores do not answer at the moment")
 	}
 }
+
+func TestFinalBackupPending(t *testing.T) {
+	at := func(second int) *metav1.Time {
+		t := metav1.NewTime(deletion.Add(time.Duration(second) * time.Second))
+		return &t
+	}
+	for _, c := range []struct {
+		why     string
+		change  func(*v1beta1.ManagedCluster)
+		now     int
+		pending bool
+	}{
+		{"stored before its deletion only", func(*v1beta1.ManagedCluster) {}, 1, true},
+		{"stored in the second of its deletion, perhaps before", func(c *v1beta1.ManagedCluster) { c.Status.Backup.RecoveryPoint = at(0) }, 1, true},
+		{"stored since", func(c *v1beta1.ManagedCluster) { c.Status.Backup.RecoveryPoint = at(1) }, 1, false},
+		{"nothing is stored yet", func(c *v1beta1.ManagedCluster) { c.Status.Backup.RecoveryPoint = nil }, 1, true},
+		{"no store for too long", func(*v1beta1.ManagedCluster) {}, 120, false},
+		{"it is not recorded", func(c *v1beta1.ManagedCluster) { c.Status.Backup = nil }, 1, false},
+		{"it is stopped", func(c *v1beta1.ManagedCluster) { c.Status.APIServerReady = nil }, 1, false},
+		{"it is not deleted", func(c *v1beta1.ManagedCluster) { c.DeletionTimestamp = nil }, 1, false},
+	} {
+		cluster := &v1beta1.ManagedCluster{}
+		cluster.Spec.ID, cluster.DeletionTimestamp = "aaaaaaaaaaaa", at(0)
+		cluster.Status.Initialized, cluster.Status.APIServerReady = true, at(-100)
+		cluster.Status.Backup = &v1beta1.BackupStatus{RecoveryPoint: at(-10)}
+		c.change(cluster)
+		if got := FinalBackupPending(cluster, deletion.Add(time.Duration(c.now)*time.Second)); got != c.pending {
+			t.Errorf("%s: %t", c.why, got)
+		}
+	}
+}

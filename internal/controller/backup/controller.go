@@ -91,11 +91,14 @@ func setupManagement(mgr ctrl.Manager, r *reconciler) error {
 // soonest is how soon a cluster is looked at again whose backups are late, or about to be.
 const soonest = 2 * time.Second
 
+// soonestFinal is how soon where somebody waits for a final backup.
+const soonestFinal = 500 * time.Millisecond
+
 // Reconcile implements reconcile.Reconciler.
 func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var cluster v1beta1.ManagedCluster
 	err := r.client.Get(ctx, request.NamespacedName, &cluster)
-	if apierrors.IsNotFound(err) || err == nil && !cluster.DeletionTimestamp.IsZero() {
+	if apierrors.IsNotFound(err) || err == nil && !cluster.DeletionTimestamp.IsZero() && !policy.FinalBackupPending(&cluster, r.Now()) {
 		r.running.stop(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
@@ -133,7 +136,20 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 	r.running.proven(key, cluster.Status.Proof)
 	state := r.running.state(key)
 	wait, err := r.report(ctx, cluster, state, plan)
-	return ctrl.Result{RequeueAfter: max(wait, soonest)}, err
+	if finalSince(cluster) == nil {
+		return ctrl.Result{RequeueAfter: max(wait, soonest)}, err
+	}
+	r.running.hurry(key)
+	return ctrl.Result{RequeueAfter: soonestFinal}, err
+}
+
+// finalSince is since when somebody waits for the final backup of a cluster that is
+// deleted or archived; nil if nobody does.
+func finalSince(cluster *v1beta1.ManagedCluster) *metav1.Time {
+	if cluster.Status.Archive.KeepsEtcd() {
+		return &cluster.Status.Archive.StartTime
+	}
+	return cluster.DeletionTimestamp
 }
 
 // recordedFrom is since when a cluster's etcd is to be recorded: its control plane runs, or

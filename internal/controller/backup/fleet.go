@@ -113,6 +113,16 @@ func (f *fleet) state(key types.NamespacedName) backup.State {
 	return v.recorder.State()
 }
 
+// hurry has a cluster's recorder store what it holds at once, and go on doing so.
+func (f *fleet) hurry(key types.NamespacedName) {
+	f.mu.Lock()
+	v := f.known[key]
+	f.mu.Unlock()
+	if v != nil {
+		v.recorder.Hurry()
+	}
+}
+
 // proven notes what is known of a cluster's backups, for the metrics.
 func (f *fleet) proven(key types.NamespacedName, proof *v1beta1.BackupProof) {
 	f.mu.Lock()

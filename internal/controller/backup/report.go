@@ -77,14 +77,14 @@ func same(last, next *v1beta1.BackupStatus) bool {
 	return equality.Semantic.DeepEqual(was, is)
 }
 
-// finalPoint says whether a status is the first to have all that an etcd holds which runs
-// for its final backup alone: somebody waits for that.
+// finalPoint says whether a status is the first to have all that was written before
+// somebody began to wait for the final backup.
 func finalPoint(cluster *v1beta1.ManagedCluster, next *v1beta1.BackupStatus) bool {
-	archive, last := cluster.Status.Archive, cluster.Status.Backup
-	if !archive.KeepsEtcd() || next.RecoveryPoint == nil || !next.RecoveryPoint.After(archive.StartTime.Time) {
+	since, last := finalSince(cluster), cluster.Status.Backup
+	if since == nil || next.RecoveryPoint == nil || !next.RecoveryPoint.After(since.Time) {
 		return false
 	}
-	return last.RecoveryPoint == nil || !last.RecoveryPoint.After(archive.StartTime.Time)
+	return last.RecoveryPoint == nil || !last.RecoveryPoint.After(since.Time)
 }
 
 func statusOf(state backup.State) *v1beta1.BackupStatus {

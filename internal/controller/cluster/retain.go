@@ -18,6 +18,9 @@ import (
 	"berth.dev/berth/internal/policy"
 )
 
+// lookAtFinal is how soon to look again whether a final backup is stored.
+const lookAtFinal = 500 * time.Millisecond
+
 // retain keeps what a deleted cluster can be recovered from, before anything of it goes
 // (X3). The roots come first: whoever finds the DeletedCluster finds them.
 func (r *reconciler) retain(ctx context.Context, p *pass) (bool, error) {
@@ -33,6 +36,10 @@ func (r *reconciler) retain(ctx context.Context, p *pass) (bool, error) {
 		return true, nil // also if somebody purges it already; pools may be gone by now
 	case kept != nil && !kept.DeletionTimestamp.IsZero():
 		p.lookIn(lookAgain) // that of an earlier life is on its way
+		return false, nil
+	}
+	if policy.FinalBackupPending(p.cluster, p.now) {
+		p.lookIn(lookAtFinal)
 		return false, nil
 	}
 	wanted, err := r.deletedCluster(ctx, p)
@@ -56,6 +63,10 @@ func (r *reconciler) retain(ctx context.Context, p *pass) (bool, error) {
 	}
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return false, fmt.Errorf("keep the deleted cluster: %w", err)
+	}
+	if b := p.cluster.Status.Backup; err == nil && p.cluster.Status.APIServerReady != nil && !policy.FinallyBackedUp(p.cluster) {
+		r.events.Eventf(p.cluster, nil, corev1.EventTypeWarning, "FinalBackupMissing", "Delete",
+			"no store took the final backup within %s: a recovery brings back what was stored until %s", policy.FinalBackupLimit, b.RecoveryPoint)
 	}
 	return true, nil
 }

@@ -63,8 +63,7 @@ func comesBack(w *world) {
 	if _, err := os.Stat(store); err != nil {
 		w.t.Errorf("the backups of a cluster that runs: %v", err)
 	}
-	w.request(w.deleteOperation("op-delete-again"))
-	w.succeed("op-delete-again")
+	w.deleteAs("op-delete-again")
 	w.checkGone()
 	w.purges(store)
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -36,10 +38,32 @@ func (w *world) scale(count int32) {
 	w.succeed(name)
 }
 
-func (w *world) delete() {
+func (w *world) delete() { w.deleteAs("op-delete") }
+
+func (w *world) deleteAs(operation string) {
 	w.t.Helper()
-	w.request(w.deleteOperation("op-delete"))
-	w.succeed("op-delete")
+	w.request(w.deleteOperation(operation))
+	w.lastBackup()
+	w.succeed(operation)
+}
+
+// lastBackup plays the backup controller for a cluster that is deleted: a control plane
+// that is backed up does not go before.
+func (w *world) lastBackup() {
+	w.t.Helper()
+	w.eventually("the final backup before the deletion", func() bool {
+		var c v1beta1.ManagedCluster
+		err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: w.clusterName()}, &c)
+		if err != nil || c.DeletionTimestamp == nil || c.Status.Backup == nil || c.Status.APIServerReady == nil {
+			return apierrors.IsNotFound(err) || err == nil && c.DeletionTimestamp != nil
+		}
+		var etcd appsv1.StatefulSet
+		if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(clusterID), Name: "etcd"}, &etcd); err != nil || etcd.DeletionTimestamp != nil {
+			w.t.Errorf("etcd goes before its final backup: %v", err)
+		}
+		c.Status.Backup.RecoveryPoint = &metav1.Time{Time: c.DeletionTimestamp.Add(time.Second)}
+		return w.client.Status().Update(w.t.Context(), &c) == nil
+	})
 }
 
 // checkCreated looks at the end state: what must be there, once, and nothing else.
