@@ -41,9 +41,10 @@ e2e: build ## Run the long test: real clusters upgraded from 1.35 to 1.37, and o
 	$(GO) test ./test/e2e/long -count=1 -timeout 120m -v
 
 # BERTH_CHAOS_SEED=N does again what a run did that printed N.
+export BERTH_CHAOS_SEED
 .PHONY: chaos
 chaos: build ## Kill, freeze, cut off and fill up everything under load, and look for what is lost (root; half an hour)
-	BERTH_CHAOS_MORE=$${BERTH_CHAOS_MORE:-20} $(GO) test ./test/chaos -count=1 -timeout 120m -v
+	BERTH_CHAOS_MORE=$(or $(BERTH_CHAOS_MORE),20) $(GO) test ./test/chaos -count=1 -timeout 120m -v
 
 .PHONY: unit
 unit: ## Run the tests that need nothing but Go

@@ -84,7 +84,7 @@ func etcdContainer(in Input) corev1.Container {
 		SecurityContext: locked(),
 		StartupProbe:    probe(httpGet("/readyz", etcdMetricsPort), 1, 120),
 		ReadinessProbe:  probe(httpGet("/readyz", etcdMetricsPort), 10, 3),
-		LivenessProbe:   probe(httpGet("/livez", etcdMetricsPort), 10, 8),
+		LivenessProbe:   alive(httpGet("/livez", etcdMetricsPort)),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: dataClaim, MountPath: dirEtcd},
 			{Name: "pki", MountPath: dirEtcdPKI, ReadOnly: true},

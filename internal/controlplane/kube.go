@@ -97,7 +97,7 @@ func kubeContainer(in Input) corev1.Container {
 		SecurityContext: locked(),
 		StartupProbe:    probe(httpsGet("/readyz", APIServerPort), 1, 120),
 		ReadinessProbe:  probe(httpsGet("/readyz", APIServerPort), 5, 3),
-		LivenessProbe:   probe(httpsGet("/livez", APIServerPort), 10, 8),
+		LivenessProbe:   alive(httpsGet("/livez", APIServerPort)),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: "pki", MountPath: dirPKI, ReadOnly: true},
 			{Name: "config", MountPath: dirConfig, ReadOnly: true},
@@ -152,6 +152,11 @@ func probe(handler corev1.ProbeHandler, periodSeconds, failures int32) *corev1.P
 	return &corev1.Probe{ProbeHandler: handler, PeriodSeconds: periodSeconds, FailureThreshold: failures, TimeoutSeconds: 5}
 }
 
+// alive notices within 40 seconds what hangs, and ends it: it does not end by being asked.
+func alive(handler corev1.ProbeHandler) *corev1.Probe {
+	return &corev1.Probe{ProbeHandler: handler, PeriodSeconds: 10, FailureThreshold: 4, TimeoutSeconds: 10, TerminationGracePeriodSeconds: ptr[int64](5)}
+}
+
 func httpsGet(path string, port int32) corev1.ProbeHandler {
 	return corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(port), Scheme: corev1.URISchemeHTTPS}}
 }
@@ -190,7 +195,7 @@ func konnectivityContainer(in Input) corev1.Container {
 		Ports:           []corev1.ContainerPort{{Name: "konnectivity", ContainerPort: KonnectivityPort, Protocol: corev1.ProtocolTCP}},
 		Resources:       resources("5m", "16Mi", "256Mi"),
 		SecurityContext: locked(),
-		LivenessProbe:   probe(httpGet("/healthz", konnectivityHealthPort), 15, 4),
+		LivenessProbe:   alive(httpGet("/healthz", konnectivityHealthPort)),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: "konnectivity-pki", MountPath: pki, ReadOnly: true},
 			{Name: "konnectivity", MountPath: dirKonnectivity},

@@ -69,7 +69,7 @@ func container(c Config) corev1.Container {
 			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
 		},
 		StartupProbe:   probe("/healthz", 1, 120),
-		LivenessProbe:  probe("/healthz", 20, 6),
+		LivenessProbe:  probe("/healthz", 10, 5),
 		ReadinessProbe: probe("/readyz", 2, 3),
 		// A pod that is replaced answers until no node sends it connections any more:
 		// clusters' API servers are reached through it.

@@ -104,8 +104,13 @@ func addRoleSettings(document map[string]any, c Config, f facts) error {
 		document["rotateCertificates"] = true
 		document["serverTLSBootstrap"] = true
 	}
-	if c.Role == RoleAgent {
+	switch c.Role {
+	case RoleAgent:
 		document["kubeReserved"] = reservedFor(f.CPUs, f.MemoryMiB, c.MaxPods)
+	case RoleManagement:
+		// What runs here are control planes: one that failed some times, as for want of
+		// disk, is not to wait for five minutes when it could start (KEP-4603).
+		document["crashLoopBackOff"] = map[string]any{"maxContainerRestartPeriod": "10s"}
 	}
 	var taints []taint
 	for _, text := range c.Taints {

@@ -28,11 +28,13 @@ const (
 
 const (
 	shortSeed = 4
-	shortMore = 3
+	shortMore = 2
 	// diskSize is the size of the disk that the etcds have.
 	diskSize = "size=4g"
 	// wellWithin is how long everything may take to be well again after a fault.
 	wellWithin = 5 * time.Minute
+	// wellFor is how long it must be well: what was hit looks well until somebody notices.
+	wellFor = 5 * time.Second
 )
 
 type process = harness.Process
@@ -59,7 +61,10 @@ type chaos struct {
 func TestChaos(t *testing.T) {
 	seed, more, short := settings(t)
 	events := schedule.Draw(seed, names(short), more)
-	t.Logf("seed %d: %d faults; %s=%d %s=%d does the same again", seed, len(events), seedVariable, seed, moreVariable, more)
+	t.Logf("seed %d: %d faults", seed, len(events))
+	if !short {
+		t.Logf("the same again: make chaos %s=%d %s=%d", seedVariable, seed, moreVariable, more)
+	}
 	c := begin(t)
 	before := c.inventory()
 	for n, event := range events {

@@ -24,13 +24,22 @@ func (c *chaos) settle(after string, ended time.Time) {
 	t.Helper()
 	for _, one := range c.clusters {
 		cluster := c.env.Clientset(one.name)
+		wellSince := time.Time{}
 		c.env.Eventually(one.name+" is well after "+after, wellWithin, func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			if !one.load.answeredSince(ended) {
-				return errors.New("no write was acknowledged since")
+			err := errors.Join(one.load.answeredSince(ended), c.served(one), c.machinesReady(ctx, one), nodesReady(ctx, cluster, one.nodes), podsReady(ctx, cluster))
+			if err != nil {
+				wellSince = time.Time{}
+				return err
 			}
-			return errors.Join(c.served(one), c.machinesReady(ctx, one), nodesReady(ctx, cluster, one.nodes), podsReady(ctx, cluster))
+			if wellSince.IsZero() {
+				wellSince = time.Now()
+			}
+			if steady := time.Since(wellSince); steady < wellFor {
+				return fmt.Errorf("it is well for %s", steady)
+			}
+			return nil
 		})
 		lost, err := one.load.check(t.Context())
 		if err != nil {

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -118,8 +119,13 @@ func (w *writer) object(name string, value int) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{valueKey: strconv.Itoa(value)}}
 }
 
-// answeredSince says whether a write was acknowledged after a time.
-func (l *load) answeredSince(t time.Time) bool { return l.last.Load() > t.UnixNano() }
+// answeredSince complains where no write was acknowledged after a time.
+func (l *load) answeredSince(t time.Time) error {
+	if l.last.Load() <= t.UnixNano() {
+		return errors.New("no write was acknowledged since")
+	}
+	return nil
+}
 
 // check reads what the cluster has while nobody writes, and compares it.
 func (l *load) check(ctx context.Context) (lost []string, err error) {
