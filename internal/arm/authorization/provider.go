@@ -1,6 +1,7 @@
 package authorization
 
 import (
+	"context"
 	"net/http"
 
 	"berth.dev/berth/internal/arm"
@@ -18,7 +19,8 @@ type provider struct{ *arm.Server }
 // has to register it.
 func New(s *arm.Server) arm.Provider {
 	p := provider{s}
-	made := arm.Provider{Namespace: namespace, Versions: versions, Native: true, Types: []arm.ResourceType{{Name: "locks"}}}
+	made := arm.Provider{Namespace: namespace, Versions: versions, Native: true, Types: []arm.ResourceType{{Name: "locks"}, {Name: "operations"}},
+		Routes: []arm.Route{{Method: http.MethodGet, Path: "/providers/" + namespace + "/operations", Type: "operations", Handle: listOperations}}}
 	for _, at := range lockable {
 		all := at.path + "/providers/" + namespace + "/locks"
 		one := all + "/{lock}"
@@ -33,4 +35,18 @@ func New(s *arm.Server) arm.Provider {
 		}
 	}
 	return made
+}
+
+// listOperations lists the actions that the provider knows, as role definitions name them.
+func listOperations(context.Context, *arm.Request) (*arm.Response, error) {
+	value := []any{}
+	for _, one := range []struct{ name, does string }{
+		{"locks/read", "Get a lock"}, {"locks/write", "Create or update a lock"}, {"locks/delete", "Delete a lock"},
+	} {
+		value = append(value, map[string]any{
+			"name": namespace + "/" + one.name, "origin": "user,system", "isDataAction": false,
+			"display": map[string]any{"provider": "Berth", "resource": "Lock", "operation": one.does, "description": one.does + "."},
+		})
+	}
+	return arm.OK(map[string]any{"value": value})
 }
