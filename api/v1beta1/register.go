@@ -21,6 +21,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&MaintenanceConfiguration{}, &MaintenanceConfigurationList{},
 		&Snapshot{}, &SnapshotList{},
 		&DeletedCluster{}, &DeletedClusterList{},
+		&ManagementLock{}, &ManagementLockList{},
 		&ServicePolicy{}, &ServicePolicyList{},
 		&ManagementCluster{}, &ManagementClusterList{},
 	)

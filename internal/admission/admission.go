@@ -1,6 +1,7 @@
 // Package admission holds what is written to the management cluster by kubectl to
 // the same rules as what comes through ARM: it defaults and validates
-// ManagedClusters, AgentPools and MaintenanceConfigurations with package policy.
+// ManagedClusters, AgentPools and MaintenanceConfigurations with package policy, and lets
+// nobody delete what is locked.
 package admission
 
 import (
@@ -56,6 +57,12 @@ func Setup(mgr ctrl.Manager, rules Rules) error {
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.MaintenanceConfiguration{}).WithDefaulter(windows).WithValidator(windows).Complete(); err != nil {
 		return fmt.Errorf("register webhook of MaintenanceConfiguration: %w", err)
 	}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.ResourceGroup{}).WithValidator(&groupRules{rules}).Complete(); err != nil {
+		return fmt.Errorf("register webhook of ResourceGroup: %w", err)
+	}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.Snapshot{}).WithValidator(&snapshotRules{rules}).Complete(); err != nil {
+		return fmt.Errorf("register webhook of Snapshot: %w", err)
+	}
 	return nil
 }
 
@@ -103,4 +110,6 @@ var (
 	_ admission.Validator[*v1beta1.ManagedCluster]           = &clusterRules{}
 	_ admission.Validator[*v1beta1.AgentPool]                = &poolRules{}
 	_ admission.Validator[*v1beta1.MaintenanceConfiguration] = &maintenanceRules{}
+	_ admission.Validator[*v1beta1.ResourceGroup]            = &groupRules{}
+	_ admission.Validator[*v1beta1.Snapshot]                 = &snapshotRules{}
 )

@@ -53,15 +53,19 @@ func (r *poolRules) ValidateUpdate(ctx context.Context, old, pool *v1beta1.Agent
 	return nil, r.check(ctx, &old.Spec.AgentPoolProfile, pool)
 }
 
-// ValidateDelete keeps a cluster's last system pool, unless the cluster goes too.
+// ValidateDelete keeps a pool that is locked, and a cluster's last system pool, unless the
+// cluster goes too.
 func (r *poolRules) ValidateDelete(ctx context.Context, pool *v1beta1.AgentPool) (admission.Warnings, error) {
 	name := v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName)
 	var cluster v1beta1.ManagedCluster
 	if err := r.Reader.Get(ctx, client.ObjectKey{Namespace: pool.Namespace, Name: name}, &cluster); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
-	if !cluster.DeletionTimestamp.IsZero() {
-		return nil, nil
+	if goes, err := r.goesAnyway(ctx, pool, &cluster); err != nil || goes {
+		return nil, err
+	}
+	if err := r.refuseLocked(ctx, pool, "agentpools", operation.PoolID(pool)); err != nil {
+		return nil, err
 	}
 	if found := policy.ValidatePower(policy.ActionChange, policy.PowerOf(&cluster, r.Now())); len(found) > 0 {
 		return nil, refusal("AgentPool", pool.Name, found)

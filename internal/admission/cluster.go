@@ -185,7 +185,14 @@ func (r *clusterRules) power(old, cluster *v1beta1.ManagedCluster) []policy.Viol
 	return found
 }
 
-// ValidateDelete allows every delete.
-func (r *clusterRules) ValidateDelete(context.Context, *v1beta1.ManagedCluster) (admission.Warnings, error) {
-	return nil, nil
+// ValidateDelete refuses to delete a cluster that is locked, or that has a pool that is.
+func (r *clusterRules) ValidateDelete(ctx context.Context, cluster *v1beta1.ManagedCluster) (admission.Warnings, error) {
+	group, err := r.group(ctx, cluster.Namespace, cluster.Spec.ResourceGroup)
+	if err != nil {
+		return nil, err
+	}
+	if goes, err := r.goesAnyway(ctx, cluster, group); err != nil || goes {
+		return nil, err
+	}
+	return nil, r.refuseLocked(ctx, cluster, "managedclusters", operation.ClusterID(cluster))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,6 +32,10 @@ func (s *Server) FindGroup(ctx context.Context, r *Request, name string) (*v1bet
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read resource group %s: %w", name, err)
+	}
+	// A group may be named as the object of another one is.
+	if !strings.EqualFold(group.Spec.Name, name) {
+		return nil, nil
 	}
 	return &group, nil
 }

@@ -119,6 +119,8 @@ var hints = map[string]string{
 	"ResourceGroupNotFound":      `Resource groups: berth group list. Make one: berth group create -n NAME -l LOCATION`,
 	"ResourceNotFound":           `What there is: berth cluster list, berth nodepool list, berth nodepool snapshot list`,
 	"ParentResourceNotFound":     `Clusters: berth cluster list`,
+	"ScopeLocked":                `Locks: berth lock list. Remove one: berth lock delete -n NAME, with -g and --cluster-name as it has them`,
+	"LockNotFound":               `Locks: berth lock list`,
 	"K8sVersionNotSupported":     `Versions: berth cluster get-versions -l LOCATION`,
 	"PreconditionFailed":         `It was changed meanwhile. Look at it and run this again.`,
 	"EtagMismatch":               `It was changed meanwhile. Look at it and run this again.`,

@@ -13,24 +13,44 @@ import (
 // ownVersion is the api-version in which what AKS does not have is asked for.
 const ownVersion = "2026-04-01"
 
-// ask sends a request for what the SDK does not know, and returns an answer with one of
-// the wanted statuses. Parts of the path are escaped.
+// call is a request for what the SDK does not know.
+type call struct {
+	method, version string
+	// wanted are the statuses of an answer that is no error.
+	wanted []int
+	// body is sent as JSON; nil sends none.
+	body any
+	// path is below the subscription; its parts are escaped.
+	path []string
+}
+
+// ask sends a request without a body, in Berth's own api-version.
 func (c *clients) ask(ctx context.Context, method string, wanted []int, path ...string) (*http.Response, error) {
-	escaped := make([]string, 0, len(path))
-	for _, part := range path {
+	return c.send(ctx, call{method: method, version: ownVersion, wanted: wanted, path: path})
+}
+
+// send returns an answer with one of the wanted statuses.
+func (c *clients) send(ctx context.Context, call call) (*http.Response, error) {
+	escaped := make([]string, 0, len(call.path))
+	for _, part := range call.path {
 		escaped = append(escaped, url.PathEscape(part))
 	}
-	request, err := runtime.NewRequest(ctx, method, runtime.JoinPaths(c.own.Endpoint(), "subscriptions", url.PathEscape(c.subscription), strings.Join(escaped, "/")))
+	request, err := runtime.NewRequest(ctx, call.method, runtime.JoinPaths(c.own.Endpoint(), "subscriptions", url.PathEscape(c.subscription), strings.Join(escaped, "/")))
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	request.Raw().URL.RawQuery = url.Values{"api-version": {ownVersion}}.Encode()
+	request.Raw().URL.RawQuery = url.Values{"api-version": {call.version}}.Encode()
 	request.Raw().Header.Set("Accept", "application/json")
+	if call.body != nil {
+		if err := runtime.MarshalAsJSON(request, call.body); err != nil {
+			return nil, fmt.Errorf("make request: %w", err)
+		}
+	}
 	response, err := c.own.Pipeline().Do(request)
 	if err != nil {
 		return nil, err
 	}
-	if !runtime.HasStatusCode(response, wanted...) {
+	if !runtime.HasStatusCode(response, call.wanted...) {
 		return nil, runtime.NewResponseError(response)
 	}
 	return response, nil
@@ -52,9 +72,14 @@ type listed[T any] struct {
 	NextLink string `json:"nextLink"`
 }
 
-// listOwn reads all pages of a list.
+// listOwn reads all pages of a list in Berth's own api-version.
 func listOwn[T any](ctx context.Context, c *clients, path ...string) ([]T, error) {
-	response, err := c.ask(ctx, http.MethodGet, []int{http.StatusOK}, path...)
+	return listAt[T](ctx, c, ownVersion, path...)
+}
+
+// listAt reads all pages of a list in an api-version.
+func listAt[T any](ctx context.Context, c *clients, version string, path ...string) ([]T, error) {
+	response, err := c.send(ctx, call{method: http.MethodGet, version: version, wanted: []int{http.StatusOK}, path: path})
 	if err != nil {
 		return nil, err
 	}

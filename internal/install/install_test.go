@@ -158,12 +158,21 @@ func TestAdmissionFailsClosed(t *testing.T) {
 	objects := Webhooks(config())
 	mutating := find[*admissionv1.MutatingWebhookConfiguration](t, objects, Name).Webhooks
 	validating := find[*admissionv1.ValidatingWebhookConfiguration](t, objects, Name).Webhooks
-	if len(mutating) != 3 || len(validating) != 3 {
+	if len(mutating) != 3 || len(validating) != 5 {
 		t.Fatalf("%d and %d webhooks, want one for each kind that is checked", len(mutating), len(validating))
 	}
-	for i := range validating {
-		if *mutating[i].FailurePolicy != admissionv1.Fail || *validating[i].FailurePolicy != admissionv1.Fail {
+	for i := range mutating {
+		if *mutating[i].FailurePolicy != admissionv1.Fail {
+			t.Error("objects could be stored without their defaults")
+		}
+	}
+	for _, webhook := range validating {
+		if *webhook.FailurePolicy != admissionv1.Fail {
 			t.Error("unchecked objects could be stored")
+		}
+		asked, kind := webhook.Rules[0].Operations, strings.TrimSuffix(webhook.Name, ".validate.berth.dev")
+		if slices.Contains(asked, admissionv1.Delete) == (kind == "maintenanceconfiguration") || len(asked) == 0 {
+			t.Errorf("%s is checked on %v: what may be locked is asked about when it is deleted", kind, asked)
 		}
 	}
 	if got := *validating[0].ClientConfig.Service.Path; got != "/validate-berth-dev-v1beta1-agentpool" || string(validating[0].ClientConfig.CABundle) != "ca" {

@@ -12,10 +12,23 @@ import (
 	"berth.dev/berth/api/v1beta1"
 )
 
-// checkedKinds are the kinds that `berth serve` defaults and validates, and their resources.
-func checkedKinds() map[string]string {
-	return map[string]string{
-		"managedcluster": "managedclusters", "agentpool": "agentpools", "maintenanceconfiguration": "maintenanceconfigurations",
+// checkedKind is a kind that `berth serve` checks, and when.
+type checkedKind struct {
+	resource string
+	// written: it is defaulted and validated when it is created and updated.
+	written bool
+	// kept: a lock may keep it from being deleted (X3).
+	kept bool
+}
+
+// checkedKinds are the kinds by their names in paths.
+func checkedKinds() map[string]checkedKind {
+	return map[string]checkedKind{
+		"managedcluster":           {"managedclusters", true, true},
+		"agentpool":                {"agentpools", true, true},
+		"maintenanceconfiguration": {"maintenanceconfigurations", true, false},
+		"resourcegroup":            {"resourcegroups", false, true},
+		"snapshot":                 {"snapshots", false, true},
 	}
 }
 
@@ -28,19 +41,28 @@ func webhookPath(verb, kind string) string {
 const webhookTimeoutSeconds = 10
 
 // Webhooks renders the admission of Berth's own kinds. It fails closed: an object
-// that was not checked must not be stored.
+// that was not checked must not be stored, and one that may be locked not deleted.
 func Webhooks(c Config) []client.Object {
 	policy, match, none := admissionv1.Fail, admissionv1.Equivalent, admissionv1.SideEffectClassNone
 	timeout := int32(webhookTimeoutSeconds)
 	var mutating []admissionv1.MutatingWebhook
 	var validating []admissionv1.ValidatingWebhook
 	for _, kind := range slices.Sorted(maps.Keys(checkedKinds())) {
-		mutating = append(mutating, admissionv1.MutatingWebhook{
-			Name: kind + ".default.berth.dev", Rules: written(checkedKinds()[kind]), ClientConfig: call(c, webhookPath("mutate", kind)),
-			FailurePolicy: &policy, MatchPolicy: &match, SideEffects: &none, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
-		})
+		checked := checkedKinds()[kind]
+		written := []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}
+		var validated []admissionv1.OperationType
+		if checked.written {
+			validated = append(validated, written...)
+			mutating = append(mutating, admissionv1.MutatingWebhook{
+				Name: kind + ".default.berth.dev", Rules: on(checked.resource, written), ClientConfig: call(c, webhookPath("mutate", kind)),
+				FailurePolicy: &policy, MatchPolicy: &match, SideEffects: &none, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
+			})
+		}
+		if checked.kept {
+			validated = append(validated, admissionv1.Delete)
+		}
 		validating = append(validating, admissionv1.ValidatingWebhook{
-			Name: kind + ".validate.berth.dev", Rules: written(checkedKinds()[kind]), ClientConfig: call(c, webhookPath("validate", kind)),
+			Name: kind + ".validate.berth.dev", Rules: on(checked.resource, validated), ClientConfig: call(c, webhookPath("validate", kind)),
 			FailurePolicy: &policy, MatchPolicy: &match, SideEffects: &none, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},
 		})
 	}
@@ -54,10 +76,10 @@ func Webhooks(c Config) []client.Object {
 	}
 }
 
-func written(resource string) []admissionv1.RuleWithOperations {
+func on(resource string, operations []admissionv1.OperationType) []admissionv1.RuleWithOperations {
 	scope := admissionv1.AllScopes
 	return []admissionv1.RuleWithOperations{{
-		Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
+		Operations: operations,
 		Rule: admissionv1.Rule{
 			APIGroups: []string{v1beta1.GroupVersion.Group}, APIVersions: []string{v1beta1.GroupVersion.Version},
 			Resources: []string{resource}, Scope: &scope,

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/arm/authorization"
 	"berth.dev/berth/internal/arm/containerservice"
 	"berth.dev/berth/internal/arm/resources"
 	"berth.dev/berth/internal/controller/backup"
@@ -47,7 +48,7 @@ func (p parts) arm() error {
 		PublicURL:      p.options.PublicURL,
 		GatewayAddress: p.options.GatewayPublic,
 		Log:            p.log.With("part", "arm"),
-	}, resources.New, resources.Features, containerservice.New)
+	}, resources.New, resources.Features, authorization.New, containerservice.New)
 	return p.serveTLS("arm", p.options.ARMAddress, handler, tls.NoClientCert)
 }
 

@@ -264,6 +264,15 @@ func (w *World) remove(ctx context.Context, op *v1beta1.Operation) error {
 	for i := range groups.Items {
 		take(&groups.Items[i], groups.Items[i].Name)
 	}
+	var locks v1beta1.ManagementLockList
+	if err := w.Client.List(ctx, &locks, client.InNamespace(op.Namespace)); err != nil {
+		return err
+	}
+	for i := range locks.Items {
+		if slices.ContainsFunc(going, func(object client.Object) bool { return owns(object, &locks.Items[i]) }) {
+			going = append(going, &locks.Items[i])
+		}
+	}
 	for _, object := range going {
 		if err := w.keep(ctx, object, pools.Items); err != nil {
 			return err
@@ -277,4 +286,9 @@ func (w *World) remove(ctx context.Context, op *v1beta1.Operation) error {
 		}
 	}
 	return nil
+}
+
+// owns does what Kubernetes' garbage collector would decide.
+func owns(owner, object client.Object) bool {
+	return slices.ContainsFunc(object.GetOwnerReferences(), func(reference metav1.OwnerReference) bool { return reference.UID == owner.GetUID() })
 }

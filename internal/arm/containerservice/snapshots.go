@@ -88,6 +88,10 @@ func (p provider) findSnapshot(ctx context.Context, r *arm.Request, group, name 
 	if err != nil {
 		return nil, fmt.Errorf("read snapshot %s: %w", key, err)
 	}
+	// Group rg with snapshot a.b would be the object of group rg.a with snapshot b.
+	if !strings.EqualFold(snapshot.Spec.ResourceGroup, group) || !strings.EqualFold(snapshot.Spec.Name, name) {
+		return nil, nil
+	}
 	return &snapshot, nil
 }
 

@@ -41,6 +41,10 @@ func (p provider) findCluster(ctx context.Context, r *arm.Request, group, name s
 	if err != nil {
 		return nil, fmt.Errorf("read cluster %s: %w", key, err)
 	}
+	// Group rg with cluster a.b would be the object of group rg.a with cluster b.
+	if !strings.EqualFold(cluster.Spec.ResourceGroup, group) || !strings.EqualFold(cluster.Spec.Name, name) {
+		return nil, nil
+	}
 	var pools v1beta1.AgentPoolList
 	selector := client.MatchingLabels{v1beta1.LabelCluster: operation.LabelValue(cluster.Name)}
 	if err := p.APIReader.List(ctx, &pools, client.InNamespace(r.Namespace()), selector); err != nil {
