@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -118,15 +119,13 @@ func serveWebhooks(t *testing.T, env *testenv.Env) []client.Object {
 			t.Fatal(err)
 		}
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := testenv.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := free.Addr().(*net.TCPAddr)
-	free.Close()
 	manager, err := ctrl.NewManager(env.Config, ctrl.Options{
 		Scheme: env.Scheme, Metrics: server.Options{BindAddress: "0"},
-		WebhookServer: webhook.NewServer(webhook.Options{Host: "127.0.0.1", Port: address.Port, CertDir: dir}),
+		WebhookServer: webhook.NewServer(webhook.Options{Host: "127.0.0.1", Port: ports[0], CertDir: dir}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +146,7 @@ func serveWebhooks(t *testing.T, env *testenv.Env) []client.Object {
 	for _, object := range install.Webhooks(install.Config{CA: certificate}) {
 		if configuration, ok := object.(*admissionv1.ValidatingWebhookConfiguration); ok {
 			for i := range configuration.Webhooks {
-				url := "https://" + address.String() + *configuration.Webhooks[i].ClientConfig.Service.Path
+				url := fmt.Sprintf("https://127.0.0.1:%d%s", ports[0], *configuration.Webhooks[i].ClientConfig.Service.Path)
 				configuration.Webhooks[i].ClientConfig.Service, configuration.Webhooks[i].ClientConfig.URL = nil, &url
 			}
 			kept = append(kept, configuration)
