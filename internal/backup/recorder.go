@@ -46,6 +46,8 @@ type Recorder struct {
 
 	// Only the loop of a session uses these.
 	buffer buffer
+	// asked is what etcd was asked last, until the watch has brought all that it had then.
+	asked question
 	// flushed is the last revision that a store has been given; zero before the first look.
 	flushed int64
 	// looked: the stores were asked once how far they have come.
@@ -59,6 +61,13 @@ type Recorder struct {
 
 	mu    sync.Mutex
 	state State
+}
+
+// question is one to etcd for its revision: everything that was acknowledged before it was
+// asked is in what etcd answers.
+type question struct {
+	at       time.Time
+	revision int64
 }
 
 // State is how far a Recorder has come.
@@ -164,7 +173,20 @@ const farewell = 10 * time.Second
 func (r *Recorder) last(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
-	r.flush(ctx)
+	r.asked = question{}
+	r.flush(ctx, r.received())
+}
+
+// watchLag is how much later the watch brings a write than it was acknowledged, at most.
+const watchLag = time.Second
+
+// received is up to when everything was received, where etcd cannot be asked any more.
+func (r *Recorder) received() time.Time {
+	at := r.buffer.at.Add(-watchLag)
+	if known := r.State().RecoveryPoint; known.After(at) {
+		return known
+	}
+	return at
 }
 
 // errGap says that etcd no longer has all the revisions since the last delta.
@@ -210,6 +232,7 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 			if err := r.receive(response, open); err != nil {
 				return err
 			}
+			r.answer(ctx)
 		case <-r.hurried:
 			ticker.Reset(min(hurriedDelta, r.Schedule.Delta))
 		case <-ticker.C:
@@ -262,13 +285,13 @@ func (r *Recorder) receive(response clientv3.WatchResponse, open bool) error {
 	return nil
 }
 
-// tick writes a delta; where nothing was written, it asks etcd whether that is so.
+// tick asks etcd how far it is. What it had then is written as soon as the watch has
+// brought it; what was waited for since the last tick is written now.
 func (r *Recorder) tick(ctx context.Context, client *clientv3.Client) error {
-	asked := r.Now()
-	if !r.buffer.empty() {
-		r.flush(ctx)
-		return nil
+	if r.asked != (question{}) {
+		r.flush(ctx, r.received())
 	}
+	at := r.Now()
 	revision, err := currentRevision(ctx, client)
 	if err != nil {
 		return err
@@ -277,19 +300,33 @@ func (r *Recorder) tick(ctx context.Context, client *clientv3.Client) error {
 		return lost(revision, recorded)
 	}
 	r.etcdFailed(nil)
-	if revision == r.buffer.seen && r.anyCurrent() {
-		r.reached(revision, asked)
-	}
+	r.asked = question{at, revision}
+	r.answer(ctx)
 	return nil
 }
 
-// flush writes what was received to every store. It is kept while no store takes it,
-// within bounds.
-func (r *Recorder) flush(ctx context.Context) {
+// answer writes a delta once all that etcd was asked for is there. Where nothing was
+// written, that is as good as one.
+func (r *Recorder) answer(ctx context.Context) {
+	if r.asked == (question{}) || r.buffer.seen < r.asked.revision {
+		return
+	}
+	at := r.asked.at
+	r.asked = question{}
+	if !r.buffer.empty() {
+		r.flush(ctx, at)
+	} else if r.anyCurrent() {
+		r.reached(r.buffer.seen, at)
+	}
+}
+
+// flush writes what was received to every store, as what there was up to a time. It is
+// kept while no store takes it, within bounds.
+func (r *Recorder) flush(ctx context.Context, at time.Time) {
 	if r.buffer.empty() {
 		return
 	}
-	first, last, at := r.flushed+1, r.buffer.seen, r.buffer.at
+	first, last := r.flushed+1, r.buffer.seen
 	object := deltaObject(first, last, at)
 	sealed, err := r.buffer.seal(r.Key)
 	if err != nil {
