@@ -151,7 +151,9 @@ func count(counts map[string]int, kind string, list client.ObjectList) {
 	switch list := list.(type) {
 	case *corev1.PodList:
 		for _, o := range list.Items {
-			counts[kind+" of "+o.Namespace]++
+			if o.Namespace != metav1.NamespaceSystem { // mirrors of static pods come when they come
+				counts[kind+" of "+o.Namespace]++
+			}
 		}
 	case *corev1.PersistentVolumeClaimList:
 		for _, o := range list.Items {
