@@ -95,6 +95,7 @@ func TestBench(t *testing.T) {
 		measurePower(e, &results, name)
 		recoverCluster(e, &results, "etcd's data lost to /readyz", name)
 		measureKilled(e, &results, name)
+		measureRepair(e, &results, name)
 		measure(&results, "delete a cluster of one node", "s", "", func() {
 			e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
 		})

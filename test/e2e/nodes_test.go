@@ -60,7 +60,7 @@ func outsideImage(e *harness.Env) {
 		// What a customer's DaemonSet would do for a registry without TLS.
 		dir := "/etc/containerd/certs.d/" + outsideAddress
 		script := fmt.Sprintf("mkdir -p %s && echo 'server = \"http://%s\"' > %s/hosts.toml", dir, outsideAddress, dir)
-		inMachines(e, []string{node}, "sh", "-c", script)
+		e.InMachines([]string{node}, "sh", "-c", script)
 	}
 	before := asked.Load()
 	e.Cluster("c1", "run", "outsider", "--image="+image, "--image-pull-policy=Always", "--", "serve")

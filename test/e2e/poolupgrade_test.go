@@ -38,7 +38,7 @@ func TestPoolUpgrade(t *testing.T) {
 	load := e.StartLoad("up", "work")
 	deployStuck(e)
 	asked := load.Check(e, 0)
-	inMachines(e, nodes, "touch", handmade)
+	e.InMachines(nodes, "touch", handmade)
 	watched := watchNodes(e)
 
 	out, err := upgradePool(e)
@@ -90,15 +90,6 @@ func deployStuck(e *harness.Env) {
 	e.Cluster("up", "apply", "-f", manifest)
 }
 
-// inMachines runs a command in the machine of every node.
-func inMachines(e *harness.Env, nodes []string, command ...string) {
-	for _, line := range nodes {
-		node, _, _ := strings.Cut(line, " ")
-		namespace := strings.TrimSpace(e.Management("get", "pods", "-A", "--field-selector=metadata.name="+node, "-o", "jsonpath={.items[0].metadata.namespace}"))
-		e.Management(append([]string{"-n", namespace, "exec", node, "--"}, command...)...)
-	}
-}
-
 // watchNodes looks at the pool's machines until it is told to end, and returns the
 // fewest Ready ones and the most in all that it saw.
 func watchNodes(e *harness.Env) (end func() (fewest, most int)) {
@@ -140,7 +131,7 @@ func checkUpgraded(e *harness.Env, before []string, fewest, most int) {
 	if fewest < 2 || most > 3 {
 		e.T.Errorf("between %d Ready and %d machines during the upgrade, want 2 to 3", fewest, most)
 	}
-	inMachines(e, after, "sh", "-c", "test ! -e "+handmade)
+	e.InMachines(after, "sh", "-c", "test ! -e "+handmade)
 	events := e.Cluster("up", "get", "events", "-o", `jsonpath={range .items[?(@.source.component=="upgrader")]}{.type} {.reason};{end}`)
 	for _, event := range []string{"Normal Surge", "Normal Drain", "Warning Drain", "Normal Upgrade"} {
 		if !strings.Contains(events, event) {

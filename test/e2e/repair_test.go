@@ -13,15 +13,6 @@ import (
 	"berth.dev/berth/test/harness"
 )
 
-// breakKubelet damages a file without which a kubelet does not start, and ends the
-// kubelet: its init starts it again in vain (E3), a reboot keeps the file, and only a
-// fresh disk mends the node.
-const breakKubelet = `echo '{' > /var/lib/kubelet/allocated_pods_state
-for p in /proc/[0-9]*; do
-  if tr '\0' ' ' < $p/cmdline | grep -q 'kubelet.*--hostname[-]override'; then kill -9 ${p#/proc/}; fi
-done 2>/dev/null
-true`
-
 // repairsNode breaks a node of c1 so that its kubelet cannot start. The machine's init
 // says so on the Node; the node is rebooted, which does not help, and reimaged, which
 // does. What was in the machine's log can be read afterwards (E4, X8).
@@ -36,7 +27,7 @@ func repairsNode(e *harness.Env) {
 		return e.Management("get", "agentpools", "-A", "--field-selector=metadata.name=rg1.c1.nodepool1", "-o", `jsonpath={.items[0].status.conditions[?(@.type=="NodesHealthy")].reason}`)
 	}
 	broken := time.Now()
-	inMachines(e, []string{node}, "sh", "-c", breakKubelet)
+	e.BreakKubelet(node)
 	reimaged := func() error {
 		if done := machine(".status.repair.history[*].action"); !strings.HasSuffix(done, "Reimage Reboot") {
 			return fmt.Errorf("done so far: %s; the pool says %s", machine(".status.repair"), reason())
