@@ -287,6 +287,8 @@ type BackupStatus struct {
 	// RecoveryPoint is the time up to which everything written is stored, as of the
 	// last change of this status. The metric berth_backup_recovery_point_seconds is exact.
 	RecoveryPoint *metav1.Time `json:"recoveryPoint,omitempty"`
+	// Final says that all that was written before the cluster's deletion is stored.
+	Final bool `json:"final,omitempty"`
 	// Stores are the ones that backups go to.
 	// +listType=map
 	// +listMapKey=url

@@ -163,8 +163,9 @@ func (r *Recorder) give(ctx context.Context, t target, object Object, spool io.R
 	t.place.stored(object.Time, t.lags)
 	r.mu.Lock()
 	r.state.Full = &object
-	if object.Time.After(r.state.RecoveryPoint) {
-		r.state.RecoveryPoint, r.state.Revision = object.Time, object.Last
+	// A clock that was ahead may have put the object's time into the future.
+	if at := earlier(object.Time, r.Now()); at.After(r.state.RecoveryPoint) {
+		r.state.RecoveryPoint, r.state.Revision = at, object.Last
 	}
 	r.mu.Unlock()
 	return retain()

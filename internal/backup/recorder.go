@@ -174,19 +174,16 @@ func (r *Recorder) last(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	r.asked = question{}
-	r.flush(ctx, r.received())
+	r.flush(ctx, r.known())
 }
 
-// watchLag is how much later the watch brings a write than it was acknowledged, at most.
-const watchLag = time.Second
-
-// received is up to when everything was received, where etcd cannot be asked any more.
-func (r *Recorder) received() time.Time {
-	at := r.buffer.at.Add(-watchLag)
-	if known := r.State().RecoveryPoint; known.After(at) {
-		return known
+// known is up to when everything is stored as far as is known: what the watch has brought
+// since does not say what it has yet to bring.
+func (r *Recorder) known() time.Time {
+	if point := r.State().RecoveryPoint; !point.IsZero() {
+		return point
 	}
-	return at
+	return r.buffer.at // no snapshot is stored: nothing claims it
 }
 
 // errGap says that etcd no longer has all the revisions since the last delta.
@@ -221,6 +218,7 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 	defer ticker.Stop()
 	fulls := make(chan struct{}, 1) // holds one while none is being made
 	fulls <- struct{}{}
+	hurried := false
 	for {
 		if len(fulls) > 0 {
 			r.beginFull(ctx, client, fulls, running)
@@ -234,7 +232,10 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 			}
 			r.answer(ctx)
 		case <-r.hurried:
-			ticker.Reset(min(hurriedDelta, r.Schedule.Delta))
+			if !hurried {
+				ticker.Reset(min(hurriedDelta, r.Schedule.Delta))
+			}
+			hurried = true
 		case <-ticker.C:
 			if err := r.tick(ctx, client); err != nil {
 				return err
@@ -289,7 +290,7 @@ func (r *Recorder) receive(response clientv3.WatchResponse, open bool) error {
 // brought it; what was waited for since the last tick is written now.
 func (r *Recorder) tick(ctx context.Context, client *clientv3.Client) error {
 	if r.asked != (question{}) {
-		r.flush(ctx, r.received())
+		r.flush(ctx, r.known())
 	}
 	at := r.Now()
 	revision, err := currentRevision(ctx, client)

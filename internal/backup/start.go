@@ -92,6 +92,13 @@ func (r *Recorder) look(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if newest != nil {
-		r.state.Full, r.state.Revision, r.state.RecoveryPoint = newest, furthest, point
+		r.state.Full, r.state.Revision, r.state.RecoveryPoint = newest, furthest, earlier(point, r.Now())
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }

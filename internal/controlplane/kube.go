@@ -97,7 +97,7 @@ func kubeContainer(in Input) corev1.Container {
 		SecurityContext: locked(),
 		StartupProbe:    probe(httpsGet("/readyz", APIServerPort), 1, 120),
 		ReadinessProbe:  probe(httpsGet("/readyz", APIServerPort), 5, 3),
-		LivenessProbe:   alive(httpsGet("/livez", APIServerPort)),
+		LivenessProbe:   alive(httpsGet("/livez?exclude=etcd", APIServerPort)), // to kill it heals no etcd
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: "pki", MountPath: dirPKI, ReadOnly: true},
 			{Name: "config", MountPath: dirConfig, ReadOnly: true},
@@ -152,9 +152,9 @@ func probe(handler corev1.ProbeHandler, periodSeconds, failures int32) *corev1.P
 	return &corev1.Probe{ProbeHandler: handler, PeriodSeconds: periodSeconds, FailureThreshold: failures, TimeoutSeconds: 5}
 }
 
-// alive notices within 40 seconds what hangs, and ends it: it does not end by being asked.
+// alive notices within 45 seconds what hangs, and ends it: it does not end by being asked.
 func alive(handler corev1.ProbeHandler) *corev1.Probe {
-	return &corev1.Probe{ProbeHandler: handler, PeriodSeconds: 10, FailureThreshold: 4, TimeoutSeconds: 10, TerminationGracePeriodSeconds: ptr[int64](5)}
+	return &corev1.Probe{ProbeHandler: handler, PeriodSeconds: 10, FailureThreshold: 4, TimeoutSeconds: 5, TerminationGracePeriodSeconds: ptr[int64](5)}
 }
 
 func httpsGet(path string, port int32) corev1.ProbeHandler {

@@ -3,6 +3,7 @@ package policy
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1beta1"
@@ -31,21 +32,24 @@ func Retainable(cluster *v1beta1.ManagedCluster) bool {
 // FinalBackupLimit is how long the deletion of a cluster waits for its final backup.
 const FinalBackupLimit = 2 * time.Minute
 
-// FinalBackupPending says whether a cluster that is deleted goes on running, since not
-// all that was written before is stored yet (X3). It does not wait for ever: a store may
-// be away.
+// FinalBackupPending says whether the control plane of a cluster that is deleted goes on
+// running, since not all that was written before is stored yet (X3). It does not wait for
+// ever: a store may be away.
 func FinalBackupPending(cluster *v1beta1.ManagedCluster, now time.Time) bool {
 	deleted := cluster.DeletionTimestamp
-	if deleted == nil || !Retainable(cluster) || cluster.Status.APIServerReady == nil || FinallyBackedUp(cluster) {
+	if deleted == nil || !Retainable(cluster) || cluster.Status.APIServerReady == nil || cluster.Status.Backup.Final {
 		return false
 	}
 	return now.Before(deleted.Add(FinalBackupLimit))
 }
 
-// FinallyBackedUp says whether all that was written before a cluster's deletion is stored.
-func FinallyBackedUp(cluster *v1beta1.ManagedCluster) bool {
-	b := cluster.Status.Backup
-	return b != nil && b.RecoveryPoint != nil && b.RecoveryPoint.After(cluster.DeletionTimestamp.Time)
+// FinalBackupMissing says whether what is kept of a deleted cluster may lack what was
+// written last: its final backup was not made, or it was stopped while backups were late.
+func FinalBackupMissing(cluster *v1beta1.ManagedCluster) bool {
+	if cluster.Status.APIServerReady == nil {
+		return cluster.Status.Archive == nil && !meta.IsStatusConditionTrue(cluster.Status.Conditions, v1beta1.ConditionBackedUp)
+	}
+	return !cluster.Status.Backup.Final
 }
 
 // RecoveredAs is how a deleted cluster is asked for again: as it was, with the version

@@ -83,8 +83,8 @@ func TestFinalBackupPending(t *testing.T) {
 		pending bool
 	}{
 		{"stored before its deletion only", func(*v1beta1.ManagedCluster) {}, 1, true},
-		{"stored in the second of its deletion, perhaps before", func(c *v1beta1.ManagedCluster) { c.Status.Backup.RecoveryPoint = at(0) }, 1, true},
-		{"stored since", func(c *v1beta1.ManagedCluster) { c.Status.Backup.RecoveryPoint = at(1) }, 1, false},
+		{"by a clock that was ahead", func(c *v1beta1.ManagedCluster) { c.Status.Backup.RecoveryPoint = at(3600) }, 1, true},
+		{"stored since", func(c *v1beta1.ManagedCluster) { c.Status.Backup.Final = true }, 1, false},
 		{"nothing is stored yet", func(c *v1beta1.ManagedCluster) { c.Status.Backup.RecoveryPoint = nil }, 1, true},
 		{"no store for too long", func(*v1beta1.ManagedCluster) {}, 120, false},
 		{"it is not recorded", func(c *v1beta1.ManagedCluster) { c.Status.Backup = nil }, 1, false},

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +54,8 @@ type chaos struct {
 	clusters   []*cluster
 	// volumes is the directory of the etcds' data, a disk of its own.
 	volumes string
+	// restarting is held by who brings the management node up again.
+	restarting sync.Mutex
 }
 
 // TestChaos does to a Berth all that machines and people do to one, in turn and then at
@@ -130,7 +133,12 @@ func begin(t *testing.T) *chaos {
 	if err := unix.Mount("tmpfs", c.volumes, "tmpfs", 0, diskSize); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = unix.Unmount(c.volumes, unix.MNT_DETACH) })
+	t.Cleanup(func() {
+		if out, err := e.Try("berth", "down", "--state-dir", e.State); err != nil {
+			t.Errorf("berth down: %v\n%s", err, out)
+		}
+		_ = unix.Unmount(c.volumes, unix.MNT_DETACH)
+	})
 	e.Up()
 	c.management = e.ManagementClient()
 	if err := c.backUpOften(); err != nil {
@@ -166,10 +174,10 @@ func begin(t *testing.T) *chaos {
 }
 
 // atRandom does what is left of the schedule, one thing on top of the other. What a fault
-// is done to may be away because of another.
+// is done to may be away because of another, but not always.
 func (c *chaos) atRandom(events []schedule.Event) {
 	var running sync.WaitGroup
-	defer running.Wait()
+	var done, inVain atomic.Int32
 	for n, event := range events {
 		if event.Gap == 0 {
 			continue
@@ -178,8 +186,15 @@ func (c *chaos) atRandom(events []schedule.Event) {
 		c.env.T.Logf("%d of %d: %s", n+1, len(events), event)
 		running.Go(func() {
 			if err := c.inject(event); err != nil {
+				inVain.Add(1)
 				c.env.T.Logf("%s came to nothing: %v", event.Fault, err)
+				return
 			}
+			done.Add(1)
 		})
+	}
+	running.Wait()
+	if done.Load() < inVain.Load() {
+		c.env.T.Errorf("%d faults at random came to nothing and only %d did not", inVain.Load(), done.Load())
 	}
 }

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -191,8 +192,12 @@ func firewall(pid int, rules string) error {
 	return nil
 }
 
-// loseEtcd takes the data of an etcd away. What was acknowledged since the time up to
-// which Berth said that it has everything may be lost, and nothing else.
+// stored is how long ago what was acknowledged has to be in a store: deltas are made every
+// two seconds, and the machine may be busy.
+const stored = 15 * time.Second
+
+// loseEtcd takes the data of an etcd away. What was acknowledged in the last moments may
+// be lost, and nothing else.
 func loseEtcd(c *chaos, e schedule.Event) error {
 	target := c.target(e)
 	found, err := c.env.ManagedCluster(target.name)
@@ -216,20 +221,30 @@ func loseEtcd(c *chaos, e schedule.Event) error {
 		return err
 	}
 	err = c.env.Signal(string(pod.UID), "etcd --name", unix.SIGKILL)
-	target.load.ledger.Excuse(found.Status.Backup.RecoveryPoint.Time, time.Now().Add(time.Second))
+	target.load.ledger.Excuse(time.Now().Add(-stored), time.Now().Add(time.Second))
 	return errors.Join(err, os.RemoveAll(gone))
 }
 
 // killManagement ends the supervisor of the management node, and with it everything;
 // Berth is brought up as after a restart of the host.
 func killManagement(c *chaos, _ schedule.Event) error {
+	if !c.restarting.TryLock() {
+		return errors.New("it is being brought up")
+	}
+	defer c.restarting.Unlock()
 	raw, err := os.ReadFile(filepath.Join(c.env.State, "run", "supervisor.json"))
 	if err != nil {
 		return err
 	}
 	var record struct{ Process struct{ PID int } }
-	c.env.Decode(string(raw), &record)
-	if err := unix.Kill(record.Process.PID, unix.SIGKILL); err != nil {
+	if err := json.Unmarshal(raw, &record); err != nil {
+		return err
+	}
+	pid := record.Process.PID
+	if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || !strings.Contains(string(line), c.env.State) {
+		return fmt.Errorf("process %d is not this Berth's supervisor: %q (%v)", pid, line, err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		return err
 	}
 	if out, err := c.env.Try("berth", "up", "--no-demo", "--state-dir", c.env.State); err != nil {

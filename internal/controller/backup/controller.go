@@ -136,20 +136,18 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 	r.running.proven(key, cluster.Status.Proof)
 	state := r.running.state(key)
 	wait, err := r.report(ctx, cluster, state, plan)
-	if finalSince(cluster) == nil {
+	if !awaited(cluster) {
 		return ctrl.Result{RequeueAfter: max(wait, soonest)}, err
 	}
-	r.running.hurry(key)
+	r.running.hurry(key, r.Now())
 	return ctrl.Result{RequeueAfter: soonestFinal}, err
 }
 
-// finalSince is since when somebody waits for the final backup of a cluster that is
-// deleted or archived; nil if nobody does.
-func finalSince(cluster *v1beta1.ManagedCluster) *metav1.Time {
-	if cluster.Status.Archive.KeepsEtcd() {
-		return &cluster.Status.Archive.StartTime
-	}
-	return cluster.DeletionTimestamp
+// awaited says whether somebody waits for the final backup of a cluster, since it is
+// deleted (X3) or archived (J5).
+func awaited(cluster *v1beta1.ManagedCluster) bool {
+	archive := cluster.Status.Archive
+	return !cluster.DeletionTimestamp.IsZero() || archive != nil && archive.Phase == v1beta1.ArchiveBackup
 }
 
 // recordedFrom is since when a cluster's etcd is to be recorded: its control plane runs, or

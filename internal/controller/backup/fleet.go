@@ -35,6 +35,8 @@ type voyage struct {
 	plan   policy.BackupPlan
 	cancel context.CancelFunc
 	done   chan struct{}
+	// hurried is since when somebody waits for what it stores; zero if nobody does.
+	hurried time.Time
 	// proof is the last one, which the cluster controller had made.
 	proof *v1beta1.BackupProof
 }
@@ -114,13 +116,25 @@ func (f *fleet) state(key types.NamespacedName) backup.State {
 }
 
 // hurry has a cluster's recorder store what it holds at once, and go on doing so.
-func (f *fleet) hurry(key types.NamespacedName) {
+func (f *fleet) hurry(key types.NamespacedName, now time.Time) {
 	f.mu.Lock()
 	v := f.known[key]
+	if v != nil && v.hurried.IsZero() {
+		v.hurried = now
+	}
 	f.mu.Unlock()
 	if v != nil {
 		v.recorder.Hurry()
 	}
+}
+
+// final says whether a recorder has stored all that was written before it was hurried.
+// Both times are of the same clock.
+func (f *fleet) final(key types.NamespacedName) bool {
+	f.mu.Lock()
+	v := f.known[key]
+	f.mu.Unlock()
+	return v != nil && !v.hurried.IsZero() && v.recorder.State().RecoveryPoint.After(v.hurried)
 }
 
 // proven notes what is known of a cluster's backups, for the metrics.

@@ -39,6 +39,7 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	if last := cluster.Status.Backup; last != nil && status.RecoveryPoint == nil {
 		status.RecoveryPoint = last.RecoveryPoint // the stores have not been looked at yet
 	}
+	status.Final = !cluster.DeletionTimestamp.IsZero() && r.running.final(client.ObjectKeyFromObject(cluster))
 	if last != nil && *last == next && same(cluster.Status.Backup, status) && !finalPoint(cluster, status) {
 		return wait, nil
 	}
@@ -77,14 +78,14 @@ func same(last, next *v1beta1.BackupStatus) bool {
 	return equality.Semantic.DeepEqual(was, is)
 }
 
-// finalPoint says whether a status is the first to have all that was written before
-// somebody began to wait for the final backup.
+// finalPoint says whether a status is the first to have all that an etcd holds which runs
+// for its final backup alone: somebody waits for that.
 func finalPoint(cluster *v1beta1.ManagedCluster, next *v1beta1.BackupStatus) bool {
-	since, last := finalSince(cluster), cluster.Status.Backup
-	if since == nil || next.RecoveryPoint == nil || !next.RecoveryPoint.After(since.Time) {
+	archive, last := cluster.Status.Archive, cluster.Status.Backup
+	if !archive.KeepsEtcd() || next.RecoveryPoint == nil || !next.RecoveryPoint.After(archive.StartTime.Time) {
 		return false
 	}
-	return last.RecoveryPoint == nil || !last.RecoveryPoint.After(since.Time)
+	return last.RecoveryPoint == nil || !last.RecoveryPoint.After(archive.StartTime.Time)
 }
 
 func statusOf(state backup.State) *v1beta1.BackupStatus {

@@ -50,25 +50,42 @@ func (r *reconciler) retain(ctx context.Context, p *pass) (bool, error) {
 	if err != nil || !found {
 		return err == nil, err
 	}
-	if kept != nil {
-		kept.Spec = wanted.Spec // one that was recovered and is deleted once more
-		if err := r.client.Update(ctx, kept); err != nil {
-			return false, fmt.Errorf("keep the deleted cluster: %w", err)
+	if err := r.keepDeleted(ctx, kept, wanted); err != nil {
+		if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+			return true, nil // the subscription goes, with all that it kept
 		}
-		return true, nil
-	}
-	err = r.client.Create(ctx, wanted)
-	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		return true, nil // the subscription goes, with all that it kept
-	}
-	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return false, fmt.Errorf("keep the deleted cluster: %w", err)
 	}
-	if b := p.cluster.Status.Backup; err == nil && p.cluster.Status.APIServerReady != nil && !policy.FinallyBackedUp(p.cluster) {
+	if policy.FinalBackupMissing(p.cluster) {
 		r.events.Eventf(p.cluster, nil, corev1.EventTypeWarning, "FinalBackupMissing", "Delete",
-			"no store took the final backup within %s: a recovery brings back what was stored until %s", policy.FinalBackupLimit, b.RecoveryPoint)
+			"no store took a final backup: a recovery brings back what was stored until %s", storedUntil(p.cluster))
 	}
 	return true, nil
+}
+
+// keepDeleted writes what is kept; kept is what there is of an earlier deletion of a
+// cluster that was recovered since, whose time is over.
+func (r *reconciler) keepDeleted(ctx context.Context, kept, wanted *v1beta1.DeletedCluster) error {
+	if kept == nil {
+		err := r.client.Create(ctx, wanted)
+		if apierrors.IsAlreadyExists(err) {
+			return nil
+		}
+		return err
+	}
+	kept.Status = v1beta1.DeletedClusterStatus{}
+	if err := r.client.Status().Update(ctx, kept); err != nil {
+		return err
+	}
+	kept.Spec = wanted.Spec
+	return r.client.Update(ctx, kept)
+}
+
+func storedUntil(cluster *v1beta1.ManagedCluster) string {
+	if point := cluster.Status.Backup.RecoveryPoint; point != nil {
+		return point.UTC().Format(time.RFC3339)
+	}
+	return "a time that is not known"
 }
 
 // deletedCluster is what is kept of how a cluster was asked for.

@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -61,7 +59,7 @@ func (w *world) lastBackup() {
 		if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(clusterID), Name: "etcd"}, &etcd); err != nil || etcd.DeletionTimestamp != nil {
 			w.t.Errorf("etcd goes before its final backup: %v", err)
 		}
-		c.Status.Backup.RecoveryPoint = &metav1.Time{Time: c.DeletionTimestamp.Add(time.Second)}
+		c.Status.Backup.Final = true
 		return w.client.Status().Update(w.t.Context(), &c) == nil
 	})
 }

@@ -106,6 +106,7 @@ func (d *decision) hold(r row) {
 	for _, clock := range d.last.Clocks {
 		if clock.Clause == string(r.clause) {
 			clock.Observed = metav1.NewTime(d.now)
+			clock.Ends = metav1.NewTime(d.now.Add(max(left(&clock, r.after(d.plan), d.plan), 0)))
 			d.verdict.Status.Clocks = append(d.verdict.Status.Clocks, clock)
 		}
 	}
