@@ -21,6 +21,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&MaintenanceConfiguration{}, &MaintenanceConfigurationList{},
 		&Snapshot{}, &SnapshotList{},
 		&DeletedCluster{}, &DeletedClusterList{},
+		&SupportTicket{}, &SupportTicketList{},
 		&ServicePolicy{}, &ServicePolicyList{},
 		&ManagementCluster{}, &ManagementClusterList{},
 	)
