@@ -24,8 +24,10 @@ type Route struct {
 	// Limit throttles it besides ARM's own limits; nil means the provider's default.
 	Limit *Limit
 	// Reads marks a POST that changes nothing.
-	Reads  bool
-	Handle Handler
+	Reads bool
+	// WhileSuspended marks a write that a suspended subscription may make.
+	WhileSuspended bool
+	Handle         Handler
 
 	provider *Provider
 	segments []string

@@ -15,6 +15,7 @@ import (
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/arm/containerservice"
 	"berth.dev/berth/internal/arm/resources"
+	"berth.dev/berth/internal/arm/support"
 	"berth.dev/berth/internal/controller/backup"
 	"berth.dev/berth/internal/gateway"
 	"berth.dev/berth/internal/identity"
@@ -47,7 +48,7 @@ func (p parts) arm() error {
 		PublicURL:      p.options.PublicURL,
 		GatewayAddress: p.options.GatewayPublic,
 		Log:            p.log.With("part", "arm"),
-	}, resources.New, resources.Features, containerservice.New)
+	}, resources.New, resources.Features, containerservice.New, support.New)
 	return p.serveTLS("arm", p.options.ARMAddress, handler, tls.NoClientCert)
 }
 

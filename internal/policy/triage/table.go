@@ -120,7 +120,7 @@ func nodes() []row {
 		{clause: "B2", reason: "NoConsent", topics: []Topic{NodeDiagnosis}, answer: customer, found: noConsent,
 			next: "Consent to it on the ticket: `berth support ticket update --advanced-diagnostic-consent Yes`; or send the logs yourself."},
 		{clause: "C7", reason: "Consented", topics: []Topic{NodeDiagnosis}, answer: in, found: consented,
-			next: "Support looks under aks-service, which can diagnose and change nothing, while the ticket is open. Take the consent back at any time."},
+			next: "Support may look, and change nothing, while the ticket is open. Take the consent back at any time."},
 		{clause: "E4", reason: "Repairing", topics: []Topic{NodeNotReady}, answer: in, found: repairs,
 			next: "Berth is at it: see the node's events. If it gives up, it says why."},
 	}
