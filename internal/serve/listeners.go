@@ -19,6 +19,7 @@ import (
 	"berth.dev/berth/internal/controller/backup"
 	"berth.dev/berth/internal/gateway"
 	"berth.dev/berth/internal/identity"
+	"berth.dev/berth/internal/inspect"
 	"berth.dev/berth/internal/registry"
 )
 
@@ -44,6 +45,7 @@ func (p parts) arm() error {
 		APIReader:      p.manager.GetAPIReader(),
 		Catalogue:      p.catalogue,
 		Preflight:      p.preflight(),
+		Inspector:      inspect.Reader{Tenants: p.tenants},
 		Identity:       directory,
 		PublicURL:      p.options.PublicURL,
 		GatewayAddress: p.options.GatewayPublic,
