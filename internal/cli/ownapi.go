@@ -13,27 +13,54 @@ import (
 // ownVersion is the api-version in which what AKS does not have is asked for.
 const ownVersion = "2026-04-01"
 
-// ask sends a request for what the SDK does not know, and returns an answer with one of
-// the wanted statuses. Parts of the path are escaped.
-func (c *clients) ask(ctx context.Context, method string, wanted []int, path ...string) (*http.Response, error) {
-	escaped := make([]string, 0, len(path))
-	for _, part := range path {
+// call is a request for what the SDK does not know.
+type call struct {
+	method, version string
+	// path is taken from the root; its parts are escaped.
+	path []string
+	// body is sent as JSON; nil sends none.
+	body any
+	// wanted are the statuses of a good answer.
+	wanted []int
+}
+
+// of is a call on something in the subscription.
+func (c *clients) of(method, version string, path ...string) call {
+	return call{method: method, version: version, path: append([]string{"subscriptions", c.subscription}, path...), wanted: []int{http.StatusOK}}
+}
+
+// exchange sends a request, and returns an answer with one of the wanted statuses.
+func (c *clients) exchange(ctx context.Context, asked call) (*http.Response, error) {
+	escaped := make([]string, 0, len(asked.path))
+	for _, part := range asked.path {
 		escaped = append(escaped, url.PathEscape(part))
 	}
-	request, err := runtime.NewRequest(ctx, method, runtime.JoinPaths(c.own.Endpoint(), "subscriptions", url.PathEscape(c.subscription), strings.Join(escaped, "/")))
+	request, err := runtime.NewRequest(ctx, asked.method, runtime.JoinPaths(c.own.Endpoint(), strings.Join(escaped, "/")))
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	request.Raw().URL.RawQuery = url.Values{"api-version": {ownVersion}}.Encode()
+	request.Raw().URL.RawQuery = url.Values{"api-version": {asked.version}}.Encode()
 	request.Raw().Header.Set("Accept", "application/json")
+	if asked.body != nil {
+		if err := runtime.MarshalAsJSON(request, asked.body); err != nil {
+			return nil, fmt.Errorf("write request: %w", err)
+		}
+	}
 	response, err := c.own.Pipeline().Do(request)
 	if err != nil {
 		return nil, err
 	}
-	if !runtime.HasStatusCode(response, wanted...) {
+	if !runtime.HasStatusCode(response, asked.wanted...) {
 		return nil, runtime.NewResponseError(response)
 	}
 	return response, nil
+}
+
+// ask asks for something of Berth's own in the subscription.
+func (c *clients) ask(ctx context.Context, method string, wanted []int, path ...string) (*http.Response, error) {
+	asked := c.of(method, ownVersion, path...)
+	asked.wanted = wanted
+	return c.exchange(ctx, asked)
 }
 
 // begin asks for something that takes its time.
@@ -52,9 +79,14 @@ type listed[T any] struct {
 	NextLink string `json:"nextLink"`
 }
 
-// listOwn reads all pages of a list.
+// listOwn reads all pages of a list of Berth's own.
 func listOwn[T any](ctx context.Context, c *clients, path ...string) ([]T, error) {
-	response, err := c.ask(ctx, http.MethodGet, []int{http.StatusOK}, path...)
+	return listAll[T](ctx, c, c.of(http.MethodGet, ownVersion, path...))
+}
+
+// listAll reads all pages of a list.
+func listAll[T any](ctx context.Context, c *clients, asked call) ([]T, error) {
+	response, err := c.exchange(ctx, asked)
 	if err != nil {
 		return nil, err
 	}
