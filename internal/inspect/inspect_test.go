@@ -158,6 +158,10 @@ func TestWebhooksThatBlock(t *testing.T) {
 		return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: "hooks", Name: name}}
 	}
 	url := "https://example.com"
+	rules := func(group string) []admissionv1.RuleWithOperations {
+		return []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"*"}, Rule: admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"*"}, Resources: []string{"*"}}}}
+	}
+	all := rules("*")
 	slice := func(name string, ready *bool) *discoveryv1.EndpointSlice {
 		return &discoveryv1.EndpointSlice{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "hooks", Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: name}},
@@ -166,14 +170,15 @@ func TestWebhooksThatBlock(t *testing.T) {
 	}
 	evidence := inspected(t, cluster(t,
 		&admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "v"}, Webhooks: []admissionv1.ValidatingWebhook{
-			{Name: "down.example.com", ClientConfig: service("down")},
-			{Name: "up.example.com", ClientConfig: service("up")},
-			{Name: "away.example.com", ClientConfig: service("down"), NamespaceSelector: elsewhere},
-			{Name: "lenient.example.com", ClientConfig: service("down"), FailurePolicy: &ignore},
-			{Name: "url.example.com", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}},
+			{Name: "down.example.com", Rules: all, ClientConfig: service("down")},
+			{Name: "up.example.com", Rules: all, ClientConfig: service("up")},
+			{Name: "away.example.com", Rules: all, ClientConfig: service("down"), NamespaceSelector: elsewhere},
+			{Name: "lenient.example.com", Rules: all, ClientConfig: service("down"), FailurePolicy: &ignore},
+			{Name: "own.example.com", Rules: rules("cert-manager.io"), ClientConfig: service("down")},
+			{Name: "url.example.com", Rules: all, ClientConfig: admissionv1.WebhookClientConfig{URL: &url}},
 		}},
-		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "m"}, Webhooks: []admissionv1.MutatingWebhook{{Name: "gone.example.com", ClientConfig: service("gone")}}},
-		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "ours", Labels: map[string]string{labelMode: "Reconcile"}}, Webhooks: []admissionv1.MutatingWebhook{{Name: "ours.example.com", ClientConfig: service("gone")}}},
+		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "m"}, Webhooks: []admissionv1.MutatingWebhook{{Name: "gone.example.com", Rules: rules(""), ClientConfig: service("gone")}}},
+		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "ours", Labels: map[string]string{labelMode: "Reconcile"}}, Webhooks: []admissionv1.MutatingWebhook{{Name: "ours.example.com", Rules: all, ClientConfig: service("gone")}}},
 		slice("down", &no), slice("up", &yes),
 	))
 	want := []string{

@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -12,9 +13,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
+// systemGroups are the API groups that components of the system cannot do without.
+var systemGroups = []string{"*", "", "apps", "batch", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io", "policy", "rbac.authorization.k8s.io"}
+
 // hook is a webhook of either kind.
 type hook struct {
 	name     string
+	rules    []admissionv1.RuleWithOperations
 	failure  *admissionv1.FailurePolicyType
 	selector *metav1.LabelSelector
 	service  *admissionv1.ServiceReference
@@ -61,7 +66,7 @@ func (i inspection) hooks(ctx context.Context) ([]hook, error) {
 			continue
 		}
 		for _, w := range validating.Items[n].Webhooks {
-			hooks = append(hooks, hook{w.Name, w.FailurePolicy, w.NamespaceSelector, w.ClientConfig.Service})
+			hooks = append(hooks, hook{w.Name, w.Rules, w.FailurePolicy, w.NamespaceSelector, w.ClientConfig.Service})
 		}
 	}
 	for n := range mutating.Items {
@@ -69,16 +74,19 @@ func (i inspection) hooks(ctx context.Context) ([]hook, error) {
 			continue
 		}
 		for _, w := range mutating.Items[n].Webhooks {
-			hooks = append(hooks, hook{w.Name, w.FailurePolicy, w.NamespaceSelector, w.ClientConfig.Service})
+			hooks = append(hooks, hook{w.Name, w.Rules, w.FailurePolicy, w.NamespaceSelector, w.ClientConfig.Service})
 		}
 	}
 	return hooks, nil
 }
 
-// catches says whether requests in a namespace fail when the webhook does not answer.
-// What answers at a URL cannot be seen from here.
+// catches says whether requests that the system makes in a namespace fail when the
+// webhook does not answer. What answers at a URL cannot be seen from here.
 func (h hook) catches(namespace map[string]string) bool {
-	if h.service == nil || h.failure != nil && *h.failure == admissionv1.Ignore {
+	system := slices.ContainsFunc(h.rules, func(rule admissionv1.RuleWithOperations) bool {
+		return slices.ContainsFunc(rule.APIGroups, func(group string) bool { return slices.Contains(systemGroups, group) })
+	})
+	if !system || h.service == nil || h.failure != nil && *h.failure == admissionv1.Ignore {
 		return false
 	}
 	if h.selector == nil {
@@ -90,12 +98,12 @@ func (h hook) catches(namespace map[string]string) bool {
 
 // answers says whether a Service has a ready endpoint.
 func (i inspection) answers(ctx context.Context, service *admissionv1.ServiceReference) (bool, error) {
-	var slices discoveryv1.EndpointSliceList
-	err := i.reader.List(ctx, &slices, client.InNamespace(service.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: service.Name})
+	var found discoveryv1.EndpointSliceList
+	err := i.reader.List(ctx, &found, client.InNamespace(service.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: service.Name})
 	if err != nil {
 		return false, fmt.Errorf("list endpoints of %s/%s: %w", service.Namespace, service.Name, err)
 	}
-	for _, slice := range slices.Items {
+	for _, slice := range found.Items {
 		for _, endpoint := range slice.Endpoints {
 			if endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready {
 				return true, nil

@@ -6,10 +6,11 @@ import (
 	"berth.dev/berth/api/v1beta1"
 )
 
-// table is the policy on tickets: what is out of scope by its topic, what the cluster
-// has to be rid of first, and what is in scope. Every topic has a row that holds without
+// table is the policy on tickets: what is out of scope by its topic, what the customer
+// brought to the network and the nodes, what the cluster has to be rid of first, and
+// what is in scope. Every topic has a row that holds without
 // any evidence.
-var table = concat(outOfScope(), networks(), clusters(), nodes(), features(), vulnerabilities(), inScope())
+var table = concat(outOfScope(), networks(), nodes(), clusters(), features(), vulnerabilities(), inScope())
 
 const (
 	in       = v1beta1.AnswerInScope
