@@ -96,17 +96,8 @@ func (p provider) putCommunication(ctx context.Context, r *arm.Request) (*arm.Re
 	}
 	name, said := r.Parameter("communication"), &body.Properties
 	sender := cmp.Or(said.Sender, r.Caller.User)
-	switch {
-	case !namePattern.MatchString(name):
-		return nil, invalid("communicationName", "The name '%s' of the communication is invalid: it must be 1 to 90 letters, digits, underscores, periods and hyphens, and begin and end with a letter or a digit.", clip(name))
-	case sender == "":
-		return nil, invalid("properties.sender", "The field sender is required if a service principal calls.")
-	case !emailPattern.MatchString(sender) || len(sender) > maxTitle:
-		return nil, invalid("properties.sender", "The sender '%s' is not an e-mail address.", clip(sender))
-	case said.Subject == "" || size(said.Subject) > maxTitle:
-		return nil, invalid("properties.subject", "The subject is required, and may have %d bytes.", maxTitle)
-	case said.Body == "" || size(said.Body) > maxText:
-		return nil, invalid("properties.body", "The body is required, and may have %d bytes.", maxText)
+	if err := checkSaid(name, sender, said); err != nil {
+		return nil, err
 	}
 	ticket, err := p.change(ctx, r, func(ticket *v1beta1.SupportTicket) error {
 		if existing := saidBy(ticket, name); existing != nil {
@@ -125,4 +116,21 @@ func (p provider) putCommunication(ctx context.Context, r *arm.Request) (*arm.Re
 		return nil, err
 	}
 	return arm.OK(renderCommunication(r, ticket, saidBy(ticket, name)))
+}
+
+// checkSaid holds a message to what must be there and to what is stored.
+func checkSaid(name, sender string, said *communicationProperties) error {
+	switch {
+	case !namePattern.MatchString(name):
+		return invalid("communicationName", "The name '%s' of the communication is invalid: it must be 1 to 90 letters, digits, underscores, periods and hyphens, and begin and end with a letter or a digit.", clip(name))
+	case sender == "":
+		return invalid("properties.sender", "The field sender is required if a service principal calls.")
+	case !emailPattern.MatchString(sender) || len(sender) > maxTitle:
+		return invalid("properties.sender", "The sender '%s' is not an e-mail address.", clip(sender))
+	case said.Subject == "" || size(said.Subject) > maxTitle:
+		return invalid("properties.subject", "The subject is required, and may have %d bytes.", maxTitle)
+	case said.Body == "" || size(said.Body) > maxText:
+		return invalid("properties.body", "The body is required, and may have %d bytes.", maxText)
+	}
+	return nil
 }
