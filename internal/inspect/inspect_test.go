@@ -114,21 +114,26 @@ func TestDaemonSetsOnIllNodes(t *testing.T) {
 	ours := daemonSet("kube-system", "kube-proxy", true, privileged)
 	stray := podOf(tuner, "n1")
 	stray.Name, stray.OwnerReferences = "stray", nil
+	older := podOf(tuner, "n4") // an update that has come to n1 and n2 alone
+	older.Labels[appsv1.DefaultDaemonSetUniqueLabelKey] = "before"
 	evidence := inspected(t, cluster(t,
 		node("n1", condition(corev1.NodeReady, corev1.ConditionFalse)), node("n2", condition(corev1.NodeReady, corev1.ConditionTrue)),
 		node("n3", condition(corev1.NodeReady, corev1.ConditionTrue), condition(policy.ConditionKubeletProblem, corev1.ConditionTrue)),
 		node("n4", condition(corev1.NodeReady, corev1.ConditionTrue), condition(corev1.NodeDiskPressure, corev1.ConditionTrue)),
-		tuner, plain, pid, ours, podOf(tuner, "n1"), podOf(tuner, "n2"), podOf(pid, "n3"), podOf(plain, "n1"), podOf(ours, "n1"), stray,
+		tuner, plain, pid, ours, podOf(tuner, "n1"), podOf(tuner, "n2"), older, podOf(pid, "n3"), podOf(plain, "n1"), podOf(ours, "n1"), stray,
 		daemonSet("calico-system", "calico-node", false, nil),
 	))
 	started := noon.Add(-10 * time.Minute)
 	want := []triage.Tuner{
 		{Name: "tools/agent", Reach: "hostPID", Node: "n3", HealthyWith: 0, HealthyWithout: 2},
-		{Name: "tools/sysctl", Reach: "privileged", Node: "n1", HealthyWith: 1, HealthyWithout: 1},
+		{Name: "tools/sysctl", Reach: "privileged", Node: "n1", HealthyWith: 1, HealthyWithout: 1, HealthySince: started},
 	}
 	for i := range evidence.Tuners {
 		if !evidence.Tuners[i].Started.Equal(started) || !evidence.Tuners[i].IllSince.Equal(noon.Time) {
 			t.Errorf("times: %+v", evidence.Tuners[i])
+		}
+		if since := &evidence.Tuners[i].HealthySince; !since.IsZero() {
+			*since = since.UTC()
 		}
 		evidence.Tuners[i].Started, evidence.Tuners[i].IllSince = time.Time{}, time.Time{}
 	}

@@ -153,7 +153,8 @@ func reachOf(spec *corev1.PodSpec) string {
 	return ""
 }
 
-// tuners finds a DaemonSet's pods on ill nodes, and counts the healthy nodes that have one.
+// tuners finds a DaemonSet's pods on ill nodes, and how healthy nodes fare with the same
+// revision of it.
 func (i inspection) tuners(ctx context.Context, set *appsv1.DaemonSet, ill map[string]time.Time, healthy int) error {
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
@@ -163,27 +164,37 @@ func (i inspection) tuners(ctx context.Context, set *appsv1.DaemonSet, ill map[s
 	if err := i.reader.List(ctx, &pods, client.InNamespace(set.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
 		return fmt.Errorf("list pods of DaemonSet %s/%s: %w", set.Namespace, set.Name, err)
 	}
-	var found []triage.Tuner
-	with := 0
+	var found []placed
+	healthyWith, healthySince := map[string]int{}, map[string]time.Time{}
 	for n := range pods.Items {
 		pod := &pods.Items[n]
 		owner := metav1.GetControllerOf(pod)
-		if owner == nil || owner.UID != set.UID || pod.Spec.NodeName == "" {
+		if owner == nil || owner.UID != set.UID || pod.Spec.NodeName == "" || pod.Status.StartTime == nil {
 			continue
 		}
-		since, isIll := ill[pod.Spec.NodeName]
-		if !isIll {
-			with++
-		} else if pod.Status.StartTime != nil {
-			found = append(found, triage.Tuner{
-				Name: set.Namespace + "/" + set.Name, Reach: reachOf(&set.Spec.Template.Spec), Node: pod.Spec.NodeName,
-				Started: pod.Status.StartTime.Time, IllSince: since,
-			})
+		revision, start := pod.Labels[appsv1.DefaultDaemonSetUniqueLabelKey], pod.Status.StartTime.Time
+		if since, isIll := ill[pod.Spec.NodeName]; isIll {
+			found = append(found, placed{revision, triage.Tuner{
+				Name: set.Namespace + "/" + set.Name, Reach: reachOf(&set.Spec.Template.Spec), Node: pod.Spec.NodeName, Started: start, IllSince: since,
+			}})
+			continue
+		}
+		healthyWith[revision]++
+		if first, known := healthySince[revision]; !known || start.Before(first) {
+			healthySince[revision] = start
 		}
 	}
-	for n := range found {
-		found[n].HealthyWith, found[n].HealthyWithout = with, max(healthy-with, 0)
+	for _, one := range found {
+		tuner := one.tuner
+		tuner.HealthyWith, tuner.HealthySince = healthyWith[one.revision], healthySince[one.revision]
+		tuner.HealthyWithout = max(healthy-tuner.HealthyWith, 0)
+		i.evidence.Tuners = append(i.evidence.Tuners, tuner)
 	}
-	i.evidence.Tuners = append(i.evidence.Tuners, found...)
 	return nil
+}
+
+// placed is a DaemonSet on an ill node, in one of its revisions.
+type placed struct {
+	revision string
+	tuner    triage.Tuner
 }

@@ -72,10 +72,21 @@ var (
 	notYet  = func(t *Ticket, _ *Evidence) { t.Unregistered = []string{"Microsoft.ContainerService/FancyPreview"} }
 )
 
+// tuned is a DaemonSet that came to all nodes at once.
 func tuned(started, ill time.Duration, with, without int) change {
-	return func(_ *Ticket, e *Evidence) {
-		e.Tuners = append(e.Tuners, Tuner{"tools/sysctl", "privileged", "n1", noon.Add(-started), noon.Add(-ill), with, without})
+	tuner := Tuner{Name: "tools/sysctl", Reach: "privileged", Node: "n1", Started: noon.Add(-started), IllSince: noon.Add(-ill), HealthyWith: with, HealthyWithout: without}
+	if with > 0 {
+		tuner.HealthySince = tuner.Started
 	}
+	return func(_ *Ticket, e *Evidence) { e.Tuners = append(e.Tuners, tuner) }
+}
+
+// joined is a DaemonSet of long ago on a node that came half an hour ago.
+func joined(_ *Ticket, e *Evidence) {
+	e.Tuners = append(e.Tuners, Tuner{
+		Name: "tools/sysctl", Reach: "privileged", Node: "n9", Started: noon.Add(-30 * time.Minute), IllSince: noon.Add(-20 * time.Minute),
+		HealthyWith: 2, HealthySince: noon.Add(-40 * aDay),
+	})
 }
 
 func cve(managed bool, days int, filtered bool) change {
@@ -154,6 +165,8 @@ var cases = []scene{
 	{"n1 is NotReady", NodeNotReady, []change{tuned(40*aDay, 20*time.Minute, 2, 0)}, in, "G5", "NodeTuned", "it ran for weeks, and runs elsewhere: no proof"},
 	{"All nodes are NotReady", NodeNotReady, []change{tuned(40*aDay, 20*time.Minute, 0, 0)}, in, "G5", "NodeTuned", "no healthy node to compare with: no proof"},
 	{"n1 is NotReady since before I put my agent on it", NodeNotReady, []change{tuned(20*time.Minute, 30*time.Minute, 2, 0)}, in, "G5", "NodeTuned", "it came after the illness"},
+	{"n1 is NotReady, so I put a debugger on it", NodeNotReady, []change{tuned(20*time.Minute, 30*time.Minute, 0, 2)}, in, "G5", "NodeTuned", "it came after the illness, though no other node has it"},
+	{"The new node n9 is NotReady", NodeNotReady, []change{joined}, in, "G5", "NodeTuned", "the others bear the same DaemonSet for weeks"},
 	{"My pods on n1 die", Application, []change{broken, tuned(30*time.Minute, 20*time.Minute, 2, 0)}, customer, "G6", "NodeTunedIll", "the fault has a cause of the customer's"},
 	{"When will my nodes get the openssl patch?", NodeImage, nil, in, "E2", "NodeImage", "patches are the service's"},
 	{"We want our own kernel in the image", NodeBaseImage, nil, out, "G2", "BaseImage", "the image cannot be changed"},

@@ -82,17 +82,22 @@ type Tuner struct {
 	Node        string
 	// Started is when its pod there started, and IllSince since when the node is ill.
 	Started, IllSince time.Time
-	// HealthyWith and HealthyWithout count the healthy nodes with the DaemonSet and without.
+	// HealthyWith and HealthyWithout count the healthy nodes with this revision of the
+	// DaemonSet and without, and HealthySince is the first start on one; zero if there is none.
 	HealthyWith, HealthyWithout int
+	HealthySince                time.Time
 }
 
 // onset is how soon after a DaemonSet came a node must fall ill to blame it.
 const onset = time.Hour
 
 // suspect says whether the DaemonSet, and not the node, is what ails: the node fell ill
-// soon after it came, or of all nodes only ill ones have it. One that runs elsewhere and
-// was there long before proves nothing (G5).
+// soon after it came, or of all nodes only ill ones have it. One that came after the
+// illness, or that a healthy node bears for longer, proves nothing (G5).
 func (t Tuner) suspect() bool {
 	after := t.IllSince.Sub(t.Started)
-	return after >= 0 && after <= onset || t.HealthyWith == 0 && t.HealthyWithout > 0
+	if after < 0 || !t.HealthySince.IsZero() && t.IllSince.Sub(t.HealthySince) > onset {
+		return false
+	}
+	return after <= onset || t.HealthyWith == 0 && t.HealthyWithout > 0
 }

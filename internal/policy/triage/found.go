@@ -25,12 +25,29 @@ func names(of kind, what string) func(Ticket, Evidence) proof {
 	}
 }
 
-// list is evidence that is there when there is something to list.
+// What is shown of evidence: so many items, and so many bytes of each.
+const (
+	maxItems = 5
+	maxItem  = 400
+)
+
+// list is evidence that is there when there is something to list. A ticket is kept as one
+// object: what is long is cut.
 func list(format string, items []string) proof {
 	if len(items) == 0 {
 		return proof{}
 	}
-	return proof{evidence: fmt.Sprintf(format, strings.Join(items, "; "))}
+	var shown []string
+	for _, item := range items[:min(len(items), maxItems)] {
+		if len(item) > maxItem {
+			item = strings.ToValidUTF8(item[:maxItem], "") + "…"
+		}
+		shown = append(shown, item)
+	}
+	if more := len(items) - len(shown); more > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", more))
+	}
+	return proof{evidence: fmt.Sprintf(format, strings.Join(shown, "; "))}
 }
 
 // finding finds what supportability says under a clause.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/policy/clause"
@@ -186,5 +188,18 @@ func TestLetter(t *testing.T) {
 		if Heading(one) == "" {
 			t.Errorf("%s has no words", one)
 		}
+	}
+}
+
+// A ticket is kept as one object: of a thousand ill nodes not every one is told.
+func TestEvidenceIsBounded(t *testing.T) {
+	e := healthy()
+	for range 1000 {
+		tuned(30*time.Minute, 20*time.Minute, 0, 1)(nil, &e)
+		e.Webhooks = append(e.Webhooks, strings.Repeat("é", 1000))
+	}
+	_, letter := Letter(Decide(Ticket{Topic: NodeNotReady}, e, noon))
+	if len(letter) > 8<<10 || !strings.Contains(letter, "and 995 more") || !utf8.ValidString(letter) {
+		t.Errorf("%d bytes: %s", len(letter), letter)
 	}
 }
