@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -92,4 +93,19 @@ func TestWhatIsTooLongIsRefused(t *testing.T) {
 	if status := send(t, w, "t1/communications/m", `{"properties": {"sender": "a@example.com", "subject": "s", "body": "b"}}`); status != http.StatusConflict {
 		t.Errorf("the 41st message: %d", status)
 	}
+}
+
+// Whatever is sent is answered or refused, and never an error of the service's own.
+func FuzzTicketBody(f *testing.F) {
+	f.Add(ticket("x"))
+	f.Add(`{"properties": {"severity": 1}}`)
+	f.Add(`{"properties": {"contactDetails": {"additionalEmailAddresses": [null]}, "technicalTicketDetails": {"resourceId": "//"}}}`)
+	f.Add(strings.Replace(ticket("x"), `"severity"`, `"problemStartTime": "0000-01-01T00:00:00Z", "technicalTicketDetails": {"resourceId": "/subscriptions/`+armtest.Subscription+`/x/../%00/"}, "severity"`, 1))
+	w := armtest.New(f)
+	f.Fuzz(func(t *testing.T, body string) {
+		w.Advance(10 * time.Second) // past the limit of writes
+		if status := send(t, w, "t1", body); status >= http.StatusInternalServerError {
+			t.Errorf("%d on %q", status, body)
+		}
+	})
 }
