@@ -64,7 +64,7 @@ func (s *Server) checkSubscription(ctx context.Context, route *Route, r *Request
 	if apierrors.IsNotFound(err) || !visible {
 		return Errorf(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", id)
 	}
-	if subscription.Spec.State == v1beta1.SubscriptionSuspended && route.writes() && r.Method != http.MethodDelete {
+	if subscription.Spec.State == v1beta1.SubscriptionSuspended && route.writes() && !route.WhileSuspended && r.Method != http.MethodDelete {
 		return Errorf(http.StatusConflict, "ReadOnlyDisabledSubscription",
 			"The subscription '%s' is disabled and therefore marked as read only. You cannot perform any write actions on this subscription until it is re-enabled.", id)
 	}

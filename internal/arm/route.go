@@ -27,7 +27,9 @@ type Route struct {
 	Reads bool
 	// PassesLocks marks what no lock holds: the locks themselves.
 	PassesLocks bool
-	Handle      Handler
+	// WhileSuspended marks a write that a suspended subscription may make.
+	WhileSuspended bool
+	Handle         Handler
 
 	provider *Provider
 	segments []string

@@ -14,6 +14,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/identity"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/policy/triage"
 	"berth.dev/berth/internal/release"
 )
 
@@ -34,6 +35,8 @@ type Config struct {
 	Locations []string
 	// Preflight reads what may hold an upgrade up; nil looks at nothing.
 	Preflight Preflight
+	// Inspector looks into clusters that tickets are about; nil looks into none.
+	Inspector Inspector
 	Now       func() time.Time
 	Log       *slog.Logger
 }
@@ -46,6 +49,14 @@ type Preflight interface {
 	// Uses reads the use of APIs that are to be removed, and Window how far back it counts.
 	Uses(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]policy.APIUse, error)
 	Window(ctx context.Context) (time.Duration, error)
+}
+
+// Inspector reads in managed clusters what policy must know to answer a ticket; package
+// inspect does.
+type Inspector interface {
+	// Inspect adds what the cluster's own API server knows to the evidence. An error says
+	// why that could not be had.
+	Inspect(ctx context.Context, cluster *v1beta1.ManagedCluster, evidence *triage.Evidence) error
 }
 
 // Server is the ARM endpoint. Provider packages use it to answer.

@@ -117,7 +117,7 @@ func loginMessage(login *azidentity.AuthenticationFailedError) string {
 // hints say what to do, by ARM's code.
 var hints = map[string]string{
 	"ResourceGroupNotFound":      `Resource groups: berth group list. Make one: berth group create -n NAME -l LOCATION`,
-	"ResourceNotFound":           `What there is: berth cluster list, berth nodepool list, berth nodepool snapshot list`,
+	"ResourceNotFound":           `What there is: berth cluster list, berth nodepool list, berth nodepool snapshot list, berth support ticket list`,
 	"ParentResourceNotFound":     `Clusters: berth cluster list`,
 	"ScopeLocked":                `Locks: berth lock list. Remove one: berth lock delete -n NAME, with -g and --cluster-name as it has them`,
 	"LockNotFound":               `Locks: berth lock list`,

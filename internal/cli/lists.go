@@ -8,6 +8,7 @@ import (
 // listFlags take several values as az does: --tags a=b c=d.
 var listFlags = map[string]bool{
 	"--tags": true, "--labels": true, "--nodepool-labels": true, "--nodepool-tags": true,
+	"--contact-additional-emails": true,
 }
 
 // spreadLists repeats a list flag before each of its values, which is what the flag parser understands. No command takes

@@ -89,7 +89,7 @@ func listLocks(ctx context.Context, c *clients, at lockScope) ([]map[string]any,
 	if err != nil {
 		return nil, err
 	}
-	found, err := listAt[map[string]any](ctx, c, lockVersion, path...)
+	found, err := listAll[map[string]any](ctx, c, c.of(http.MethodGet, lockVersion, path...))
 	for i := range found {
 		found[i] = lockRow(found[i])
 	}
@@ -102,10 +102,11 @@ func lockRow(lock map[string]any) map[string]any {
 	return row
 }
 
-// lock sends a request about one lock and returns it.
-func (c *clients) lock(ctx context.Context, call call) (map[string]any, error) {
-	call.version = lockVersion
-	response, err := c.send(ctx, call)
+// lock sends a request about one lock, whose path is below the subscription, and returns it.
+func (c *clients) lock(ctx context.Context, asked call) (map[string]any, error) {
+	at := c.of(asked.method, lockVersion, asked.path...)
+	at.body, at.wanted = asked.body, asked.wanted
+	response, err := c.exchange(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +212,9 @@ func (s *session) lockDelete() *cobra.Command {
 		if _, err := c.lock(ctx, call{method: http.MethodGet, wanted: []int{http.StatusOK}, path: path}); err != nil {
 			return err
 		}
-		response, err := c.send(ctx, call{method: http.MethodDelete, version: lockVersion, wanted: []int{http.StatusOK, http.StatusNoContent}, path: path})
+		asked := c.of(http.MethodDelete, lockVersion, path...)
+		asked.wanted = []int{http.StatusOK, http.StatusNoContent}
+		response, err := c.exchange(ctx, asked)
 		if err != nil {
 			return err
 		}

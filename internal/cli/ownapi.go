@@ -16,44 +16,51 @@ const ownVersion = "2026-04-01"
 // call is a request for what the SDK does not know.
 type call struct {
 	method, version string
-	// wanted are the statuses of an answer that is no error.
-	wanted []int
+	// path is taken from the root; its parts are escaped.
+	path []string
 	// body is sent as JSON; nil sends none.
 	body any
-	// path is below the subscription; its parts are escaped.
-	path []string
+	// wanted are the statuses of a good answer.
+	wanted []int
 }
 
-// ask sends a request without a body, in Berth's own api-version.
-func (c *clients) ask(ctx context.Context, method string, wanted []int, path ...string) (*http.Response, error) {
-	return c.send(ctx, call{method: method, version: ownVersion, wanted: wanted, path: path})
+// of is a call on something in the subscription.
+func (c *clients) of(method, version string, path ...string) call {
+	return call{method: method, version: version, path: append([]string{"subscriptions", c.subscription}, path...), wanted: []int{http.StatusOK}}
 }
 
-// send returns an answer with one of the wanted statuses.
-func (c *clients) send(ctx context.Context, call call) (*http.Response, error) {
-	escaped := make([]string, 0, len(call.path))
-	for _, part := range call.path {
+// exchange sends a request, and returns an answer with one of the wanted statuses.
+func (c *clients) exchange(ctx context.Context, asked call) (*http.Response, error) {
+	escaped := make([]string, 0, len(asked.path))
+	for _, part := range asked.path {
 		escaped = append(escaped, url.PathEscape(part))
 	}
-	request, err := runtime.NewRequest(ctx, call.method, runtime.JoinPaths(c.own.Endpoint(), "subscriptions", url.PathEscape(c.subscription), strings.Join(escaped, "/")))
+	request, err := runtime.NewRequest(ctx, asked.method, runtime.JoinPaths(c.own.Endpoint(), strings.Join(escaped, "/")))
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	request.Raw().URL.RawQuery = url.Values{"api-version": {call.version}}.Encode()
+	request.Raw().URL.RawQuery = url.Values{"api-version": {asked.version}}.Encode()
 	request.Raw().Header.Set("Accept", "application/json")
-	if call.body != nil {
-		if err := runtime.MarshalAsJSON(request, call.body); err != nil {
-			return nil, fmt.Errorf("make request: %w", err)
+	if asked.body != nil {
+		if err := runtime.MarshalAsJSON(request, asked.body); err != nil {
+			return nil, fmt.Errorf("write request: %w", err)
 		}
 	}
 	response, err := c.own.Pipeline().Do(request)
 	if err != nil {
 		return nil, err
 	}
-	if !runtime.HasStatusCode(response, call.wanted...) {
+	if !runtime.HasStatusCode(response, asked.wanted...) {
 		return nil, runtime.NewResponseError(response)
 	}
 	return response, nil
+}
+
+// ask asks for something of Berth's own in the subscription.
+func (c *clients) ask(ctx context.Context, method string, wanted []int, path ...string) (*http.Response, error) {
+	asked := c.of(method, ownVersion, path...)
+	asked.wanted = wanted
+	return c.exchange(ctx, asked)
 }
 
 // begin asks for something that takes its time.
@@ -72,14 +79,14 @@ type listed[T any] struct {
 	NextLink string `json:"nextLink"`
 }
 
-// listOwn reads all pages of a list in Berth's own api-version.
+// listOwn reads all pages of a list of Berth's own.
 func listOwn[T any](ctx context.Context, c *clients, path ...string) ([]T, error) {
-	return listAt[T](ctx, c, ownVersion, path...)
+	return listAll[T](ctx, c, c.of(http.MethodGet, ownVersion, path...))
 }
 
-// listAt reads all pages of a list in an api-version.
-func listAt[T any](ctx context.Context, c *clients, version string, path ...string) ([]T, error) {
-	response, err := c.send(ctx, call{method: http.MethodGet, version: version, wanted: []int{http.StatusOK}, path: path})
+// listAll reads all pages of a list.
+func listAll[T any](ctx context.Context, c *clients, asked call) ([]T, error) {
+	response, err := c.exchange(ctx, asked)
 	if err != nil {
 		return nil, err
 	}

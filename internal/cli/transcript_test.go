@@ -128,6 +128,7 @@ var changing = []struct {
 	{regexp.MustCompile(`\(\d+s\)`), "(…s)"},
 	{regexp.MustCompile(`  [a-z2-7]{12}  1\.`), "  abcdefghijkl  1."},
 	{regexp.MustCompile(`-[0-9a-z]{8}\.hcp\.`), "-01234567.hcp."},
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`), "01234567-89ab-4cde-8f01-23456789abcd"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "2026-01-02T03:04:05Z"},
 	// How many states are seen on the way depends on the machine's mood.
 	{regexp.MustCompile(`2> .*: (Creating|Updating|Scaling|Upgrading|Deleting) \(…s\)\n`), ""},

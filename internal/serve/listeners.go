@@ -16,9 +16,11 @@ import (
 	"berth.dev/berth/internal/arm/authorization"
 	"berth.dev/berth/internal/arm/containerservice"
 	"berth.dev/berth/internal/arm/resources"
+	"berth.dev/berth/internal/arm/support"
 	"berth.dev/berth/internal/controller/backup"
 	"berth.dev/berth/internal/gateway"
 	"berth.dev/berth/internal/identity"
+	"berth.dev/berth/internal/inspect"
 	"berth.dev/berth/internal/registry"
 )
 
@@ -44,11 +46,12 @@ func (p parts) arm() error {
 		APIReader:      p.manager.GetAPIReader(),
 		Catalogue:      p.catalogue,
 		Preflight:      p.preflight(),
+		Inspector:      inspect.Reader{Tenants: p.tenants},
 		Identity:       directory,
 		PublicURL:      p.options.PublicURL,
 		GatewayAddress: p.options.GatewayPublic,
 		Log:            p.log.With("part", "arm"),
-	}, resources.New, resources.Features, authorization.New, containerservice.New)
+	}, resources.New, resources.Features, authorization.New, containerservice.New, support.New)
 	return p.serveTLS("arm", p.options.ARMAddress, handler, tls.NoClientCert)
 }
 

@@ -24,6 +24,11 @@ const (
 	everyRow      = "internal/policy/support/decide_test.go:TestEveryRow"
 	supportPolicy = "internal/controller/test/support_test.go:TestSupportPolicy"
 	lifecycle     = "internal/controller/test/lifecycle_test.go:TestLifecycle"
+	ticketTable   = "internal/policy/triage/table.go:table"
+	ticketCases   = "internal/policy/triage/triage_test.go:TestCases"
+	ticketWorst   = "internal/policy/triage/triage_test.go:TestMoreTamperingIsNeverBetter"
+	inspected     = "internal/inspect/reader.go:Inspect"
+	ticketFound   = "internal/controller/test/ticket_test.go:TestTicketEvidence"
 )
 
 func at(refs ...string) []string { return refs }
@@ -46,8 +51,8 @@ func managed() []Clause {
 		{ID: "A7", Short: "Customers cannot change managed components: it is refused or put back.", Status: Held,
 			Code:  at("internal/controller/addon/putback.go:bring", "internal/addon/protection.go:protection"),
 			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", realCluster)},
-		{ID: "A8", Short: "Responsibility is shared: some acts need the customer.", Status: InPart,
-			Code: at(supportTable), Tests: at(everyRow), Missing: "Findings say what the customer must do; there is no triage of tickets."},
+		{ID: "A8", Short: "Responsibility is shared: some acts need the customer.", Status: Held,
+			Code: at(supportTable, ticketTable), Tests: at(everyRow, ticketCases)},
 	}
 }
 
@@ -55,8 +60,10 @@ func shared() []Clause {
 	return []Clause{
 		{ID: "B1", Short: "The customer defines the agent nodes; their workloads run there.", Status: Held,
 			Code: at("internal/policy/agentpool.go:validatePool"), Tests: at("internal/policy/agentpool_test.go:TestValidatePool", realCluster)},
-		{ID: "B2", Short: "Support cannot reach a node without the customer's authorisation.", Status: NotYet},
-		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: NotYet},
+		{ID: "B2", Short: "Support cannot reach a node without the customer's authorisation.", Status: InPart,
+			Code: at("internal/policy/triage/found.go:noConsent"), Tests: at(ticketCases), Missing: "A ticket carries the consent and is not taken up without; there is no access that it would open."},
+		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: InPart,
+			Code: at(ticketTable), Tests: at(ticketCases, ticketWorst), Missing: "Tickets about it are refused; changes are not seen yet."},
 		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
 			Code: at("internal/controller/machine/change.go:changedBy", supportTable), Tests: at("internal/controller/machine/change_test.go:TestChangedBy", supportPolicy),
 			Missing: "The system's labels on nodes count; its annotations, and the tags of the node resource group, are not watched, and who changed them is not always known."},
@@ -65,34 +72,36 @@ func shared() []Clause {
 
 func inScope() []Clause {
 	return []Clause{
-		{ID: "C1", Short: "Connectivity to every Kubernetes component of the service.", Status: NotYet},
-		{ID: "C2", Short: "Management, uptime and operation of the control plane.", Status: NotYet},
+		{ID: "C1", Short: "Connectivity to every Kubernetes component of the service.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
+		{ID: "C2", Short: "Management, uptime and operation of the control plane.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "C3", Short: "etcd is backed up every 30 minutes; nobody reaches the backups.", Status: Held,
 			Code:  at("internal/policy/backup.go:BackedUp", "internal/controller/cluster/recovery.go:beginRecovery"),
 			Tests: at("internal/policy/backup_test.go:TestBackedUp", "internal/backup/recorder_test.go:TestRecordedIsRecovered", realCluster)},
-		{ID: "C4", Short: "Integration points: load balancers, volumes, networking.", Status: NotYet},
-		{ID: "C5", Short: "Questions about customising control plane components.", Status: NotYet},
-		{ID: "C6", Short: "Networking problems, except with the customer's own CNI.", Status: NotYet},
-		{ID: "C7", Short: "Support acts with consent, under aks-service, just in time.", Status: NotYet},
+		{ID: "C4", Short: "Integration points: load balancers, volumes, networking.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
+		{ID: "C5", Short: "Questions about customising control plane components.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
+		{ID: "C6", Short: "Networking problems, except with the customer's own CNI.", Status: Held, Code: at(ticketTable, "internal/policy/triage/observe.go:Observe"), Tests: at(ticketCases, "internal/policy/triage/observe_test.go:TestObserve")},
+		{ID: "C7", Short: "Support acts with consent, under aks-service, just in time.", Status: InPart,
+			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets record the consent; the role, its binding and the access are not made."},
 	}
 }
 
 func outOfScope() []Clause {
 	return []Clause{
-		{ID: "D1", Short: "How-to questions on Kubernetes.", Status: NotYet},
-		{ID: "D2", Short: "Third-party open source: best effort.", Status: NotYet},
-		{ID: "D3", Short: "Third-party closed software.", Status: NotYet},
-		{ID: "D4", Short: "The customer's applications.", Status: NotYet},
-		{ID: "D5", Short: "Certificates of applications.", Status: NotYet},
-		{ID: "D6", Short: "Network customisation beyond what is documented.", Status: NotYet},
-		{ID: "D7", Short: "The customer's own CNI.", Status: InPart, Code: at("internal/addon/networkagent.go:networkAgent"), Tests: at("internal/addon/render_test.go:TestWhatDepends"),
-			Missing: "Berth brings no network with networkPlugin none; there is no triage that says it is out of scope."},
-		{ID: "D8", Short: "Network policies that the service does not manage.", Status: NotYet},
-		{ID: "D9", Short: "Ingress controllers that the service does not manage.", Status: NotYet},
-		{ID: "D10", Short: "DaemonSets and scripts that customise nodes.", Status: NotYet},
-		{ID: "D11", Short: "Standby and proactive help.", Status: OfPeople},
-		{ID: "D12", Short: "CVEs whose fix is under 30 days old.", Status: NotYet},
-		{ID: "D13", Short: "Bespoke code and scripts.", Status: OfPeople},
+		{ID: "D1", Short: "How-to questions on Kubernetes.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
+		{ID: "D2", Short: "Third-party open source: best effort.", Status: Held, Code: at(ticketTable, "internal/policy/triage/component.go:components"), Tests: at(ticketCases, "internal/policy/triage/triage_test.go:TestNamed")},
+		{ID: "D3", Short: "Third-party closed software.", Status: Held, Code: at(ticketTable, "internal/policy/triage/component.go:components"), Tests: at(ticketCases, "internal/policy/triage/triage_test.go:TestNamed")},
+		{ID: "D4", Short: "The customer's applications.", Status: Held, Code: at(ticketTable, "internal/inspect/webhooks.go:webhooks"), Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestWebhooksThatBlock", ticketFound)},
+		{ID: "D5", Short: "Certificates of applications.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
+		{ID: "D6", Short: "Network customisation beyond what is documented.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
+		{ID: "D7", Short: "The customer's own CNI.", Status: Held,
+			Code: at("internal/addon/networkagent.go:networkAgent", ticketTable), Tests: at("internal/addon/render_test.go:TestWhatDepends", ticketCases)},
+		{ID: "D8", Short: "Network policies that the service does not manage.", Status: Held, Code: at(ticketTable, inspected), Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestDaemonSetsOnIllNodes")},
+		{ID: "D9", Short: "Ingress controllers that the service does not manage.", Status: Held, Code: at(ticketTable, inspected), Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestIngressClasses", "internal/arm/support/evidence_test.go:TestEvidenceOfTickets", ticketFound)},
+		{ID: "D10", Short: "DaemonSets and scripts that customise nodes.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
+		{ID: "D11", Short: "Standby and proactive help.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
+		{ID: "D12", Short: "CVEs whose fix is under 30 days old.", Status: InPart,
+			Code: at(ticketTable), Tests: at(ticketCases), Missing: "No scanner's report is read: a ticket is told to update, to filter and to send it."},
+		{ID: "D13", Short: "Bespoke code and scripts.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 	}
 }
 
@@ -130,10 +139,12 @@ func customising() []Clause {
 		{ID: "G2", Short: "What was not changed through the API does not outlive an upgrade, scale, update or reboot.", Status: InPart,
 			Code: at("internal/controller/machine/reimage.go:labelUpgradeStatus"), Tests: at("test/e2e/poolupgrade_test.go:TestPoolUpgrade"),
 			Missing: "File systems that were changed are replaced; they are not evidence yet."},
-		{ID: "G3", Short: "Changing node extensions is forbidden.", Status: NotYet},
-		{ID: "G4", Short: "Changing the IaaS resources of a pool is unsupported.", Status: NotYet},
+		{ID: "G3", Short: "Changing node extensions is forbidden.", Status: InPart,
+			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about it are refused; extensions are not seen yet."},
+		{ID: "G4", Short: "Changing the IaaS resources of a pool is unsupported.", Status: InPart,
+			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about it are refused; changes are not seen yet."},
 		{ID: "G5", Short: "DaemonSets are the way to tune nodes.", Status: Held, Code: at("internal/policy/support/evidence.go:Evidence"), Tests: at(supportPolicy, realCluster)},
-		{ID: "G6", Short: "A node that such a DaemonSet made unavailable is the customer's.", Status: NotYet},
+		{ID: "G6", Short: "A node that such a DaemonSet made unavailable is the customer's.", Status: Held, Code: at(ticketTable, "internal/policy/triage/evidence.go:suspect", inspected), Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestDaemonSetsOnIllNodes", ticketFound)},
 	}
 }
 
@@ -141,7 +152,8 @@ func security() []Clause {
 	return []Clause{
 		{ID: "H1", Short: "A flaw in a managed component is patched on every cluster.", Status: NotYet},
 		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers.", Status: NotYet},
-		{ID: "I1", Short: "Node login is possible and discouraged.", Status: NotYet},
+		{ID: "I1", Short: "Node login is possible and discouraged.", Status: InPart,
+			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about what a login changed are answered; changes are not seen yet."},
 		{ID: "I2", Short: "Security groups can be customised on own subnets only.", Status: NotYet},
 		{ID: "I3", Short: "Nodes need egress to a documented list of endpoints.", Status: NotYet},
 		{ID: "I4", Short: "Ingress follows from what the customer deploys.", Status: OfPeople},
@@ -176,11 +188,11 @@ func clocks() []Clause {
 
 func releases() []Clause {
 	return []Clause{
-		{ID: "K1", Short: "Only stable and beta upstream features.", Status: NotYet},
+		{ID: "K1", Short: "Only stable and beta upstream features.", Status: InPart,
+			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about alpha features are refused; nothing checks that none is on."},
 		{ID: "L1", Short: "New features come as previews behind feature flags.", Status: NotYet},
 		{ID: "L2", Short: "Previews are not for production.", Status: OfPeople},
-		{ID: "L3", Short: "Support of previews is best effort.", Status: InPart, Code: at(supportTable), Tests: at(everyRow),
-			Missing: "Preview versions count; there are no preview features."},
+		{ID: "L3", Short: "Support of previews is best effort.", Status: Held, Code: at(supportTable, ticketTable), Tests: at(everyRow, ticketCases)},
 		{ID: "M1", Short: "An upstream bug behind a ticket is linked.", Status: NotYet},
 		{ID: "M2", Short: "Known issues are published.", Status: NotYet},
 		{ID: "M3", Short: "Bugs in the service's own components are fixed.", Status: OfPeople},
@@ -203,7 +215,11 @@ func beyond() []Clause {
 				"internal/policy/lock.go:lockRules", "internal/admission/locks.go:refuseLocked"),
 			Tests: at("internal/controller/test/deleted_test.go:TestDeletedClusterComesBack", "internal/policy/lock_test.go:TestLocksRefuse",
 				"internal/admission/locks_test.go:TestWhatIsLockedIsNotDeleted", "test/clients/azlock_test.go:TestAzLock", realCluster)},
-		{ID: "X4", Short: "Support scope is decided from evidence in the cluster.", Status: NotYet},
+		{ID: "X4", Short: "Support scope is decided from evidence in the cluster.", Status: InPart,
+			Code: at("internal/policy/triage/decide.go:Decide", inspected, "internal/arm/support/triage.go:decide"),
+			Tests: at(ticketCases, ticketWorst, "internal/policy/triage/triage_test.go:TestOutOfSupportIsNeverInScope", ticketFound,
+				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios"),
+			Missing: "Changes through the IaaS view and of nodes' file systems are not collected, nor are scanners' reports."},
 		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: NotYet},
 		{ID: "X6", Short: "CVE triage per cluster.", Status: NotYet},
 		{ID: "X7", Short: "Maintenance tells before and after.", Status: Held, Code: at("internal/arm/containerservice/maintenancebody.go:renderAutoUpgrades"),

@@ -1,0 +1,111 @@
+package support_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/arm/armtest"
+)
+
+const tickets = "/subscriptions/" + armtest.Subscription + "/providers/Microsoft.Support/supportTickets/"
+
+func ticket(title string) string {
+	return `{"properties": {"serviceId": "/providers/Microsoft.Support/services/kubernetes-service",
+		"problemClassificationId": "/providers/Microsoft.Support/services/kubernetes-service/problemClassifications/kubernetes-how-to",
+		"title": "` + title + `", "description": "x", "severity": "minimal", "advancedDiagnosticConsent": "No", "contactDetails": {"firstName": "A", "lastName": "L",
+		"preferredContactMethod": "email", "primaryEmailAddress": "a@example.com", "preferredTimeZone": "UTC", "country": "DEU", "preferredSupportLanguage": "en-us"}}}`
+}
+
+// send returns the status of the answer.
+func send(t *testing.T, w *armtest.World, path, body string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, w.Server.URL+tickets+path+"?api-version=2024-04-01", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+w.Token(t, armtest.ClientID))
+	answer, err := w.Server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	return answer.StatusCode
+}
+
+func stored(t *testing.T, w *armtest.World) *v1beta1.SupportTicket {
+	t.Helper()
+	var found v1beta1.SupportTicket
+	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: v1beta1.SubscriptionNamespace(armtest.Subscription), Name: "t1"}, &found); err != nil {
+		t.Fatal(err)
+	}
+	return &found
+}
+
+// Messages that come at the same time are all kept.
+func TestMessagesAtOnce(t *testing.T) {
+	w := armtest.New(t)
+	if status := send(t, w, "t1", ticket("x")); status != http.StatusOK {
+		t.Fatalf("ticket: %d", status)
+	}
+	w.Token(t, armtest.ClientID)
+	var all sync.WaitGroup
+	for i := range 5 {
+		all.Go(func() {
+			if status := send(t, w, fmt.Sprintf("t1/communications/m%d", i), `{"properties": {"sender": "a@example.com", "subject": "s", "body": "b"}}`); status != http.StatusOK {
+				t.Errorf("m%d: %d", i, status)
+			}
+		})
+	}
+	all.Wait()
+	if said := len(stored(t, w).Communications); said != 6 {
+		t.Errorf("%d messages, want five and the answer", said)
+	}
+}
+
+// A ticket is one object: what would make it too large is refused, also where it grows
+// on the way.
+func TestWhatIsTooLongIsRefused(t *testing.T) {
+	w := armtest.New(t)
+	if status := send(t, w, "t1", ticket(strings.Repeat("x", 300))); status != http.StatusBadRequest {
+		t.Errorf("a long title: %d", status)
+	}
+	if status := send(t, w, "t1", ticket("x")); status != http.StatusOK {
+		t.Fatalf("ticket: %d", status)
+	}
+	long := `{"properties": {"sender": "a@example.com", "subject": "s", "body": "` + strings.Repeat(`\u0001`, 3000) + `"}}`
+	if status := send(t, w, "t1/communications/m", long); status != http.StatusBadRequest {
+		t.Errorf("a message of 3,000 control characters, six bytes each: %d", status)
+	}
+	full := stored(t, w)
+	for len(full.Communications) < 40 {
+		full.Communications = append(full.Communications, v1beta1.SupportCommunication{Name: fmt.Sprint("c", len(full.Communications)), Body: "x"})
+	}
+	if err := w.Client.Update(t.Context(), full); err != nil {
+		t.Fatal(err)
+	}
+	if status := send(t, w, "t1/communications/m", `{"properties": {"sender": "a@example.com", "subject": "s", "body": "b"}}`); status != http.StatusConflict {
+		t.Errorf("the 41st message: %d", status)
+	}
+}
+
+// Whatever is sent is answered or refused, and never an error of the service's own.
+func FuzzTicketBody(f *testing.F) {
+	f.Add(ticket("x"))
+	f.Add(`{"properties": {"severity": 1}}`)
+	f.Add(`{"properties": {"contactDetails": {"additionalEmailAddresses": [null]}, "technicalTicketDetails": {"resourceId": "//"}}}`)
+	f.Add(strings.Replace(ticket("x"), `"severity"`, `"problemStartTime": "0000-01-01T00:00:00Z", "technicalTicketDetails": {"resourceId": "/subscriptions/`+armtest.Subscription+`/x/../%00/"}, "severity"`, 1))
+	w := armtest.New(f)
+	f.Fuzz(func(t *testing.T, body string) {
+		w.Advance(10 * time.Second) // past the limit of writes
+		if status := send(t, w, "t1", body); status >= http.StatusInternalServerError {
+			t.Errorf("%d on %q", status, body)
+		}
+	})
+}
