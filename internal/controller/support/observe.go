@@ -94,12 +94,8 @@ func (o *observation) versions(versions policy.Versions) {
 // service itself is at work, and before the cluster was ever up, missing machines tell
 // nothing.
 func (o *observation) machines(machines []v1beta1.Machine) {
-	status := &o.cluster.Status
-	settled := status.Initialized && status.ProvisioningState.Terminal() &&
-		policy.PowerPhaseOf(o.cluster.Spec.PowerState, status.PowerState) == policy.PhaseRunning && !policy.NodesAway(o.cluster)
 	for i := range o.pools {
 		pool := &o.pools[i]
-		settled = settled && pool.Status.ProvisioningState.Terminal()
 		if pool.Spec.PowerState.Wanted() == v1beta1.PowerRunning && pool.Spec.Count != nil {
 			o.evidence.Machines += int(*pool.Spec.Count)
 		}
@@ -115,6 +111,14 @@ func (o *observation) machines(machines []v1beta1.Machine) {
 			o.evidence.Changes = append(o.evidence.Changes, support.Change{Node: machine.Spec.NodeName, MetadataChange: *change})
 		}
 	}
-	o.evidence.NoNodes = settled && !runs
-	o.evidence.NodesUnknown = !settled && !runs && status.Initialized && o.cluster.Spec.PowerState.Wanted() == v1beta1.PowerRunning
+	settled, wanted := o.settled(), o.cluster.Status.Initialized && o.cluster.Spec.PowerState.Wanted() == v1beta1.PowerRunning
+	o.evidence.NoNodes, o.evidence.NodesUnknown = settled && !runs, wanted && !settled && !runs
+}
+
+// settled says whether the cluster and its pools are as they were asked for.
+func (o *observation) settled() bool {
+	status := &o.cluster.Status
+	changing := func(pool v1beta1.AgentPool) bool { return !pool.Status.ProvisioningState.Terminal() }
+	return status.Initialized && status.ProvisioningState.Terminal() && !slices.ContainsFunc(o.pools, changing) &&
+		policy.PowerPhaseOf(o.cluster.Spec.PowerState, status.PowerState) == policy.PhaseRunning && !policy.NodesAway(o.cluster)
 }
