@@ -100,7 +100,6 @@ func TestBench(t *testing.T) {
 			e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
 		})
 	}
-	measureSizes(e, &results)
 	measureNodeUpgrade(e, &results)
 	for i := range count() {
 		name := fmt.Sprintf("u%d", i)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,6 +31,16 @@ const (
 	latencyEvery = 25 * time.Millisecond
 	metricsPort  = "18081" // the bench's network namespace is its own
 )
+
+// TestBenchSizes is the part of the bench that takes a cluster full of data.
+func TestBenchSizes(t *testing.T) {
+	e := harness.New(t)
+	var results table
+	defer results.print()
+	e.Up()
+	e.Run("berth", "group", "create", "-n", "bench", "-l", "westus2")
+	measureSizes(e, &results)
+}
 
 // measureSizes fills a cluster up to each size in turn, and measures what a snapshot
 // takes, what it costs those who write meanwhile, and what a recovery takes (aims at 100
