@@ -46,6 +46,8 @@ func TestTicketEvidence(t *testing.T) {
 	w.changeNode("meddler", func(node *corev1.Node) { node.Labels["kubernetes.azure.com/role"] = "boss" })
 	w.untilSupport("the change is a finding", func(s *v1beta1.SupportStatus) bool { return s.State == v1beta1.SupportOutOfSupport })
 	w.answers(triage.NodeNotReady, v1beta1.AnswerOutOfScope, "B4", "G6")
+	w.delete()
+	w.checkGone()
 }
 
 // answers holds a ticket on the cluster, as it is now, to an answer and the first clauses of it.

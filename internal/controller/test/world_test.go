@@ -144,8 +144,16 @@ func newWorld(t *testing.T) *world {
 		defer close(done)
 		wait.UntilWithContext(ctx, func(ctx context.Context) { w.kubelets(ctx); w.hostedPods(ctx) }, 30*time.Millisecond)
 	}()
-	t.Cleanup(func() { w.stop(); cancel(); <-done })
+	t.Cleanup(func() { w.stop(); cancel(); <-done; w.checkLeft() })
 	return w
+}
+
+// checkLeft complains about a cluster that a test leaves to the next one.
+func (w *world) checkLeft() {
+	var left v1beta1.ManagedClusterList
+	if err := w.client.List(context.Background(), &left); err != nil || len(left.Items) > 0 && !w.t.Failed() {
+		w.t.Errorf("%d clusters are left (%v)", len(left.Items), err)
+	}
 }
 
 func (w *world) ensure(object client.Object) {
