@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"berth.dev/berth/test/harness"
 )
 
@@ -21,13 +23,14 @@ func recoverCluster(e *harness.Env, results *table, what, name string) {
 	id := cluster.Spec.ID
 	e.Eventually("a backup", recoveryPatience, func() error { return e.BackedUpAfter(id, "full", cluster.CreationTimestamp.Time) })
 	lost := time.Now()
+	began := metav1.NewTime(lost.Truncate(time.Second))
 	e.LoseEtcd(id)
 	e.Eventually("the recovery", recoveryPatience, func() error {
 		c, err := e.ManagedCluster(name)
 		if err != nil {
 			return err
 		}
-		if c.Status.Recovery == nil || c.Status.Recovery.UnderWay() || c.Status.APIServerReady == nil {
+		if c.Status.Recovery == nil || c.Status.Recovery.StartTime.Before(&began) || c.Status.Recovery.UnderWay() || c.Status.APIServerReady == nil {
 			return errors.New("it goes on")
 		}
 		return nil

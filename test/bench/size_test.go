@@ -15,6 +15,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
@@ -26,6 +27,8 @@ const (
 	chunk = 512 << 10
 	// fillers make them at the same time.
 	fillers = 4
+	// fillAttempts are made for one of them.
+	fillAttempts = 20
 	// latencies are so many writes that are timed for a p99, latencyEvery apart.
 	latencies    = 400
 	latencyEvery = 25 * time.Millisecond
@@ -81,12 +84,7 @@ func fill(e *harness.Env, maps typedv1.ConfigMapInterface, filled *int, want int
 	for i := range fillers {
 		filling.Go(func() {
 			for n := range numbers {
-				data := make([]byte, chunk)
-				_, _ = rand.Read(data) // it never fails
-				_, err := maps.Create(context.Background(), &corev1.ConfigMap{
-					ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("fill-%d", n)}, BinaryData: map[string][]byte{"data": data},
-				}, metav1.CreateOptions{})
-				errs[i] = errors.Join(errs[i], err)
+				errs[i] = errors.Join(errs[i], fillOne(maps, n))
 			}
 		})
 	}
@@ -98,6 +96,19 @@ func fill(e *harness.Env, maps typedv1.ConfigMapInterface, filled *int, want int
 	if err := errors.Join(errs...); err != nil {
 		e.T.Fatalf("fill the cluster: %v", err)
 	}
+}
+
+// fillOne makes one object. A disk that is busy is given some more attempts.
+func fillOne(maps typedv1.ConfigMapInterface, n int) (err error) {
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("fill-%d", n)}, BinaryData: map[string][]byte{"data": make([]byte, chunk)}}
+	_, _ = rand.Read(object.BinaryData["data"]) // it never fails
+	for range fillAttempts {
+		_, err = maps.Create(context.Background(), object, metav1.CreateOptions{})
+		if err == nil || apierrors.IsAlreadyExists(err) {
+			return nil
+		}
+	}
+	return err
 }
 
 // writeP99 is that of small writes, in milliseconds.
