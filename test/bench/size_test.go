@@ -57,7 +57,10 @@ func measureSizes(e *harness.Env, results *table) {
 	e.Start("kubectl", "--kubeconfig", e.State+"/admin.kubeconfig", "-n", "berth-system", "port-forward", "deploy/berth", metricsPort+":8081")
 	filled := 0
 	for _, size := range []int{10, 100, 1000} {
-		fill(e, maps, &filled, size<<20/chunk)
+		if err := fill(maps, &filled, size<<20/chunk); err != nil {
+			e.T.Logf("%d MB are more than the control plane takes here: %v", size, err)
+			break
+		}
 		quiet := writeP99(e, maps)
 		took, busy := snapshots(e, maps, name)
 		results.add(fmt.Sprintf("snapshot of %d MB", size), "s", aimAt100(size, "≤ 1"), took)
@@ -76,15 +79,16 @@ func aimAt100(size int, aim string) string {
 }
 
 // fill makes objects until there are so many.
-func fill(e *harness.Env, maps typedv1.ConfigMapInterface, filled *int, want int) {
-	e.T.Helper()
+func fill(maps typedv1.ConfigMapInterface, filled *int, want int) error {
 	numbers := make(chan int)
 	errs := make([]error, fillers)
 	var filling sync.WaitGroup
 	for i := range fillers {
 		filling.Go(func() {
 			for n := range numbers {
-				errs[i] = errors.Join(errs[i], fillOne(maps, n))
+				if errs[i] == nil {
+					errs[i] = fillOne(maps, n)
+				}
 			}
 		})
 	}
@@ -93,9 +97,7 @@ func fill(e *harness.Env, maps typedv1.ConfigMapInterface, filled *int, want int
 	}
 	close(numbers)
 	filling.Wait()
-	if err := errors.Join(errs...); err != nil {
-		e.T.Fatalf("fill the cluster: %v", err)
-	}
+	return errors.Join(errs...)
 }
 
 // fillOne makes one object. A disk that is busy is given some more attempts.
