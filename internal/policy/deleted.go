@@ -45,7 +45,11 @@ func FinalBackupPending(cluster *v1beta1.ManagedCluster, now time.Time) bool {
 
 // FinalBackupMissing says whether what is kept of a deleted cluster may lack what was
 // written last: its final backup was not made, or it was stopped while backups were late.
+// One that was recovered and is deleted before it was up has written nothing since.
 func FinalBackupMissing(cluster *v1beta1.ManagedCluster) bool {
+	if !Retainable(cluster) {
+		return false
+	}
 	if cluster.Status.APIServerReady == nil {
 		return cluster.Status.Archive == nil && !meta.IsStatusConditionTrue(cluster.Status.Conditions, v1beta1.ConditionBackedUp)
 	}

@@ -101,3 +101,27 @@ func TestFinalBackupPending(t *testing.T) {
 		}
 	}
 }
+
+func TestFinalBackupMissing(t *testing.T) {
+	ready := metav1.NewTime(deletion)
+	late := []metav1.Condition{{Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse}}
+	good := []metav1.Condition{{Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionTrue}}
+	for _, c := range []struct {
+		why     string
+		status  v1beta1.ManagedClusterStatus
+		missing bool
+	}{
+		{"recovered, and never recorded since", v1beta1.ManagedClusterStatus{Initialized: true}, false},
+		{"it runs, and no store took the last", v1beta1.ManagedClusterStatus{Initialized: true, APIServerReady: &ready, Backup: &v1beta1.BackupStatus{}, Conditions: good}, true},
+		{"it runs, and all is stored", v1beta1.ManagedClusterStatus{Initialized: true, APIServerReady: &ready, Backup: &v1beta1.BackupStatus{Final: true}, Conditions: late}, false},
+		{"stopped while backups were late", v1beta1.ManagedClusterStatus{Initialized: true, Backup: &v1beta1.BackupStatus{}, Conditions: late}, true},
+		{"stopped while they were good", v1beta1.ManagedClusterStatus{Initialized: true, Backup: &v1beta1.BackupStatus{}, Conditions: good}, false},
+		{"archived", v1beta1.ManagedClusterStatus{Initialized: true, Backup: &v1beta1.BackupStatus{}, Conditions: late, Archive: &v1beta1.ClusterArchive{}}, false},
+	} {
+		cluster := &v1beta1.ManagedCluster{Status: c.status}
+		cluster.Spec.ID = "aaaaaaaaaaaa"
+		if got := FinalBackupMissing(cluster); got != c.missing {
+			t.Errorf("%s: %t", c.why, got)
+		}
+	}
+}
