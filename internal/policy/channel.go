@@ -81,6 +81,7 @@ func (v Versions) ChannelTarget(channel, running string) (target, blocked string
 	most := map[string]int{
 		ChannelPatch: minorNumber(running), ChannelStable: minorNumber(v.Catalogue.MinorAt(1, v.Now)), ChannelRapid: minorNumber(v.Catalogue.MinorAt(0, v.Now)),
 	}[channel]
+	most = min(most, minorNumber(running)+1)
 	for _, r := range v.Upgrades(running) {
 		if v.Catalogue.StateAt(r, v.Plan, v.Now) == release.Supported && r.Removed == "" && minorNumber(r.Version) <= most {
 			target = r.Version

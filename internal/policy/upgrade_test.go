@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/release"
 )
 
 func TestValidateUpgrade(t *testing.T) {
@@ -43,6 +44,24 @@ func TestValidateUpgrade(t *testing.T) {
 			}
 		}
 		found := ValidateUpgrade(UpgradeInput{Versions: versions(), Name: "c1", Running: c.running, Wanted: c.wanted, Pools: c.pools, Channel: c.channel})
+		if c.code == "" && len(found) > 0 || c.code != "" && (len(found) == 0 || found[0].Code != c.code) {
+			t.Errorf("%s: %v, want %q", c.why, found, c.code)
+		}
+	}
+}
+
+// Under long-term support the whole cluster may skip minors, and no part of it alone.
+func TestLongTermSupportSkipsWithTheWholeCluster(t *testing.T) {
+	v := versions()
+	v.Plan = release.PlanLTS
+	for _, c := range []struct{ why, pool, code string }{
+		{"the whole cluster", "1.37.2", ""},
+		{"the control plane alone", "1.35.4", CodeOperationNotAllowed},
+	} {
+		found := ValidateUpgrade(UpgradeInput{
+			Versions: v, Name: "c1", Running: "1.35.4", Wanted: "1.37.2",
+			Pools: []PoolVersion{{Name: "np1", Running: "1.35.4", Asked: "1.35.4", Wanted: c.pool}},
+		})
 		if c.code == "" && len(found) > 0 || c.code != "" && (len(found) == 0 || found[0].Code != c.code) {
 			t.Errorf("%s: %v, want %q", c.why, found, c.code)
 		}

@@ -79,7 +79,9 @@ func (v Versions) Offered() []release.Release {
 
 // Upgrades lists what a control plane can move to, oldest first: newer patches of
 // its minor and the next minor, or, from a version out of support, the oldest minor
-// that is in support (AKS: supported-kubernetes-versions). It never moves down.
+// that is in support. Under long-term support it is every later minor whose control
+// plane nodes of the version that runs may have (AKS: supported-kubernetes-versions,
+// long-term-support). It never moves down.
 func (v Versions) Upgrades(running string) []release.Release {
 	from, err := release.Parse(running)
 	if err != nil {
@@ -91,8 +93,33 @@ func (v Versions) Upgrades(running string) []release.Release {
 	}
 	return v.between(running, func(r release.Release) bool {
 		to, err := release.Parse(r.Version)
-		return err == nil && to[0] == from[0] && (to[1] == from[1] || to[1] == next) && v.Catalogue.Offered(r, v.Plan, v.Now)
+		reached := err == nil && to[0] == from[0] && (to[1] == from[1] || to[1] == next || v.skips(running, r))
+		return reached && v.Catalogue.Offered(r, v.Plan, v.Now)
 	})
+}
+
+// skips says whether long-term support leads to a later minor past those between.
+func (v Versions) skips(running string, to release.Release) bool {
+	return v.Plan == release.PlanLTS && SkewAllowed(to.Version, running) && v.Catalogue.StateAt(to, v.Plan, v.Now) == release.Supported
+}
+
+// NextStep is what a control plane runs next on its way to a version: API servers
+// that are two minors apart may not share an etcd (Kubernetes: version-skew-policy),
+// so that it passes through the newest patch of each minor between that the
+// catalogue has.
+func NextStep(catalogue *release.Catalogue, running string, target release.Release) release.Release {
+	step := target
+	for _, r := range catalogue.Releases {
+		ahead, left := minorsBetween(running, r.Version), minorsBetween(r.Version, target.Version)
+		if ahead < 1 || left < 1 || r.Removed != "" {
+			continue
+		}
+		nearer := minorsBetween(r.Version, step.Version)
+		if nearer > 0 || nearer == 0 && release.Compare(r.Version, step.Version) > 0 {
+			step = r
+		}
+	}
+	return step
 }
 
 // PoolUpgrades lists what a pool can move to, oldest first: anything newer that its

@@ -33,6 +33,46 @@ func TestUpgrades(t *testing.T) {
 	}
 }
 
+// Long-term support leads past minors, to what it supports and nodes may stay behind.
+func TestUpgradesUnderLongTermSupport(t *testing.T) {
+	v := versions()
+	v.Plan = release.PlanLTS
+	for _, c := range []struct {
+		why, running string
+		want         []string
+	}{
+		{"every later minor in support", "1.34.9", []string{"1.35.4", "1.36.3", "1.36.4", "1.37.2"}},
+		{"a preview is next or not at all", "1.36.4", []string{"1.37.2"}},
+		{"a preview can be next", "1.37.2", []string{"1.38.0"}},
+		{"no further than nodes may stay behind", "1.33.1", []string{"1.34.9", "1.35.4", "1.36.3", "1.36.4"}},
+	} {
+		if got := Names(v.Upgrades(c.running)); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: from %s to %v, want %v", c.why, c.running, got, c.want)
+		}
+	}
+	if target, blocked := v.ChannelTarget(ChannelRapid, "1.35.4"); target != "1.36.4" || blocked != "" {
+		t.Errorf("a channel leads from 1.35.4 to %q, %q: one minor at a time", target, blocked)
+	}
+}
+
+func TestNextStep(t *testing.T) {
+	for _, c := range []struct{ why, running, target, want string }{
+		{"nothing changes", "1.36.3", "1.36.3", "1.36.3"},
+		{"a patch", "1.36.3", "1.36.4", "1.36.4"},
+		{"the next minor", "1.36.3", "1.37.2", "1.37.2"},
+		{"through the newest patch of the minor between, not one that was withdrawn", "1.35.4", "1.37.2", "1.36.4"},
+		{"one after the other", "1.34.9", "1.37.2", "1.35.4"},
+		{"a minor that is not known is left out", "1.30.0", "1.33.1", "1.32.1"},
+		{"all of them", "1.30.0", "1.32.1", "1.32.1"},
+		{"a new cluster", "", "1.37.2", "1.37.2"},
+	} {
+		target, _ := catalogue.Release(c.target)
+		if got := NextStep(catalogue, c.running, target); got.Version != c.want {
+			t.Errorf("%s: from %q to %s by %s, want %s", c.why, c.running, c.target, got.Version, c.want)
+		}
+	}
+}
+
 func TestPoolUpgrades(t *testing.T) {
 	for _, c := range []struct {
 		why, running, controlPlane string
@@ -96,9 +136,27 @@ func TestUpgradePathsKeepTheRules(t *testing.T) {
 				v.Catalogue.Releases = append(v.Catalogue.Releases, r)
 			}
 		}
+		if random.IntN(2) == 0 {
+			v.Plan = release.PlanLTS
+		}
 		for _, r := range v.Catalogue.Releases {
 			checkPath(t, v, r.Version)
 		}
+	}
+}
+
+// checkSteps walks to a version: always up, past no minor that is known.
+func checkSteps(t *testing.T, c *release.Catalogue, running string, target release.Release) {
+	t.Helper()
+	for at := running; at != target.Version; {
+		step := NextStep(c, at, target)
+		passed := slices.ContainsFunc(c.Releases, func(r release.Release) bool {
+			return r.Removed == "" && minorsBetween(at, r.Version) > 0 && minorsBetween(r.Version, step.Version) > 0
+		})
+		if release.Compare(step.Version, at) <= 0 || release.Compare(step.Version, target.Version) > 0 || passed {
+			t.Fatalf("from %s to %s by %s", at, target.Version, step.Version)
+		}
+		at = step.Version
 	}
 }
 
@@ -114,9 +172,10 @@ func checkPath(t *testing.T, v Versions, running string) {
 		}
 		for _, next := range upgrades {
 			skips := minorsBetween(running, next.Version) > 1
-			if release.Compare(next.Version, running) <= 0 || skips && !v.outOfSupport(running) || !v.Catalogue.Offered(next, "", v.Now) {
+			if release.Compare(next.Version, running) <= 0 || skips && !v.outOfSupport(running) && v.Plan == "" || !v.Catalogue.Offered(next, v.Plan, v.Now) {
 				t.Fatalf("%s may become %s on %s", running, next.Version, v.Now)
 			}
+			checkSteps(t, v.Catalogue, running, next)
 			for _, pool := range v.PoolUpgrades(running, next.Version) {
 				if !SkewAllowed(next.Version, pool.Version) || release.Compare(pool.Version, running) <= 0 {
 					t.Fatalf("a pool on %s may become %s under %s", running, pool.Version, next.Version)

@@ -38,8 +38,9 @@ type reconciler struct {
 type pass struct {
 	cluster *v1beta1.ManagedCluster
 	now     time.Time
-	release release.Release
-	input   controlplane.Input
+	// release is what runs in this pass, goal what is asked for.
+	release, goal release.Release
+	input         controlplane.Input
 	// upgrade is how the control plane looks while it changes its version.
 	upgrade upgradeShape
 	found   findings

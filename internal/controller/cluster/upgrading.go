@@ -129,7 +129,7 @@ func (r *reconciler) shape(p *pass, from, to release.Release, pods upgradePods) 
 		p.lookIn(max(left, upgradeAgain))
 	}
 	p.upgrade = shape
-	if up.UnderWay() {
+	if up.UnderWay() || up.Phase == v1beta1.UpgradeSucceeded && up.To != p.goal.Version {
 		p.found.upgrading = true
 		p.lookIn(upgradeAgain)
 	} else if up.Phase == v1beta1.UpgradeFailed && tried(p.cluster, up.To) {

@@ -8,6 +8,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 )
 
@@ -37,18 +38,21 @@ func (r *reconciler) version(ctx context.Context, p *pass) (bool, error) {
 	return goOn, err
 }
 
-// wanted is the release that the cluster asks for.
+// wanted is the release that the control plane has to run next for what the cluster
+// asks for, which becomes the goal of the pass.
 func (r *reconciler) wanted(p *pass) (release.Release, bool) {
-	asked := p.cluster.Spec.KubernetesVersion
-	wanted, ok := wantedRelease(r.Catalogue, asked, p.cluster.Status.CurrentKubernetesVersion)
+	asked, current := p.cluster.Spec.KubernetesVersion, p.cluster.Status.CurrentKubernetesVersion
+	wanted, ok := wantedRelease(r.Catalogue, asked, current)
 	if !ok {
 		p.found.broken = &v1beta1.OperationError{
 			Code:    "K8sVersionNotSupported",
 			Message: fmt.Sprintf("Kubernetes version %q is not in the release catalogue; ask for one that is", asked),
 			Target:  "kubernetesVersion",
 		}
+		return wanted, false
 	}
-	return wanted, ok
+	p.goal = wanted
+	return policy.NextStep(r.Catalogue, current, wanted), true
 }
 
 // wantedRelease resolves what a customer asked for. Asking for a minor, or for

@@ -40,6 +40,7 @@ func TestJourney(t *testing.T) {
 		{Name: "a pool of a snapshot has its version and node image, newer ones or not", Run: fromSnapshot},
 		{Name: "the pool gets the newest node image and keeps its version", Run: upgradesImage},
 		{Name: "from 1.35 to 1.37 by the channel rapid", Run: upgradesItself},
+		{Name: "from 1.35 to 1.37 at once under long-term support", Run: skipsMinor},
 	})
 }
 
@@ -172,6 +173,32 @@ func upgradesItself(e *harness.Env) {
 	}
 	checkVersions(e, "auto", newest, 1)
 	e.Lost("auto", objects)
+}
+
+// skipsMinor takes a whole cluster under long-term support past a minor. Its control
+// plane runs that one on the way, since its API servers are two and share an etcd.
+func skipsMinor(e *harness.Env) {
+	e.Run("az", "aks", "create", "-g", "rg1", "-n", "lts", "--no-ssh-key", "-k", oldest, "-c", "1", "--tier", "premium", "--k8s-support-plan", "AKSLongTermSupport")
+	e.Run("az", "aks", "get-credentials", "-g", "rg1", "-n", "lts")
+	objects := e.ObjectsOf("lts")
+	out, err := e.Try("az", "aks", "upgrade", "-g", "rg1", "-n", "lts", "-k", newest, "-y", "--control-plane-only")
+	if err == nil || !strings.Contains(out, "OperationNotAllowed") {
+		e.T.Errorf("the control plane alone past a minor: %v\n%s", err, out)
+	}
+	probe := e.StartProbe("127.0.0.1:6443", e.FQDN("rg1", "lts"))
+	started := time.Now()
+	e.Run("az", "aks", "upgrade", "-g", "rg1", "-n", "lts", "-k", newest, "-y")
+	e.T.Logf("upgraded past a minor in %.1f s", time.Since(started).Seconds())
+	probe.Check(e, harness.AimGap)
+	found, err := e.ManagedCluster("lts")
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	if up := found.Status.Upgrade; up == nil || up.From != middle || up.To != newest {
+		e.T.Errorf("the last step was %+v, want one from %s to %s", up, middle, newest)
+	}
+	checkVersions(e, "lts", newest, 1)
+	e.Lost("lts", objects)
 }
 
 // checkVersions compares the API server and every kubelet with a version.
