@@ -314,6 +314,8 @@ type ControlPlaneRecovery struct {
 	EndTime   *metav1.Time `json:"endTime,omitempty"`
 	// Member is the ordinal of the member of etcd whose data are looked at.
 	Member int32 `json:"member,omitempty"`
+	// Restored says that data were lost and came from backups.
+	Restored bool `json:"restored,omitempty"`
 	// Message says what is back and what is lost, for people.
 	Message string `json:"message,omitempty"`
 }

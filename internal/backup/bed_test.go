@@ -27,7 +27,7 @@ const clusterID = "c0ffee"
 
 // bed is a real etcd that is recorded, and what gives its backups back.
 type bed struct {
-	t             *testing.T
+	t             testing.TB
 	data          string
 	client, peer  string
 	process       *testenv.Process
@@ -40,7 +40,7 @@ type bed struct {
 	etcd          *clientv3.Client
 }
 
-func newBed(t *testing.T, stores int) *bed {
+func newBed(t testing.TB, stores int) *bed {
 	t.Helper()
 	ports, err := testenv.FreePorts(2)
 	if err != nil {

@@ -21,8 +21,8 @@ const (
 	// atStart is how soon an etcd ends that does not start. One that ran for longer gets
 	// another try before its data are looked at, which changes nothing where one comes up.
 	atStart = 10 * time.Second
-	// recoverAgain is how long after a recovery another one may begin: one that found
-	// nothing lost must not stop a control plane over and over.
+	// recoverAgain is how long after a recovery another one may begin that the control
+	// plane was not put right by: it must not be stopped over and over.
 	recoverAgain = 2 * time.Minute
 )
 
@@ -173,11 +173,17 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 			return false, err
 		}
 	}
-	if reason == "" || last != nil && p.now.Sub(last.EndTime.Time) < recoverAgain {
+	if reason == "" || last != nil && !helped(last, status.APIServerReady) && p.now.Sub(last.EndTime.Time) < recoverAgain {
 		return false, nil
 	}
 	now := metav1.NewTime(p.now)
 	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, StartTime: now, Member: member})
+}
+
+// helped says whether a recovery put back what was lost, and the API server has answered
+// since: what is lost now is another loss.
+func helped(last *v1beta1.ControlPlaneRecovery, apiServerReady *metav1.Time) bool {
+	return last.Restored && apiServerReady != nil && !apiServerReady.Before(last.EndTime)
 }
 
 // recoverable says whether data may be recovered now. The other phases of an upgrade end
@@ -256,7 +262,7 @@ func (r *reconciler) endRecovery(ctx context.Context, p *pass, pod *corev1.Pod) 
 		if b := p.cluster.Status.Backup; b != nil {
 			recorded = b.Revision
 		}
-		next.Message = said.message(recorded)
+		next.Restored, next.Message = said.Restored, said.message(recorded)
 	}
 	if err := r.persistRecovery(ctx, p, next); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controlplane"
 )
 
@@ -38,6 +39,27 @@ func TestDeadEtcd(t *testing.T) {
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{c.status}
 		if got := deadEtcd([]*corev1.Pod{pod}); (got != "") != c.dead {
 			t.Errorf("%s: %q", why, got)
+		}
+	}
+}
+
+// A loss after one that was made good is another; a recovery that did not help is not
+// repeated at once.
+func TestHelped(t *testing.T) {
+	at := func(second int64) *metav1.Time { t := metav1.Unix(second, 0); return &t }
+	for why, c := range map[string]struct {
+		last  v1beta1.ControlPlaneRecovery
+		ready *metav1.Time
+		want  bool
+	}{
+		"restored, and up since":      {v1beta1.ControlPlaneRecovery{EndTime: at(10), Restored: true}, at(12), true},
+		"within the same second":      {v1beta1.ControlPlaneRecovery{EndTime: at(10), Restored: true}, at(10), true},
+		"restored, and not up since":  {v1beta1.ControlPlaneRecovery{EndTime: at(10), Restored: true}, nil, false},
+		"up before alone":             {v1beta1.ControlPlaneRecovery{EndTime: at(10), Restored: true}, at(9), false},
+		"nothing was lost, up or not": {v1beta1.ControlPlaneRecovery{EndTime: at(10)}, at(12), false},
+	} {
+		if got := helped(&c.last, c.ready); got != c.want {
+			t.Errorf("%s: %v", why, got)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 func TestTiers(t *testing.T) {
 	e := harness.New(t)
 	e.Up()
+	e.Run("berth", "login", "az", "--state-dir", e.State)
 	e.Run("berth", "group", "create", "-n", "rg1", "-l", "westus2")
 	e.Journey(t, []harness.Step{
 		{Name: "a control plane gets three replicas and gives them up", Run: changesTier},
