@@ -3,6 +3,7 @@ package admission
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -77,6 +78,16 @@ func (r *poolRules) ValidateDelete(ctx context.Context, pool *v1beta1.AgentPool)
 	return nil, refusal("AgentPool", pool.Name, policy.ValidatePoolDelete(pool.Spec.AgentPoolProfile, others))
 }
 
+// reallocates says whether a pool becomes what the operation asks for that brings its
+// archived cluster back.
+func (r *poolRules) reallocates(ctx context.Context, cluster *v1beta1.ManagedCluster, pool *v1beta1.AgentPool) (bool, error) {
+	holder, err := operation.Active(ctx, r.Reader, cluster)
+	if err != nil || holder == nil || holder.Spec.State != v1beta1.StateStarting || holder.Spec.Desired == nil || pool.Annotations[v1beta1.AnnotationOperation] != holder.Name {
+		return false, err
+	}
+	return slices.ContainsFunc(holder.Spec.Desired.AgentPools, func(asked v1beta1.AgentPoolSpec) bool { return equality.Semantic.DeepEqual(asked, pool.Spec) }), nil
+}
+
 func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, pool *v1beta1.AgentPool) error {
 	name := v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName)
 	var cluster v1beta1.ManagedCluster
@@ -86,9 +97,16 @@ func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, po
 		}
 		return fmt.Errorf("read cluster %s: %w", name, err)
 	}
-	// An operation that starts or stops the cluster claims its pools as they are.
+	// An operation that starts or stops the cluster claims its pools as they are, or, where it
+	// brings an archived one back, as it changes them (J5).
 	if old == nil || !equality.Semantic.DeepEqual(*old, pool.Spec.AgentPoolProfile) {
-		found := append(policy.ValidatePower(policy.ActionChange, policy.PowerOf(&cluster, r.Now())), policy.ValidatePoolPower(policy.PoolPowerInput{
+		var found []policy.Violation
+		if comesBack, err := r.reallocates(ctx, &cluster, pool); err != nil {
+			return err
+		} else if !comesBack {
+			found = policy.ValidatePower(policy.ActionChange, policy.PowerOf(&cluster, r.Now()))
+		}
+		found = append(found, policy.ValidatePoolPower(policy.PoolPowerInput{
 			Old: old, New: &pool.Spec.AgentPoolProfile, State: pool.Status.ProvisioningState, Power: pool.Status.PowerState,
 		})...)
 		if len(found) > 0 {

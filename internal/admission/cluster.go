@@ -177,6 +177,9 @@ func (r *clusterRules) power(old, cluster *v1beta1.ManagedCluster) []policy.Viol
 		}
 		found = policy.ValidatePower(action, in)
 	}
+	if in.Phase == policy.PhaseArchived && cluster.Spec.PowerState.Wanted() == v1beta1.PowerRunning {
+		return found // it comes back with the change (J5)
+	}
 	rest := cluster.Spec.DeepCopy()
 	rest.PowerState = old.Spec.PowerState
 	if !equality.Semantic.DeepEqual(old.Spec, *rest) {

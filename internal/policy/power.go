@@ -20,6 +20,8 @@ const (
 	PhaseStopping PowerPhase = "Stopping"
 	PhaseStopped  PowerPhase = "Stopped"
 	PhaseStarting PowerPhase = "Starting"
+	// PhaseArchived is stopped, with nothing left of the control plane but its backups (J5).
+	PhaseArchived PowerPhase = "Archived"
 )
 
 // PowerPhaseOf is the phase of what is asked to have one code and has another. What
@@ -53,6 +55,8 @@ type PowerAction string
 const (
 	ActionStart PowerAction = "start"
 	ActionStop  PowerAction = "stop"
+	// ActionPut is a PUT of a cluster or of one of its pools.
+	ActionPut PowerAction = "put"
 	// ActionChange is every other change of a cluster or its pools, and every other action on it.
 	ActionChange PowerAction = "change"
 )
@@ -72,6 +76,9 @@ func PowerOf(cluster *v1beta1.ManagedCluster, now time.Time) PowerInput {
 		Name: cluster.Spec.Name, Now: now,
 		Phase: PowerPhaseOf(cluster.Spec.PowerState, cluster.Status.PowerState),
 	}
+	if in.Phase == PhaseStopped && cluster.Status.Archive != nil && cluster.Status.Archive.Phase == v1beta1.Archived {
+		in.Phase = PhaseArchived
+	}
 	stopped := meta.FindStatusCondition(cluster.Status.Conditions, v1beta1.ConditionStopped)
 	if stopped != nil && stopped.Status == metav1.ConditionTrue {
 		in.StoppedSince = stopped.LastTransitionTime.Time
@@ -79,22 +86,38 @@ func PowerOf(cluster *v1beta1.ManagedCluster, now time.Time) PowerInput {
 	return in
 }
 
+// What a cluster that does not run says to those who would change it.
+const (
+	beingStopped = "is being stopped; only starting and deleting it are possible. Start it before you change it"
+	isStopped    = "is stopped; only starting and deleting it are possible. Start it before you change it"
+	beingStarted = "is being started; wait until it runs, or start it again if starting it failed"
+	isArchived   = "is archived; starting and deleting it are possible, and every PUT of it or of a pool starts it"
+	stopsNothing = "is stopped already; there is nothing to stop"
+)
+
 // powerRefusals is what each phase refuses, and with which words after the
-// cluster's name (AKS: start-stop-cluster; J1). What is not here is allowed: an
+// cluster's name (AKS: start-stop-cluster; J1, J5). What is not here is allowed: an
 // attempt to stop or start that failed can be repeated or turned round.
 var powerRefusals = map[PowerPhase]map[PowerAction]string{
 	PhaseRunning: {
 		ActionStart: "is running already; there is nothing to start",
 	},
 	PhaseStopping: {
-		ActionChange: "is being stopped; only starting and deleting it are possible. Start it before you change it",
+		ActionPut:    beingStopped,
+		ActionChange: beingStopped,
 	},
 	PhaseStopped: {
-		ActionStop:   "is stopped already; there is nothing to stop",
-		ActionChange: "is stopped; only starting and deleting it are possible. Start it before you change it",
+		ActionStop:   stopsNothing,
+		ActionPut:    isStopped,
+		ActionChange: isStopped,
 	},
 	PhaseStarting: {
-		ActionChange: "is being started; wait until it runs, or start it again if starting it failed",
+		ActionPut:    beingStarted,
+		ActionChange: beingStarted,
+	},
+	PhaseArchived: {
+		ActionStop:   stopsNothing,
+		ActionChange: isArchived,
 	},
 }
 

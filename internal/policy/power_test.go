@@ -8,7 +8,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 )
 
-var everyPhase = []PowerPhase{PhaseRunning, PhaseStopping, PhaseStopped, PhaseStarting}
+var everyPhase = []PowerPhase{PhaseRunning, PhaseStopping, PhaseStopped, PhaseStarting, PhaseArchived}
 
 func TestPowerPhaseOf(t *testing.T) {
 	stop, run := &v1beta1.PowerState{Code: v1beta1.PowerStopped}, &v1beta1.PowerState{Code: v1beta1.PowerRunning}
@@ -32,10 +32,30 @@ func TestPowerPhaseOf(t *testing.T) {
 	}
 }
 
+// Only what is archived to its end, and not on its way back, starts with any PUT (J5).
+func TestPowerOfArchived(t *testing.T) {
+	for _, c := range []struct {
+		asked   v1beta1.PowerCode
+		archive v1beta1.ArchivePhase
+		want    PowerPhase
+	}{
+		{v1beta1.PowerStopped, v1beta1.Archived, PhaseArchived},
+		{v1beta1.PowerStopped, v1beta1.ArchiveProve, PhaseStopped},
+		{v1beta1.PowerRunning, v1beta1.Archived, PhaseStarting},
+	} {
+		cluster := &v1beta1.ManagedCluster{Spec: v1beta1.ManagedClusterSpec{PowerState: &v1beta1.PowerState{Code: c.asked}}}
+		cluster.Status.PowerState.Code, cluster.Status.Archive = v1beta1.PowerStopped, &v1beta1.ClusterArchive{Phase: c.archive}
+		if got := PowerOf(cluster, time.Now()).Phase; got != c.want {
+			t.Errorf("asked %s, archive %s: %s, want %s", c.asked, c.archive, got, c.want)
+		}
+	}
+}
+
 // The whole table, so that a phase or action that is added is thought about.
 func TestValidatePower(t *testing.T) {
 	allowed := map[PowerAction][]PowerPhase{
-		ActionStart:  {PhaseStopping, PhaseStopped, PhaseStarting},
+		ActionStart:  {PhaseStopping, PhaseStopped, PhaseStarting, PhaseArchived},
+		ActionPut:    {PhaseRunning, PhaseArchived},
 		ActionStop:   {PhaseRunning, PhaseStopping, PhaseStarting},
 		ActionChange: {PhaseRunning},
 	}

@@ -9,7 +9,8 @@ import (
 	"berth.dev/berth/test/harness"
 )
 
-// archives leaves nothing of c1 but its proven backups, and starts it again (J5).
+// archives leaves nothing of c1 but its proven backups. A scale of its pool allocates it
+// again (J5).
 func archives(e *harness.Env) {
 	objects := e.ObjectsOf("c1")
 	id := clusterID(e, "rg1.c1")
@@ -31,6 +32,9 @@ func archives(e *harness.Env) {
 	if volumes := e.Management("get", "pv", "-o", "jsonpath={.items[*].spec.claimRef.namespace}"); strings.Contains(volumes, id) {
 		e.T.Errorf("an archived cluster has a volume: %s", volumes)
 	}
-	e.Run("az", "aks", "start", "-g", "rg1", "-n", "c1")
+	e.Run("az", "aks", "nodepool", "scale", "-g", "rg1", "--cluster-name", "c1", "-n", "nodepool1", "--node-count", "3")
+	if nodes := e.ReadyNodes("c1"); len(nodes) != 3 {
+		e.T.Errorf("ready nodes after the cluster was allocated again: %v", nodes)
+	}
 	e.Lost("c1", objects)
 }

@@ -68,7 +68,7 @@ func rotates(e *harness.Env) {
 	if after := e.Cluster("c1", "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"); after != before {
 		e.T.Errorf("kube-system was %s and is %s", before, after)
 	}
-	if nodes := e.ReadyNodes("c1"); len(nodes) != 2 {
+	if nodes := e.ReadyNodes("c1"); len(nodes) != 3 {
 		e.T.Errorf("ready nodes after a rotation: %v", nodes)
 	}
 	e.Cluster("c1", "rollout", "status", "deployment/web", "--timeout=120s")

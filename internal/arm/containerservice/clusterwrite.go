@@ -78,7 +78,7 @@ func (p provider) createCluster(ctx context.Context, r *arm.Request, group *v1be
 	if err := p.refuseTakenGroup(ctx, r, spec); err != nil {
 		return nil, err
 	}
-	return p.writeCluster(ctx, r, spec, poolSpecs(spec, spec.AgentPoolProfiles), v1beta1.StateCreating)
+	return p.writeCluster(ctx, r, clusterPut(r, spec, poolSpecs(spec, spec.AgentPoolProfiles), v1beta1.StateCreating))
 }
 
 // refuseTakenGroup refuses a node resource group that is there already, or that
@@ -103,7 +103,7 @@ func (p provider) refuseTakenGroup(ctx context.Context, r *arm.Request, spec *v1
 
 func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *view, body *clusterBody) (*arm.Response, error) {
 	old := current.cluster.Spec
-	if err := current.refuseChange(p.Now()); err != nil {
+	if err := current.refusePut(p.Now()); err != nil {
 		return nil, err
 	}
 	if body.Location != "" && !policy.SameLocation(body.Location, old.Location) {
@@ -133,7 +133,11 @@ func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *vi
 	if err := p.refuseBlocked(ctx, current.cluster, spec, change); err != nil {
 		return nil, err
 	}
-	return p.writeCluster(ctx, r, spec, poolSpecs(spec, profiles), change.state())
+	asked := clusterPut(r, spec, poolSpecs(spec, profiles), change.state())
+	if current.archived(p.Now()) {
+		asked = current.reallocation(r, spec, profiles)
+	}
+	return p.writeCluster(ctx, r, asked)
 }
 
 // changedPools merges the pools of a body into those that exist.
@@ -196,9 +200,22 @@ func (v *view) refuseChange(now time.Time) error {
 	return v.refusePower(policy.ActionChange, now)
 }
 
+// refusePut is refuseChange for a PUT, which an archived cluster takes (J5).
+func (v *view) refusePut(now time.Time) error {
+	if err := v.refuseDeleting(); err != nil {
+		return err
+	}
+	return v.refusePower(policy.ActionPut, now)
+}
+
+// archived says whether nothing is left of a cluster's control plane but its backups.
+func (v *view) archived(now time.Time) bool {
+	return policy.PowerOf(v.cluster, now).Phase == policy.PhaseArchived
+}
+
 // writeCluster begins the operation and answers with the cluster as it is then.
-func (p provider) writeCluster(ctx context.Context, r *arm.Request, spec *v1beta1.ManagedClusterSpec, pools []v1beta1.AgentPoolSpec, state v1beta1.ProvisioningState) (*arm.Response, error) {
-	op, err := p.Begin(ctx, r, clusterPut(r, spec, pools, state))
+func (p provider) writeCluster(ctx context.Context, r *arm.Request, asked v1beta1.OperationSpec) (*arm.Response, error) {
+	op, err := p.Begin(ctx, r, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -207,10 +224,10 @@ func (p provider) writeCluster(ctx context.Context, r *arm.Request, spec *v1beta
 		return nil, err
 	}
 	status := http.StatusOK
-	if state == v1beta1.StateCreating {
+	if asked.State == v1beta1.StateCreating {
 		status = http.StatusCreated
 	}
-	return p.Accepted(operationsBase(r, spec.Location), op, status, renderCluster(r, written)), nil
+	return p.Accepted(operationsBase(r, written.cluster.Spec.Location), op, status, renderCluster(r, written)), nil
 }
 
 // clusterPut is the operation that makes a cluster and the named pools of it so.
@@ -249,7 +266,7 @@ func (p provider) patchCluster(ctx context.Context, r *arm.Request) (*arm.Respon
 	if body.Tags != nil {
 		spec.Tags = body.Tags
 	}
-	return p.writeCluster(ctx, r, spec, nil, v1beta1.StateUpdating)
+	return p.writeCluster(ctx, r, clusterPut(r, spec, nil, v1beta1.StateUpdating))
 }
 
 // refuseOtherIdentity refuses a kubelet identity that is not the one Berth shows.

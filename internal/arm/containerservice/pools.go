@@ -56,7 +56,7 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if err := r.CheckPreconditions(found.poolETag(pool)); err != nil {
 		return nil, err
 	}
-	if err := found.refuseChange(p.Now()); err != nil {
+	if err := found.refusePut(p.Now()); err != nil {
 		return nil, err
 	}
 	if pool != nil && !pool.DeletionTimestamp.IsZero() {
@@ -111,13 +111,18 @@ func (p provider) changedPool(ctx context.Context, r *arm.Request, found *view, 
 	return profile, err
 }
 
-// writePool begins the operation and answers with the pool as it is then.
+// writePool begins the operation, of the whole cluster if that is archived (J5), and
+// answers with the pool as it is then.
 func (p provider) writePool(ctx context.Context, r *arm.Request, found *view, profile v1beta1.AgentPoolProfile, state v1beta1.ProvisioningState) (*arm.Response, error) {
-	cluster := &found.cluster.Spec
-	op, err := p.Begin(ctx, r, v1beta1.OperationSpec{
+	cluster, profiles := &found.cluster.Spec, []v1beta1.AgentPoolProfile{profile}
+	asked := v1beta1.OperationSpec{
 		Type: v1beta1.OperationPut, State: state, Target: poolTarget(r, cluster, profile.Name),
-		Desired: &v1beta1.DesiredState{AgentPools: poolSpecs(cluster, []v1beta1.AgentPoolProfile{profile})},
-	})
+		Desired: &v1beta1.DesiredState{AgentPools: poolSpecs(cluster, profiles)},
+	}
+	if found.archived(p.Now()) {
+		asked = found.reallocation(r, cluster.DeepCopy(), profiles)
+	}
+	op, err := p.Begin(ctx, r, asked)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,13 @@ func (p provider) powerCluster(ctx context.Context, r *arm.Request, action polic
 	return p.act(ctx, r, spec, poolSpecs(spec, found.others("")), powerStates[code])
 }
 
+// reallocation is the operation in which a PUT brings an archived cluster back with what
+// it changes of the cluster and its pools (J5).
+func (v *view) reallocation(r *arm.Request, spec *v1beta1.ManagedClusterSpec, changed []v1beta1.AgentPoolProfile) v1beta1.OperationSpec {
+	spec.PowerState = &v1beta1.PowerState{Code: v1beta1.PowerRunning}
+	return clusterPut(r, spec, poolSpecs(spec, append(changed, v.unnamed(changed)...)), v1beta1.StateStarting)
+}
+
 func (p provider) rotateCertificates(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 	return p.rotate(ctx, r, v1beta1.StateRotatingCertificates, func(rotations *v1beta1.Rotations) { rotations.Certificates++ })
 }

@@ -46,8 +46,15 @@ func TestCrashArchive(t *testing.T) {
 	if left := w.count(&corev1.PodList{}, v1beta1.ControlPlaneNamespace(clusterID)); left != 0 {
 		t.Errorf("an archived cluster has %d pods", left)
 	}
-	w.request(w.powerOperation("op-start-2", v1beta1.PowerRunning, v1beta1.StateStarting))
+	// A PUT that scales the pool brings the cluster back with it.
+	back := w.powerOperation("op-start-2", v1beta1.PowerRunning, v1beta1.StateStarting)
+	count := *back.Spec.Desired.AgentPools[0].Count + 1
+	back.Spec.Desired.AgentPools[0].Count = &count
+	w.request(back)
 	w.succeed("op-start-2")
+	if nodes := len(w.nodeNames()); nodes != int(count) {
+		t.Errorf("%d nodes after a scale that allocated the cluster again, want %d", nodes, count)
+	}
 	w.checkEtcdExists()
 	w.eventually("its volume is there again", func() bool { return w.claims() == 1 })
 	w.delete()
