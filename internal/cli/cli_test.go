@@ -29,7 +29,7 @@ func TestCreateSendsEveryFlag(t *testing.T) {
 		--tier standard --tags a=b c=d --nodepool-name np -c 3 -s Standard_D4s_v3 -m 40 --node-osdisk-size 64
 		--nodepool-labels l=1 m=2 --nodepool-tags t=1 --nodepool-taints k=v:NoSchedule,x=y:NoExecute --network-plugin azure
 		--network-plugin-mode overlay --network-policy azure --pod-cidr 10.1.0.0/16 --service-cidr 10.2.0.0/16
-		--dns-service-ip 10.2.0.10 --api-server-authorized-ip-ranges 192.0.2.0/24,198.51.100.7/32 -u me --disable-local-accounts
+		--dns-service-ip 10.2.0.10 --outbound-type none --api-server-authorized-ip-ranges 192.0.2.0/24,198.51.100.7/32 -u me --disable-local-accounts
 		--no-wait --ssh-key-value `+key)...)
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)

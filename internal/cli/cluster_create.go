@@ -37,6 +37,7 @@ type nodeOptions struct {
 type networkOptions struct {
 	plugin, mode, policy             string
 	podCIDR, serviceCIDR, dnsService string
+	outbound                         string
 }
 
 func (s *session) clusterCreate() *cobra.Command {
@@ -62,6 +63,7 @@ func (s *session) clusterCreate() *cobra.Command {
 	options.channels.register(command)
 	offer(command, "network-plugin", "kubenet", "azure", "none")
 	offer(command, "network-policy", "azure", "none")
+	offer(command, "outbound-type", "loadBalancer", "none")
 	options.tier.register(command)
 	dontWait = noWait(command)
 	return command
@@ -87,6 +89,7 @@ func (o *clusterOptions) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.network.podCIDR, "pod-cidr", "", "network of the pods")
 	flags.StringVar(&o.network.serviceCIDR, "service-cidr", "", "network of the Services")
 	flags.StringVar(&o.network.dnsService, "dns-service-ip", "", "address of the cluster's DNS, within the Services' network")
+	flags.StringVar(&o.network.outbound, "outbound-type", "", "ways out for nodes and pods: loadBalancer, or none but to what nodes need")
 	flags.StringVar(&o.authorizedRanges, "api-server-authorized-ip-ranges", "", "who may reach the API server: CIDR,…")
 	flags.StringVarP(&o.adminUser, "admin-username", "u", "", "user on the nodes")
 	flags.StringVar(&o.sshKey, "ssh-key-value", "", "public SSH key of that user, or a file with it")
@@ -173,6 +176,7 @@ func (o networkOptions) profile() *armcontainerservice.NetworkProfile {
 		PodCidr:           optional(o.podCIDR),
 		ServiceCidr:       optional(o.serviceCIDR),
 		DNSServiceIP:      optional(o.dnsService),
+		OutboundType:      optional(armcontainerservice.OutboundType(o.outbound)),
 	}
 }
 

@@ -105,6 +105,8 @@ type Input struct {
 	// PrivateRanges are the addresses of the management side, which machines may
 	// not reach (CIDRs).
 	PrivateRanges []string
+	// NoEgress: machines reach nothing outside the cluster but what nodes need (I3).
+	NoEgress bool
 	// Stopped leaves nothing running: everything that a start needs is kept (J1).
 	Stopped bool
 	// EtcdLast keeps etcd in spite of Stopped: an API server that ends still writes.

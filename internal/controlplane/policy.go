@@ -54,14 +54,22 @@ func policies(in Input) []client.Object {
 		policy(in, mc, "machines", networkingv1.NetworkPolicySpec{
 			PolicyTypes: bothWays(),
 			Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{}}}}},
-			Egress: []networkingv1.NetworkPolicyEgressRule{
-				{To: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{}}}},
-				{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(cp), PodSelector: kube}}, Ports: ports(APIServerPort, KonnectivityPort)},
-				{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}}, Ports: ports(registryPort)},
-				{To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: in.PrivateRanges}}}},
-			},
+			Egress:      fromMachines(in, kube),
 		}),
 	}
+}
+
+// fromMachines opens the ways to what nodes need (I3), and out unless that is closed.
+func fromMachines(in Input, kube *metav1.LabelSelector) []networkingv1.NetworkPolicyEgressRule {
+	rules := []networkingv1.NetworkPolicyEgressRule{
+		{To: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{}}}},
+		{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(in.namespace()), PodSelector: kube}}, Ports: ports(APIServerPort, KonnectivityPort)},
+		{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: namespaceNamed(v1beta1.SystemNamespace)}}, Ports: ports(registryPort)},
+	}
+	if in.NoEgress {
+		return rules
+	}
+	return append(rules, networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: in.PrivateRanges}}}})
 }
 
 // betweenMembers opens the way from one member of etcd to another if there are several.

@@ -48,6 +48,22 @@ func peers(policy *networkingv1.NetworkPolicy) []networkingv1.NetworkPolicyPeer 
 	return all
 }
 
+// Without a way out, machines reach themselves, their control plane and Berth's registry (I3).
+func TestMachinesWithoutEgress(t *testing.T) {
+	in := testInput()
+	in.NoEgress = true
+	if got, all := len(fromMachines(in, podsOf(ComponentKube))), len(fromMachines(testInput(), podsOf(ComponentKube))); got != 3 || all != 4 {
+		t.Errorf("%d ways, with a way out %d", got, all)
+	}
+	for _, rule := range fromMachines(in, podsOf(ComponentKube)) {
+		for _, peer := range rule.To {
+			if peer.IPBlock != nil {
+				t.Errorf("a way to %+v", peer.IPBlock)
+			}
+		}
+	}
+}
+
 // Machines reach the world but nothing of the management side.
 func TestMachinesStayOutOfTheManagementSide(t *testing.T) {
 	for _, object := range policies(testInput()) {

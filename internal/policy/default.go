@@ -46,7 +46,7 @@ func defaultNetwork(n *v1beta1.NetworkProfile) {
 	if n.DNSServiceIP == "" {
 		n.DNSServiceIP = tenthAddress(n.ServiceCIDR)
 	}
-	setIfEmpty(&n.OutboundType, "loadBalancer")
+	setIfEmpty(&n.OutboundType, OutboundLoadBalancer)
 	setIfEmpty(&n.LoadBalancerSKU, "standard")
 }
 

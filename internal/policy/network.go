@@ -46,7 +46,7 @@ func validateNetwork(out *violations, n v1beta1.NetworkProfile) {
 		out.add(CodeInvalidParameter, "networkProfile.networkPolicy", "network policy %q needs a managed network plugin; with networkPlugin none it comes from your own CNI", n.NetworkPolicy)
 	}
 	allow(out, "networkProfile.networkDataplane", n.NetworkDataplane, "azure")
-	allow(out, "networkProfile.outboundType", n.OutboundType, "loadBalancer")
+	allow(out, "networkProfile.outboundType", n.OutboundType, OutboundLoadBalancer, OutboundNone)
 	allow(out, "networkProfile.loadBalancerSku", n.LoadBalancerSKU, "standard")
 	validateRanges(out, n)
 }

@@ -27,6 +27,7 @@ func TestBerth(t *testing.T) {
 		{Name: "a workload answers by Service and by name from the other node", Run: workload},
 		{Name: "exec, logs, top and port-forward", Run: operate},
 		{Name: "managed components are refused or put back, and the DNS has names of the customer's", Run: managedComponents},
+		{Name: "no alpha feature is on", Run: stableOnly},
 		{Name: "tenants cannot reach each other", Run: isolation},
 		{Name: "images come from a registry outside Berth", Run: outsideImage},
 		{Name: "a Node that was deleted by hand comes back with its pods", Run: deletedNode},
@@ -91,7 +92,7 @@ func badInput(e *harness.Env) {
 }
 
 func cliCreates(e *harness.Env) {
-	e.Run("berth", "cluster", "create", "-g", "rg1", "-n", "c2", "-k", "1.37.2", "-c", "1", "--pod-cidr", "10.200.0.0/16", "--network-policy", "azure")
+	e.Run("berth", "cluster", "create", "-g", "rg1", "-n", "c2", "-k", "1.37.2", "-c", "1", "--pod-cidr", "10.200.0.0/16", "--network-policy", "azure", "--outbound-type", "none")
 	e.Run("berth", "cluster", "get-credentials", "-g", "rg1", "-n", "c2")
 	if version := e.Cluster("c2", "version"); !strings.Contains(version, "Server Version: v1.37.2") {
 		e.T.Errorf("kubectl version: %s", version)

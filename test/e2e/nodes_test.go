@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -62,6 +63,7 @@ func outsideImage(e *harness.Env) {
 		script := fmt.Sprintf("mkdir -p %s && echo 'server = \"http://%s\"' > %s/hosts.toml", dir, outsideAddress, dir)
 		e.InMachines([]string{node}, "sh", "-c", script)
 	}
+	restrictedEgress(e)
 	before := asked.Load()
 	e.Cluster("c1", "run", "outsider", "--image="+image, "--image-pull-policy=Always", "--", "serve")
 	e.Cluster("c1", "wait", "--for=condition=Ready", "pod/outsider", "--timeout=120s")
@@ -69,6 +71,40 @@ func outsideImage(e *harness.Env) {
 		e.T.Error("the pod runs and nobody asked the registry")
 	}
 	e.Cluster("c1", "delete", "pod", "outsider", "--now")
+}
+
+// restrictedEgress dials the registry outside from a machine that has a way out and from
+// one of a cluster that has none, and what that one needs (I3).
+func restrictedEgress(e *harness.Env) {
+	e.T.Helper()
+	dial := func(cluster, address string) string {
+		host, port, _ := net.SplitHostPort(address)
+		script := fmt.Sprintf("timeout 3 bash -c '</dev/tcp/%s/%s' 2>/dev/null && echo open || echo closed", host, port)
+		return strings.TrimSpace(e.Management("-n", "mc-"+clusterID(e, "rg1."+cluster), "exec", e.ReadyNodes(cluster)[0], "--", "sh", "-c", script))
+	}
+	if way := dial("c1", outsideAddress); way != "open" {
+		e.T.Errorf("from c1 to outside: %s", way)
+	}
+	if way := dial("c2", outsideAddress); way != "closed" {
+		e.T.Errorf("from c2, which has no way out, to outside: %s", way)
+	}
+	var needed struct {
+		Value []struct {
+			Endpoints []struct {
+				EndpointDetails []struct {
+					IPAddress string
+					Port      int
+				}
+			}
+		}
+	}
+	cluster := strings.TrimSpace(e.Run("az", "aks", "show", "-g", "rg1", "-n", "c2", "--query", "id", "-o", "tsv"))
+	e.Decode(e.Run("az", "rest", "--method", "get", "--url", cluster+"/outboundNetworkDependenciesEndpoints?api-version=2025-02-01"), &needed)
+	for _, detail := range needed.Value[0].Endpoints[0].EndpointDetails {
+		if way := dial("c2", fmt.Sprintf("%s:%d", detail.IPAddress, detail.Port)); way != "open" {
+			e.T.Errorf("from c2 to %s:%d, which its nodes need: %s", detail.IPAddress, detail.Port, way)
+		}
+	}
 }
 
 // serveOutside serves a copy of the demo image and counts the requests.

@@ -142,7 +142,7 @@ type networkProfile struct {
 	ServiceCIDR       string   `json:"serviceCidr,omitempty"`
 	ServiceCIDRs      []string `json:"serviceCidrs,omitempty"`
 	DNSServiceIP      string   `json:"dnsServiceIP,omitempty"`
-	OutboundType      string   `json:"outboundType,omitempty" arm:"enum=loadBalancer"`
+	OutboundType      string   `json:"outboundType,omitempty" arm:"enum=loadBalancer|none"`
 	LoadBalancerSKU   string   `json:"loadBalancerSku,omitempty" arm:"enum=standard|basic"`
 	IPFamilies        []string `json:"ipFamilies,omitempty" arm:"only=IPv4"`
 	DockerBridgeCIDR  string   `json:"dockerBridgeCidr,omitempty" arm:"only=172.17.0.1/16"`

@@ -99,6 +99,7 @@ func (p provider) clusterRoutes() []arm.Route {
 		{Method: post, Path: clusterPath + "/abort", Type: kind, Handle: p.abortCluster},
 		{Method: get, Path: clusterPath + "/upgradeProfiles/default", Type: kind, Handle: p.clusterUpgrades},
 		{Method: get, Path: clusterPath + "/supportability", Type: kind, Handle: p.supportability},
+		{Method: get, Path: clusterPath + "/outboundNetworkDependenciesEndpoints", Type: kind, Handle: p.outboundEndpoints},
 		{Method: get, Path: clusterPath + "/availableAgentPoolVersions", Type: kind, Handle: p.availablePoolVersions},
 	}
 }

@@ -77,6 +77,6 @@ func (r *reconciler) render(p *pass) controlplane.Input {
 		},
 		FQDN: controlplane.FQDN(spec), GatewayURL: r.GatewayURL,
 		PodCIDR: spec.NetworkProfile.PodCIDR, ServiceCIDR: spec.NetworkProfile.ServiceCIDR,
-		PrivateRanges: r.PrivateRanges,
+		PrivateRanges: r.PrivateRanges, NoEgress: spec.NetworkProfile.OutboundType == policy.OutboundNone,
 	}
 }
