@@ -139,7 +139,6 @@ var later = []struct{ method, path, what string }{
 	{http.MethodPost, clusterPath + "/runCommand", "running a command in a cluster"},
 	{http.MethodGet, clusterPath + "/commandResults/{command}", "running a command in a cluster"},
 	{http.MethodPost, clusterPath + "/listClusterMonitoringUserCredential", "the monitoring user's credential"},
-	{http.MethodGet, clusterPath + "/outboundNetworkDependenciesEndpoints", "listing outbound dependencies"},
 	{http.MethodPost, clusterPath + "/agentPools/{pool}/deleteMachines", "deleting single machines"},
 }
 
