@@ -11,6 +11,7 @@ const (
 	SupportBestEffort   SupportState = "BestEffort"      // a preview is used (L3)
 	SupportPlatformOnly SupportState = "PlatformSupport" // it works and can be moved on, Kubernetes itself is not supported (F4)
 	SupportOutOfSupport SupportState = "OutOfSupport"
+	SupportArchived     SupportState = "Archived" // nothing is left of the control plane but its backups (J5)
 )
 
 // SupportAct is what the service does to a cluster when a clock has run out.

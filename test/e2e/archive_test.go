@@ -32,6 +32,12 @@ func archives(e *harness.Env) {
 	if volumes := e.Management("get", "pv", "-o", "jsonpath={.items[*].spec.claimRef.namespace}"); strings.Contains(volumes, id) {
 		e.T.Errorf("an archived cluster has a volume: %s", volumes)
 	}
+	e.Eventually("its support state says so", time.Minute, func() error {
+		if out := e.Run("berth", "cluster", "support", "-g", "rg1", "-n", "c1"); !strings.Contains(out, "Archived") || !strings.Contains(out, "J5") {
+			return fmt.Errorf("support: %s", out)
+		}
+		return nil
+	})
 	e.Run("az", "aks", "nodepool", "scale", "-g", "rg1", "--cluster-name", "c1", "-n", "nodepool1", "--node-count", "3")
 	if nodes := e.ReadyNodes("c1"); len(nodes) != 3 {
 		e.T.Errorf("ready nodes after the cluster was allocated again: %v", nodes)

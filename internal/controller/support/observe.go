@@ -67,6 +67,9 @@ func (o *observation) power() {
 	if o.evidence.Stopped && condition != nil && condition.Status == metav1.ConditionTrue {
 		o.evidence.StoppedSince = condition.LastTransitionTime.Time
 	}
+	if archive := status.Archive; o.evidence.Stopped && archive != nil && archive.Phase == v1beta1.Archived {
+		o.evidence.ArchivedSince = archive.PhaseTime.Time
+	}
 }
 
 // versions collects those that run, and the images of nodes. A stopped pool has no

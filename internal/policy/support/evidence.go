@@ -21,6 +21,8 @@ type Evidence struct {
 	// is not known.
 	Stopped      bool
 	StoppedSince time.Time
+	// ArchivedSince is when the control plane was archived; zero if it is not (J5).
+	ArchivedSince time.Time
 	// NoNodes says that the cluster runs, nothing is being changed, and none of its
 	// machines does; Machines is how many there should be.
 	NoNodes  bool

@@ -17,6 +17,7 @@ var rank = map[v1beta1.SupportState]int{
 	v1beta1.SupportBestEffort:   1,
 	v1beta1.SupportPlatformOnly: 2,
 	v1beta1.SupportOutOfSupport: 3,
+	v1beta1.SupportArchived:     4,
 }
 
 // proof is what a row found: the evidence in words, and since when it is there; zero
@@ -66,6 +67,8 @@ var table = []row{
 	{clause: "J2", reason: "Stopped", state: v1beta1.SupportSupported, found: stopped,
 		act: v1beta1.ActDelete, after: func(p policy.SupportPlan) time.Duration { return p.StoppedDelete },
 		back: "Start the cluster: `berth cluster start`."},
+	{clause: "J5", reason: "Archived", state: v1beta1.SupportArchived, found: archived,
+		back: "Start the cluster, or PUT it or a pool of it as it shall be: its control plane is allocated again from its backups."},
 	{clause: "J6", reason: "SubscriptionWarned", state: v1beta1.SupportSupported, found: subscription(v1beta1.SubscriptionWarned, "its subscription is Warned; when it is suspended the cluster is stopped at once"),
 		back: "Settle what the subscription was warned of."},
 	{clause: "J6", reason: "SubscriptionSuspended", state: v1beta1.SupportOutOfSupport, found: subscription(v1beta1.SubscriptionSuspended, "its subscription is Suspended: the cluster is stopped, and kept for a while"),
@@ -151,6 +154,13 @@ func stopped(e Evidence, _ policy.SupportPlan, _ time.Time) proof {
 		return proof{}
 	}
 	return proof{message: "the cluster is stopped; its state is kept for a while", since: e.StoppedSince}
+}
+
+func archived(e Evidence, _ policy.SupportPlan, _ time.Time) proof {
+	if e.ArchivedSince.IsZero() {
+		return proof{}
+	}
+	return proof{message: "the control plane is archived: its backups were proven, and its volume is gone", since: e.ArchivedSince}
 }
 
 func subscription(state v1beta1.SubscriptionState, message string) func(Evidence, policy.SupportPlan, time.Time) proof {
