@@ -11,24 +11,32 @@ import (
 )
 
 const (
-	// watchEvery is the pace of requests and watchPatience how long one may take.
+	// watchEvery is the pace of requests, watchPatience how long one may take before it has
+	// failed, and watchSlow before it is told of.
 	watchEvery    = 50 * time.Millisecond
-	watchPatience = 2 * time.Second
+	watchPatience = 10 * time.Second
+	watchSlow     = time.Second
 	// watchTells is how often the count is printed.
 	watchTells = 100
 )
 
 // watch asks for a page over and over, on a new connection each time, until ctx
-// ends. It prints every failure with its time, and the count now and then.
+// ends. It prints every failure and every slow answer with its time, and the count now
+// and then.
 func watch(ctx context.Context, url string, out io.Writer) error {
 	ask := http.Client{Timeout: watchPatience, Transport: &http.Transport{DisableKeepAlives: true}}
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	failed := 0
 	for asked := 1; ; asked++ {
-		if err := askOnce(ctx, &ask, url); err != nil && ctx.Err() == nil {
+		began := time.Now()
+		err, now := askOnce(ctx, &ask, url), time.Now().UTC().Format(time.RFC3339Nano)
+		switch took := time.Since(began); {
+		case err != nil && ctx.Err() == nil:
 			failed++
-			fmt.Fprintf(out, "%s FAILED %v\n", time.Now().UTC().Format(time.RFC3339Nano), err)
+			fmt.Fprintf(out, "%s FAILED %v\n", now, err)
+		case took > watchSlow:
+			fmt.Fprintf(out, "%s SLOW %.1f s\n", now, took.Seconds())
 		}
 		if asked%watchTells == 0 {
 			fmt.Fprintf(out, "asked %d failed %d\n", asked, failed)

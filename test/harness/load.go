@@ -86,15 +86,15 @@ func (l *Load) Check(e *Env, before int) (asked int) {
 		return nil
 	})
 	e.T.Logf("%d requests, %d failed", asked, failed)
-	if failed == 0 {
-		return asked
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for pod, log := range l.logs {
 		for _, line := range strings.Split(log, "\n") {
-			if strings.Contains(line, "FAILED") {
+			switch {
+			case strings.Contains(line, "FAILED"):
 				e.T.Errorf("%s: %s", pod, line)
+			case strings.Contains(line, "SLOW"):
+				e.T.Logf("%s: %s", pod, line)
 			}
 		}
 	}
