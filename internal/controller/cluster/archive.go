@@ -53,8 +53,7 @@ func phaseOf(archive *v1beta1.ClusterArchive) v1beta1.ArchivePhase {
 func (r *reconciler) archiveFacts(ctx context.Context, p *pass) (policy.ArchiveFacts, string, error) {
 	status := &p.cluster.Status
 	facts := policy.ArchiveFacts{
-		// One of several replicas keeps its volumes: the proof is of a single etcd.
-		Stopped: p.found.stop && status.Replicas.At() == v1beta1.ReplicasSingle && !p.cluster.Spec.SKU.HighlyAvailable() && status.Backup != nil &&
+		Stopped: p.found.stop && policy.ReplicasAtRest(status.Replicas.At(), p.cluster.Spec.SKU.HighlyAvailable()) && status.Backup != nil &&
 			status.PowerState.Code == v1beta1.PowerStopped && status.Initialized,
 		StoppedSince: policy.PowerOf(p.cluster, p.now).StoppedSince,
 	}
