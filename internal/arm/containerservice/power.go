@@ -124,6 +124,14 @@ func powerRefusal(violations []policy.Violation) error {
 	return refusal
 }
 
+// ignoreEchoedPower leaves a pool's power state out of its own body if it is the one that
+// is shown: clients send back what they read, and of an archived cluster that is Stopped.
+func (body *poolProperties) ignoreEchoedPower(pool *v1beta1.AgentPool) {
+	if pool != nil && body.PowerState != nil && body.PowerState.Code == renderPower(pool.Status.PowerState).Code {
+		body.PowerState = nil
+	}
+}
+
 // ignorePoolPower leaves a pool's power state out of a cluster's body, where clients
 // send back what they read, and refuses to change it there.
 func ignorePoolPower(sent *poolProfile, pool *v1beta1.AgentPool) error {
