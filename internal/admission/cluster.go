@@ -162,6 +162,9 @@ func (r *clusterRules) ValidateUpdate(ctx context.Context, old, cluster *v1beta1
 	if err != nil || old.Spec.KubernetesVersion == cluster.Spec.KubernetesVersion {
 		return nil, err
 	}
+	if policy.PowerOf(old, r.Now()).Phase.ComesBackByPut() {
+		return nil, nil // nothing runs that could be asked
+	}
 	return nil, r.gateCluster(ctx, cluster, input.Running)
 }
 
@@ -177,7 +180,7 @@ func (r *clusterRules) power(old, cluster *v1beta1.ManagedCluster) []policy.Viol
 		}
 		found = policy.ValidatePower(action, in)
 	}
-	if in.Phase == policy.PhaseArchived && cluster.Spec.PowerState.Wanted() == v1beta1.PowerRunning {
+	if in.Phase.ComesBackByPut() && cluster.Spec.PowerState.Wanted() == v1beta1.PowerRunning {
 		return found // it comes back with the change (J5)
 	}
 	rest := cluster.Spec.DeepCopy()

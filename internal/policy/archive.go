@@ -35,6 +35,8 @@ type ArchiveFacts struct {
 	Proof v1beta1.ProofResult
 	// VolumeGone: nothing of etcd's is left on a disk.
 	VolumeGone bool
+	// Answered: the control plane has come back, so that its etcd holds more than the backups.
+	Answered bool
 }
 
 // NextArchivePhase decides how far the archiving of a control plane is, and when that
@@ -54,6 +56,13 @@ func NextArchivePhase(now *v1beta1.ClusterArchive, f ArchiveFacts, after time.Du
 	switch {
 	case phase == v1beta1.ArchiveRelease && !f.VolumeGone:
 		return phase, time.Time{}
+	case phase == v1beta1.ArchiveRelease:
+		return v1beta1.Archived, time.Time{}
+	case phase == v1beta1.Archived && f.Stopped && !f.VolumeGone:
+		// A start that came to nothing left volumes, and nobody has written to them.
+		return v1beta1.ArchiveRelease, time.Time{}
+	case phase == v1beta1.Archived && !f.Answered:
+		return phase, time.Time{}
 	case !f.Stopped:
 		return v1beta1.ArchiveNone, time.Time{}
 	}
@@ -71,12 +80,8 @@ func NextArchivePhase(now *v1beta1.ClusterArchive, f ArchiveFacts, after time.Du
 			return v1beta1.ArchiveFailed, time.Time{}
 		}
 		return until(archiveLimit, v1beta1.ArchiveFailed)
-	case v1beta1.ArchiveRelease:
-		return v1beta1.Archived, time.Time{}
 	case v1beta1.ArchiveFailed:
 		return until(archiveAgain, v1beta1.ArchiveBackup)
-	case v1beta1.Archived:
-		return phase, time.Time{}
 	default:
 		if after == 0 || f.StoppedSince.IsZero() {
 			return v1beta1.ArchiveNone, time.Time{}

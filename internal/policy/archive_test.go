@@ -26,7 +26,7 @@ func TestNextArchivePhase(t *testing.T) {
 	backedUp := with(func(f *ArchiveFacts) { f.BackedUp = true })
 	proof := func(result v1beta1.ProofResult) ArchiveFacts { return with(func(f *ArchiveFacts) { f.Proof = result }) }
 	volumeGone := with(func(f *ArchiveFacts) { f.VolumeGone = true })
-	started, startedGone := ArchiveFacts{}, ArchiveFacts{VolumeGone: true}
+	started, startedGone, answers := ArchiveFacts{}, ArchiveFacts{VolumeGone: true}, ArchiveFacts{Answered: true}
 	for _, c := range []struct {
 		why   string
 		phase v1beta1.ArchivePhase
@@ -50,10 +50,12 @@ func TestNextArchivePhase(t *testing.T) {
 		{"started while it is proven", v1beta1.ArchiveProve, 0, started, v1beta1.ArchiveNone},
 		{"the volume goes", v1beta1.ArchiveRelease, time.Hour, stopped, v1beta1.ArchiveRelease},
 		{"started while the volume goes", v1beta1.ArchiveRelease, 0, started, v1beta1.ArchiveRelease},
-		{"started when the volume is gone", v1beta1.ArchiveRelease, 0, startedGone, v1beta1.ArchiveNone},
+		{"started when the volume is gone", v1beta1.ArchiveRelease, 0, startedGone, v1beta1.Archived},
 		{"the volume is gone", v1beta1.ArchiveRelease, 0, volumeGone, v1beta1.Archived},
 		{"archived", v1beta1.Archived, 1000 * time.Hour, volumeGone, v1beta1.Archived},
-		{"allocated again", v1beta1.Archived, time.Hour, startedGone, v1beta1.ArchiveNone},
+		{"being allocated again", v1beta1.Archived, time.Hour, started, v1beta1.Archived},
+		{"allocated again", v1beta1.Archived, time.Hour, answers, v1beta1.ArchiveNone},
+		{"stopped before it was", v1beta1.Archived, time.Hour, stopped, v1beta1.ArchiveRelease},
 		{"failed just now", v1beta1.ArchiveFailed, time.Minute, stopped, v1beta1.ArchiveFailed},
 		{"failed a while ago", v1beta1.ArchiveFailed, 2 * time.Hour, stopped, v1beta1.ArchiveBackup},
 	} {

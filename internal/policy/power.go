@@ -22,7 +22,13 @@ const (
 	PhaseStarting PowerPhase = "Starting"
 	// PhaseArchived is stopped, with nothing left of the control plane but its backups (J5).
 	PhaseArchived PowerPhase = "Archived"
+	// PhaseStartFailed is a start that came to nothing, perhaps for what it was asked with.
+	PhaseStartFailed PowerPhase = "StartFailed"
 )
+
+// ComesBackByPut says whether a PUT starts a cluster of that phase together with what it
+// changes.
+func (p PowerPhase) ComesBackByPut() bool { return p == PhaseArchived || p == PhaseStartFailed }
 
 // PowerPhaseOf is the phase of what is asked to have one code and has another. What
 // has no code yet is being made, and runs.
@@ -76,8 +82,11 @@ func PowerOf(cluster *v1beta1.ManagedCluster, now time.Time) PowerInput {
 		Name: cluster.Spec.Name, Now: now,
 		Phase: PowerPhaseOf(cluster.Spec.PowerState, cluster.Status.PowerState),
 	}
-	if in.Phase == PhaseStopped && cluster.Status.Archive != nil && cluster.Status.Archive.Phase == v1beta1.Archived {
+	switch {
+	case in.Phase == PhaseStopped && cluster.Status.Archive != nil && cluster.Status.Archive.Phase == v1beta1.Archived:
 		in.Phase = PhaseArchived
+	case in.Phase == PhaseStarting && cluster.Status.ProvisioningState == v1beta1.StateFailed:
+		in.Phase = PhaseStartFailed
 	}
 	stopped := meta.FindStatusCondition(cluster.Status.Conditions, v1beta1.ConditionStopped)
 	if stopped != nil && stopped.Status == metav1.ConditionTrue {
@@ -92,6 +101,7 @@ const (
 	isStopped    = "is stopped; only starting and deleting it are possible. Start it before you change it"
 	beingStarted = "is being started; wait until it runs, or start it again if starting it failed"
 	isArchived   = "is archived; starting and deleting it are possible, and every PUT of it or of a pool starts it"
+	startFailed  = "could not be started; start it again, by itself or by a PUT of it or of a pool that asks for what can be had"
 	stopsNothing = "is stopped already; there is nothing to stop"
 )
 
@@ -118,6 +128,9 @@ var powerRefusals = map[PowerPhase]map[PowerAction]string{
 	PhaseArchived: {
 		ActionStop:   stopsNothing,
 		ActionChange: isArchived,
+	},
+	PhaseStartFailed: {
+		ActionChange: startFailed,
 	},
 }
 

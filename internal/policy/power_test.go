@@ -8,7 +8,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 )
 
-var everyPhase = []PowerPhase{PhaseRunning, PhaseStopping, PhaseStopped, PhaseStarting, PhaseArchived}
+var everyPhase = []PowerPhase{PhaseRunning, PhaseStopping, PhaseStopped, PhaseStarting, PhaseArchived, PhaseStartFailed}
 
 func TestPowerPhaseOf(t *testing.T) {
 	stop, run := &v1beta1.PowerState{Code: v1beta1.PowerStopped}, &v1beta1.PowerState{Code: v1beta1.PowerRunning}
@@ -37,13 +37,16 @@ func TestPowerOfArchived(t *testing.T) {
 	for _, c := range []struct {
 		asked   v1beta1.PowerCode
 		archive v1beta1.ArchivePhase
+		state   v1beta1.ProvisioningState
 		want    PowerPhase
 	}{
-		{v1beta1.PowerStopped, v1beta1.Archived, PhaseArchived},
-		{v1beta1.PowerStopped, v1beta1.ArchiveProve, PhaseStopped},
-		{v1beta1.PowerRunning, v1beta1.Archived, PhaseStarting},
+		{v1beta1.PowerStopped, v1beta1.Archived, v1beta1.StateSucceeded, PhaseArchived},
+		{v1beta1.PowerStopped, v1beta1.ArchiveProve, v1beta1.StateSucceeded, PhaseStopped},
+		{v1beta1.PowerRunning, v1beta1.Archived, v1beta1.StateStarting, PhaseStarting},
+		{v1beta1.PowerRunning, v1beta1.Archived, v1beta1.StateFailed, PhaseStartFailed},
 	} {
 		cluster := &v1beta1.ManagedCluster{Spec: v1beta1.ManagedClusterSpec{PowerState: &v1beta1.PowerState{Code: c.asked}}}
+		cluster.Status.ProvisioningState = c.state
 		cluster.Status.PowerState.Code, cluster.Status.Archive = v1beta1.PowerStopped, &v1beta1.ClusterArchive{Phase: c.archive}
 		if got := PowerOf(cluster, time.Now()).Phase; got != c.want {
 			t.Errorf("asked %s, archive %s: %s, want %s", c.asked, c.archive, got, c.want)
@@ -54,9 +57,9 @@ func TestPowerOfArchived(t *testing.T) {
 // The whole table, so that a phase or action that is added is thought about.
 func TestValidatePower(t *testing.T) {
 	allowed := map[PowerAction][]PowerPhase{
-		ActionStart:  {PhaseStopping, PhaseStopped, PhaseStarting, PhaseArchived},
-		ActionPut:    {PhaseRunning, PhaseArchived},
-		ActionStop:   {PhaseRunning, PhaseStopping, PhaseStarting},
+		ActionStart:  {PhaseStopping, PhaseStopped, PhaseStarting, PhaseArchived, PhaseStartFailed},
+		ActionPut:    {PhaseRunning, PhaseArchived, PhaseStartFailed},
+		ActionStop:   {PhaseRunning, PhaseStopping, PhaseStarting, PhaseStartFailed},
 		ActionChange: {PhaseRunning},
 	}
 	for action, phases := range allowed {

@@ -67,8 +67,13 @@ func validatePath(out *violations, in UpgradeInput, target string) {
 		return
 	}
 	for _, pool := range in.Pools {
-		if pool.Wanted != target && !SkewAllowed(target, pool.Wanted) {
+		switch {
+		case pool.Wanted != target && !SkewAllowed(target, pool.Wanted):
 			incompatible(out, "agentPoolProfile.orchestratorVersion", pool.Name, pool.Wanted, target)
+		// Its nodes run on while the control plane has the target. From out of support there is
+		// no other way.
+		case pool.Running != "" && !SkewAllowed(target, pool.Running) && !in.outOfSupport(in.Running):
+			incompatible(out, "agentPoolProfile.orchestratorVersion", pool.Name, pool.Running, target)
 		}
 	}
 }

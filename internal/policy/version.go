@@ -98,9 +98,20 @@ func (v Versions) Upgrades(running string) []release.Release {
 	})
 }
 
-// skips says whether long-term support leads to a later minor past those between.
+// skips says whether long-term support leads to a later minor past those between, through
+// which its control plane can pass.
 func (v Versions) skips(running string, to release.Release) bool {
-	return v.Plan == release.PlanLTS && SkewAllowed(to.Version, running) && v.Catalogue.StateAt(to, v.Plan, v.Now) == release.Supported
+	if v.Plan != release.PlanLTS || !SkewAllowed(to.Version, running) || v.Catalogue.StateAt(to, v.Plan, v.Now) != release.Supported {
+		return false
+	}
+	for at := running; minorsBetween(at, to.Version) > 1; {
+		step := NextStep(v.Catalogue, at, to)
+		if minorsBetween(at, step.Version) != 1 {
+			return false
+		}
+		at = step.Version
+	}
+	return true
 }
 
 // NextStep is what a control plane runs next on its way to a version: API servers

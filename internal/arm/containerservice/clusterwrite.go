@@ -134,7 +134,7 @@ func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *vi
 		return nil, err
 	}
 	asked := clusterPut(r, spec, poolSpecs(spec, profiles), change.state())
-	if current.archived(p.Now()) {
+	if current.comesBack(p.Now()) {
 		asked = current.reallocation(r, spec, profiles)
 	}
 	return p.writeCluster(ctx, r, asked)
@@ -208,9 +208,9 @@ func (v *view) refusePut(now time.Time) error {
 	return v.refusePower(policy.ActionPut, now)
 }
 
-// archived says whether nothing is left of a cluster's control plane but its backups.
-func (v *view) archived(now time.Time) bool {
-	return policy.PowerOf(v.cluster, now).Phase == policy.PhaseArchived
+// comesBack says whether a PUT starts the cluster.
+func (v *view) comesBack(now time.Time) bool {
+	return policy.PowerOf(v.cluster, now).Phase.ComesBackByPut()
 }
 
 // writeCluster begins the operation and answers with the cluster as it is then.

@@ -22,8 +22,8 @@ func (p provider) refuseBlocked(ctx context.Context, cluster *v1beta1.ManagedClu
 	}
 	upgrades := change.target != change.running
 	// Where nothing runs there is nothing to ask, and no node to drain.
-	archived := policy.PowerOf(cluster, change.Now).Phase == policy.PhaseArchived
-	if p.Preflight == nil || archived || policy.UpgradeForced(spec.UpgradeSettings, change.Now) || !upgrades && len(pools) == 0 {
+	away := policy.PowerOf(cluster, change.Now).Phase.ComesBackByPut()
+	if p.Preflight == nil || away || policy.UpgradeForced(spec.UpgradeSettings, change.Now) || !upgrades && len(pools) == 0 {
 		return nil
 	}
 	gates := policy.Gates{Now: change.Now}

@@ -62,7 +62,7 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if pool != nil && !pool.DeletionTimestamp.IsZero() {
 		return nil, arm.PendingOperation(name, string(v1beta1.StateDeleting))
 	}
-	if found.archived(p.Now()) {
+	if found.comesBack(p.Now()) {
 		body.Properties.ignoreEchoedPower(pool)
 	}
 	profile, err := p.changedPool(ctx, r, found, pool, &body.Properties)
@@ -114,7 +114,7 @@ func (p provider) changedPool(ctx context.Context, r *arm.Request, found *view, 
 	return profile, err
 }
 
-// writePool begins the operation, of the whole cluster if that is archived (J5), and
+// writePool begins the operation, of the whole cluster if the PUT starts that (J5), and
 // answers with the pool as it is then.
 func (p provider) writePool(ctx context.Context, r *arm.Request, found *view, profile v1beta1.AgentPoolProfile, state v1beta1.ProvisioningState) (*arm.Response, error) {
 	cluster, profiles := &found.cluster.Spec, []v1beta1.AgentPoolProfile{profile}
@@ -122,7 +122,7 @@ func (p provider) writePool(ctx context.Context, r *arm.Request, found *view, pr
 		Type: v1beta1.OperationPut, State: state, Target: poolTarget(r, cluster, profile.Name),
 		Desired: &v1beta1.DesiredState{AgentPools: poolSpecs(cluster, profiles)},
 	}
-	if found.archived(p.Now()) {
+	if found.comesBack(p.Now()) {
 		asked = found.reallocation(r, cluster.DeepCopy(), profiles)
 	}
 	op, err := p.Begin(ctx, r, asked)

@@ -42,7 +42,7 @@ func (p provider) powerCluster(ctx context.Context, r *arm.Request, action polic
 	return p.act(ctx, r, spec, poolSpecs(spec, found.others("")), powerStates[code])
 }
 
-// reallocation is the operation in which a PUT brings an archived cluster back with what
+// reallocation is the operation in which a PUT brings a cluster back with what
 // it changes of the cluster and its pools (J5).
 func (v *view) reallocation(r *arm.Request, spec *v1beta1.ManagedClusterSpec, changed []v1beta1.AgentPoolProfile) v1beta1.OperationSpec {
 	spec.PowerState = &v1beta1.PowerState{Code: v1beta1.PowerRunning}

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controlplane"
@@ -31,6 +32,11 @@ func (r *reconciler) archive(ctx context.Context, p *pass) (bool, error) {
 	}
 	next, due := policy.NextArchivePhase(now, facts, policy.ArchiveAfter(service), p.now)
 	if phaseOf(now) != next {
+		if next == v1beta1.ArchiveRelease {
+			if stays, err := r.stillStopped(ctx, p); err != nil || !stays {
+				return false, err
+			}
+		}
 		if err := r.persistArchive(ctx, p, next, said); err != nil {
 			return false, err
 		}
@@ -40,6 +46,16 @@ func (r *reconciler) archive(ctx context.Context, p *pass) (bool, error) {
 		p.lookIn(due.Sub(p.now))
 	}
 	return true, r.archiveStep(ctx, p)
+}
+
+// stillStopped asks for the cluster as it is, not for what a cache has of it: before
+// volumes go, it must not have been started.
+func (r *reconciler) stillStopped(ctx context.Context, p *pass) (bool, error) {
+	var live v1beta1.ManagedCluster
+	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(p.cluster), &live); err != nil {
+		return false, fmt.Errorf("read cluster: %w", err)
+	}
+	return live.Spec.PowerState.Wanted() == v1beta1.PowerStopped, nil
 }
 
 func phaseOf(archive *v1beta1.ClusterArchive) v1beta1.ArchivePhase {
@@ -56,6 +72,7 @@ func (r *reconciler) archiveFacts(ctx context.Context, p *pass) (policy.ArchiveF
 		Stopped: p.found.stop && policy.ReplicasAtRest(status.Replicas.At(), p.cluster.Spec.SKU.HighlyAvailable()) && status.Backup != nil &&
 			status.PowerState.Code == v1beta1.PowerStopped && status.Initialized,
 		StoppedSince: policy.PowerOf(p.cluster, p.now).StoppedSince,
+		Answered:     status.APIServerReady != nil,
 	}
 	switch phaseOf(status.Archive) {
 	case v1beta1.ArchiveBackup:
@@ -78,6 +95,13 @@ func (r *reconciler) archiveFacts(ctx context.Context, p *pass) (policy.ArchiveF
 		gone, err := r.deleteVolumes(ctx, p)
 		facts.VolumeGone = gone
 		return facts, status.Archive.Message, err
+	case v1beta1.Archived:
+		var claims corev1.PersistentVolumeClaimList
+		if err := r.reader.List(ctx, &claims, client.InNamespace(namespaceOf(p.cluster))); err != nil {
+			return facts, "", fmt.Errorf("list claims: %w", err)
+		}
+		facts.VolumeGone = len(claims.Items) == 0
+		return facts, "a start came to nothing", nil
 	}
 	return facts, "", nil
 }

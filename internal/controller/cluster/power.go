@@ -67,7 +67,7 @@ func (r *reconciler) end(ctx context.Context, p *pass) error {
 	if err := r.applier.Apply(ctx, r.client, p.input.ID, controlplane.Workloads(p.input)...); err != nil {
 		return err
 	}
-	if p.cluster.Status.Archive != nil {
+	if p.cluster.Status.Archive != nil && p.found.stop {
 		p.found.off = true // it was off before; what runs now is the archive's
 		return nil
 	}

@@ -64,9 +64,11 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 }
 
 // recoverPod keeps the pod that recovers. Nothing may write to the data while they are
-// replaced, so that etcd must not be asked for any more, nor be there. Pods end after
-// their owners want none: before that, they would be made again.
+// replaced, so that etcd must not be asked for any more, nor be there.
 func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) error {
+	if len(pods.own) > 0 {
+		return r.endAtOnce(ctx, pods.own)
+	}
 	var set appsv1.StatefulSet
 	err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.EtcdStatefulSet}, &set)
 	if apierrors.IsNotFound(err) {
@@ -76,13 +78,7 @@ func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) 
 	if err != nil {
 		return fmt.Errorf("read etcd's StatefulSet: %w", err)
 	}
-	if set.Spec.Replicas == nil || *set.Spec.Replicas > 0 || set.Status.ObservedGeneration < set.Generation {
-		return nil
-	}
-	if len(pods.own) > 0 {
-		return r.endAtOnce(ctx, pods.own)
-	}
-	if set.Status.Replicas > 0 {
+	if set.Spec.Replicas == nil || *set.Spec.Replicas > 0 || set.Status.ObservedGeneration < set.Generation || set.Status.Replicas > 0 {
 		return nil
 	}
 	stored := pods.pods[controlplane.RecoverPod]
@@ -96,8 +92,9 @@ func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) 
 	return r.keepPod(ctx, stored, controlplane.EtcdRecoverPod(p.input, p.cluster.Status.Recovery.ID, p.cluster.Status.Recovery.Member))
 }
 
-// endAtOnce gives pods no time, where their owners gave them all of it: their etcd is
-// dead, so that they have nothing to save.
+// endAtOnce gives pods no time: their etcd is dead, so that they have nothing to save. It
+// comes before their owners do, who would give them all of it, which a kubelet does not
+// take back; a pod that is made again meanwhile costs less.
 func (r *reconciler) endAtOnce(ctx context.Context, pods []*corev1.Pod) error {
 	for _, pod := range pods {
 		if err := r.hasten(ctx, pod); err != nil {

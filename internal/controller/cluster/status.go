@@ -114,9 +114,14 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 		}
 		meta.SetStatusCondition(&status.Conditions, condition)
 	}
-	stopped := status.PowerState.Code == v1beta1.PowerStopped
+	// What is asked to run and has answered is not stopped any more, whatever its nodes do.
+	stopped := status.PowerState.Code == v1beta1.PowerStopped && (f.stop || status.APIServerReady == nil)
 	if stopped || meta.FindStatusCondition(status.Conditions, v1beta1.ConditionStopped) != nil {
-		set(v1beta1.ConditionStopped, stopped, string(status.PowerState.Code), "")
+		reason := v1beta1.PowerRunning
+		if stopped {
+			reason = v1beta1.PowerStopped
+		}
+		set(v1beta1.ConditionStopped, stopped, string(reason), "")
 	}
 	switch {
 	case p.input.Stopped && f.stop:

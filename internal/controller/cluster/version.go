@@ -8,6 +8,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 )
@@ -51,8 +52,18 @@ func (r *reconciler) wanted(p *pass) (release.Release, bool) {
 		}
 		return wanted, false
 	}
+	if current != wanted.Version && halted(p.cluster) {
+		wanted, _ = r.Catalogue.Release(current)
+	}
 	p.goal = wanted
 	return policy.NextStep(r.Catalogue, current, wanted), true
+}
+
+// halted says whether an upgrade was aborted that has done a step of several: the next is
+// not begun (AKS: abort).
+func halted(cluster *v1beta1.ManagedCluster) bool {
+	up := cluster.Status.Upgrade
+	return operation.Aborted(cluster) && up != nil && up.Phase == v1beta1.UpgradeSucceeded && up.Operation == cluster.Annotations[v1beta1.AnnotationOperation]
 }
 
 // wantedRelease resolves what a customer asked for. Asking for a minor, or for

@@ -14,10 +14,10 @@ import (
 // rank orders the states: a higher one is worse.
 var rank = map[v1beta1.SupportState]int{
 	v1beta1.SupportSupported:    0,
-	v1beta1.SupportBestEffort:   1,
-	v1beta1.SupportPlatformOnly: 2,
-	v1beta1.SupportOutOfSupport: 3,
-	v1beta1.SupportArchived:     4,
+	v1beta1.SupportArchived:     1,
+	v1beta1.SupportBestEffort:   2,
+	v1beta1.SupportPlatformOnly: 3,
+	v1beta1.SupportOutOfSupport: 4,
 }
 
 // proof is what a row found: the evidence in words, and since when it is there; zero
