@@ -67,6 +67,18 @@ type ServicePolicySpec struct {
 	AddonPutBack *AddonPutBack `json:"addonPutBack,omitempty"`
 	// Support has the figures of the support policy's clocks.
 	Support *SupportPolicy `json:"support,omitempty"`
+	// ActivityLog says how much of what happened is kept.
+	ActivityLog *ActivityLogPolicy `json:"activityLog,omitempty"`
+}
+
+// ActivityLogPolicy are the limits of the activity log. A nil field means its default.
+type ActivityLogPolicy struct {
+	// Retention is how long an entry is kept: 2160h, which are 90 days (Azure's figure).
+	Retention *metav1.Duration `json:"retention,omitempty"`
+	// Entries is how many a subscription has at most of each kind: of what was done, of
+	// what was refused, and of what Berth did by itself: 2000. No kind takes another's room.
+	// +kubebuilder:validation:Minimum=1
+	Entries *int32 `json:"entries,omitempty"`
 }
 
 // AddonPutBack are the times of putting back what customers change in managed

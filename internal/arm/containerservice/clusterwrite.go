@@ -144,6 +144,10 @@ func (v *view) changedPools(spec *v1beta1.ManagedClusterSpec, sent []poolProfile
 			return nil, arm.InvalidParameter("agentPoolProfile.name", "The value of parameter agentPoolProfile.name is invalid: '%s' is there twice.", sent[i].Name)
 		}
 		pool := v.pool(sent[i].Name)
+		if op := v.held[v.cluster.Annotations[v1beta1.AnnotationOperation]]; pool == nil && op != nil {
+			// Its pools may be on their way.
+			return nil, &operation.BusyError{Target: v.cluster.Name, Operation: op}
+		}
 		if pool == nil {
 			return nil, arm.Errorf(http.StatusBadRequest, "BadRequest",
 				"A new agent pool was introduced. Adding agent pools to an existing cluster is not allowed through managed cluster operations: create '%s' as an agent pool of its own.", sent[i].Name)
