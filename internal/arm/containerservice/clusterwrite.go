@@ -75,6 +75,10 @@ func (p provider) createCluster(ctx context.Context, r *arm.Request, group *v1be
 	if violations := policy.ValidateCluster(policy.ClusterInput{New: spec, Pools: spec.AgentPoolProfiles, Catalogue: p.Catalogue, Now: p.Now()}); len(violations) > 0 {
 		return nil, arm.Refusal(violations)
 	}
+	versions := policy.Versions{Catalogue: p.Catalogue, Plan: spec.SupportPlan, Now: p.Now()}
+	if err := p.refusePreview(ctx, r, versions, newVersions(versions, spec)); err != nil {
+		return nil, err
+	}
 	if err := p.refuseTakenGroup(ctx, r, spec); err != nil {
 		return nil, err
 	}
@@ -129,6 +133,9 @@ func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *vi
 	violations = append(violations, current.validatePools(profiles, change)...)
 	if len(violations) > 0 {
 		return nil, arm.Refusal(violations)
+	}
+	if err := p.refusePreview(ctx, r, change.Versions, change.moves()); err != nil {
+		return nil, err
 	}
 	if err := p.refuseBlocked(ctx, current.cluster, spec, change); err != nil {
 		return nil, err

@@ -78,6 +78,13 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if violations := policy.ValidatePool(input); len(violations) > 0 {
 		return nil, arm.Refusal(violations)
 	}
+	moves := change.moves()
+	if pool == nil {
+		moves = append(moves, policy.VersionMove{Target: "properties.orchestratorVersion", To: wanted(change, profile.OrchestratorVersion, "")})
+	}
+	if err := p.refusePreview(ctx, r, change.Versions, moves); err != nil {
+		return nil, err
+	}
 	if err := found.refusePoolPower(pool, &profile); err != nil {
 		return nil, err
 	}

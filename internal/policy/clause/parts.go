@@ -190,7 +190,9 @@ func releases() []Clause {
 	return []Clause{
 		{ID: "K1", Short: "Only stable and beta upstream features.", Status: InPart,
 			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about alpha features are refused; nothing checks that none is on."},
-		{ID: "L1", Short: "New features come as previews behind feature flags.", Status: NotYet},
+		{ID: "L1", Short: "New features come as previews behind feature flags.", Status: Held,
+			Code:  at("internal/policy/feature.go:features", "internal/arm/features.go:RequireFeature", "internal/arm/resources/features.go:Features"),
+			Tests: at("internal/policy/feature_test.go:TestPreviewsAreAskedFor", "test/clients/azfeature_test.go:TestAzFeature", "test/scenarios/scenarios_test.go:TestScenarios")},
 		{ID: "L2", Short: "Previews are not for production.", Status: OfPeople},
 		{ID: "L3", Short: "Support of previews is best effort.", Status: Held, Code: at(supportTable, ticketTable), Tests: at(everyRow, ticketCases)},
 		{ID: "M1", Short: "An upstream bug behind a ticket is linked.", Status: NotYet},
