@@ -79,6 +79,13 @@ func checkState(route *Route, r *Request) error {
 		"The subscription '%s' is disabled and therefore marked as read only. You cannot perform any write actions on this subscription until it is re-enabled.", r.Parameter("subscription"))
 }
 
+// warn tells who changes something in a subscription that was warned what comes next (J6).
+func warn(header http.Header, route *Route, r *Request) {
+	if r.Subscription != nil && r.Subscription.Spec.State == v1beta1.SubscriptionWarned && route.writes() {
+		header.Set("Warning", fmt.Sprintf("299 - %q", "The subscription is Warned: when it is suspended its clusters are stopped at once, and deleted later."))
+	}
+}
+
 // Visible says whether the caller may know that a subscription exists.
 func Visible(subscription *v1beta1.Subscription, r *Request) bool {
 	return strings.EqualFold(subscription.Spec.TenantID, r.Caller.TenantID) && subscription.Spec.State != v1beta1.SubscriptionDeleted

@@ -148,6 +148,7 @@ func (s *Server) handle(ctx context.Context, w http.ResponseWriter, route *Route
 	if err := checkState(route, r); err != nil {
 		return nil, err
 	}
+	warn(w.Header(), route, r)
 	if err := s.checkRegistration(route, r); err != nil {
 		return nil, err
 	}

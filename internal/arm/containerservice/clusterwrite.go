@@ -82,6 +82,9 @@ func (p provider) createCluster(ctx context.Context, r *arm.Request, group *v1be
 	if err := p.refuseTakenGroup(ctx, r, spec); err != nil {
 		return nil, err
 	}
+	if err := p.refuseQuota(ctx, r, spec, spec.AgentPoolProfiles); err != nil {
+		return nil, err
+	}
 	return p.writeCluster(ctx, r, spec, poolSpecs(spec, spec.AgentPoolProfiles), v1beta1.StateCreating)
 }
 
@@ -138,6 +141,9 @@ func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *vi
 		return nil, err
 	}
 	if err := p.refuseBlocked(ctx, current.cluster, spec, change); err != nil {
+		return nil, err
+	}
+	if err := p.refuseQuota(ctx, r, spec, profiles); err != nil {
 		return nil, err
 	}
 	return p.writeCluster(ctx, r, spec, poolSpecs(spec, profiles), change.state())

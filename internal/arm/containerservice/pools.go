@@ -91,6 +91,9 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if err := p.refuseBlocked(ctx, found.cluster, &found.cluster.Spec, change); err != nil {
 		return nil, err
 	}
+	if err := p.refuseQuota(ctx, r, &found.cluster.Spec, []v1beta1.AgentPoolProfile{profile}); err != nil {
+		return nil, err
+	}
 	return p.writePool(ctx, r, found, profile, putState(input, change))
 }
 
