@@ -71,6 +71,9 @@ type OperationSpec struct {
 	RequestedBy string `json:"requestedBy,omitempty"`
 	// CorrelationID ties the operation to the request that asked for it.
 	CorrelationID string `json:"correlationId,omitempty"`
+	// RequestID names the request's entry in the activity log; empty for what Berth asked
+	// for itself, whose entry has the operation's name.
+	RequestID string `json:"requestId,omitempty"`
 }
 
 // OperationTarget names the resource, in the operation's own namespace.

@@ -23,6 +23,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&DeletedCluster{}, &DeletedClusterList{},
 		&ManagementLock{}, &ManagementLockList{},
 		&SupportTicket{}, &SupportTicketList{},
+		&ActivityLogEntry{}, &ActivityLogEntryList{},
 		&ServicePolicy{}, &ServicePolicyList{},
 		&ManagementCluster{}, &ManagementClusterList{},
 	)

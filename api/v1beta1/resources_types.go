@@ -36,6 +36,8 @@ type SubscriptionSpec struct {
 	TenantID string `json:"tenantId"`
 	// +kubebuilder:default=Enabled
 	State SubscriptionState `json:"state,omitempty"`
+	// Quotas go before those of ServicePolicy, each by itself.
+	Quotas *Quotas `json:"quotas,omitempty"`
 }
 
 // SubscriptionList is a list of subscriptions.

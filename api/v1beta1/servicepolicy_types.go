@@ -67,6 +67,35 @@ type ServicePolicySpec struct {
 	AddonPutBack *AddonPutBack `json:"addonPutBack,omitempty"`
 	// Support has the figures of the support policy's clocks.
 	Support *SupportPolicy `json:"support,omitempty"`
+	// ActivityLog says how much of what happened is kept.
+	ActivityLog *ActivityLogPolicy `json:"activityLog,omitempty"`
+	// Quotas are what each subscription can have, unless it has quotas of its own.
+	Quotas *Quotas `json:"quotas,omitempty"`
+}
+
+// Quotas are the limits of a subscription. A nil field means its default.
+type Quotas struct {
+	// Clusters is how many clusters there can be: 5000.
+	// +kubebuilder:validation:Minimum=0
+	Clusters *int32 `json:"clusters,omitempty"`
+	// NodesPerCluster is how many nodes one cluster can have: 5000, and 1000 in the tier
+	// Free.
+	// +kubebuilder:validation:Minimum=0
+	NodesPerCluster *int32 `json:"nodesPerCluster,omitempty"`
+	// Cores is how many vCPUs the nodes of all clusters can have together, stopped ones
+	// too; there is no limit by default.
+	// +kubebuilder:validation:Minimum=0
+	Cores *int32 `json:"cores,omitempty"`
+}
+
+// ActivityLogPolicy are the limits of the activity log. A nil field means its default.
+type ActivityLogPolicy struct {
+	// Retention is how long an entry is kept: 2160h, which are 90 days (Azure's figure).
+	Retention *metav1.Duration `json:"retention,omitempty"`
+	// Entries is how many a subscription has at most of each kind: of what was done, of
+	// what was refused, and of what Berth did by itself: 2000. No kind takes another's room.
+	// +kubebuilder:validation:Minimum=1
+	Entries *int32 `json:"entries,omitempty"`
 }
 
 // AddonPutBack are the times of putting back what customers change in managed

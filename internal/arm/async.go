@@ -30,7 +30,7 @@ const (
 // Begin starts an asynchronous operation for the request: it names it, says who
 // asked, and writes it before anything else happens.
 func (s *Server) Begin(ctx context.Context, r *Request, spec v1beta1.OperationSpec) (*v1beta1.Operation, error) {
-	spec.RequestedBy, spec.CorrelationID = r.Caller.Name(), r.CorrelationID
+	spec.RequestedBy, spec.CorrelationID, spec.RequestID = r.Caller.Name(), r.CorrelationID, r.RequestID
 	op := &v1beta1.Operation{
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace(), Name: NewID()},
 		Spec:       spec,

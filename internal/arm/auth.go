@@ -47,7 +47,7 @@ func (s *Server) unauthorized(code, message, oauthCode string) *Error {
 
 // checkSubscription finds the subscription that the path names. One that is not
 // of the caller's tenant does not exist for the caller.
-func (s *Server) checkSubscription(ctx context.Context, route *Route, r *Request) error {
+func (s *Server) checkSubscription(ctx context.Context, r *Request) error {
 	id, scoped := r.parameters["subscription"]
 	if !scoped {
 		return nil
@@ -64,12 +64,26 @@ func (s *Server) checkSubscription(ctx context.Context, route *Route, r *Request
 	if apierrors.IsNotFound(err) || !visible {
 		return Errorf(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", id)
 	}
-	if subscription.Spec.State == v1beta1.SubscriptionSuspended && route.writes() && !route.WhileSuspended && r.Method != http.MethodDelete {
-		return Errorf(http.StatusConflict, "ReadOnlyDisabledSubscription",
-			"The subscription '%s' is disabled and therefore marked as read only. You cannot perform any write actions on this subscription until it is re-enabled.", id)
-	}
 	r.Subscription = &subscription
 	return nil
+}
+
+// checkState refuses what changes something in a suspended subscription (J6). Deletions
+// are let through, as in Azure.
+func checkState(route *Route, r *Request) error {
+	if r.Subscription == nil || r.Subscription.Spec.State != v1beta1.SubscriptionSuspended ||
+		!route.writes() || route.WhileSuspended || r.Method == http.MethodDelete {
+		return nil
+	}
+	return Errorf(http.StatusConflict, "ReadOnlyDisabledSubscription",
+		"The subscription '%s' is disabled and therefore marked as read only. You cannot perform any write actions on this subscription until it is re-enabled.", r.Parameter("subscription"))
+}
+
+// warn tells who changes something in a subscription that was warned what comes next (J6).
+func warn(header http.Header, route *Route, r *Request) {
+	if r.Subscription != nil && r.Subscription.Spec.State == v1beta1.SubscriptionWarned && route.writes() {
+		header.Set("Warning", fmt.Sprintf("299 - %q", "The subscription is Warned: when it is suspended its clusters are stopped at once, and deleted later."))
+	}
 }
 
 // Visible says whether the caller may know that a subscription exists.

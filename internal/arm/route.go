@@ -29,7 +29,9 @@ type Route struct {
 	PassesLocks bool
 	// WhileSuspended marks a write that a suspended subscription may make.
 	WhileSuspended bool
-	Handle         Handler
+	// Unlogged marks a POST that only asks, and that the activity log does without.
+	Unlogged bool
+	Handle   Handler
 
 	provider *Provider
 	segments []string

@@ -130,12 +130,25 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *Request) 
 	if err := s.checkVersion(ctx, route, r); err != nil {
 		return nil, err
 	}
-	if err := s.checkSubscription(ctx, route, r); err != nil {
+	if err := s.checkSubscription(ctx, r); err != nil {
 		return nil, err
 	}
 	if err := s.throttle(w.Header(), route, r); err != nil {
 		return nil, err
 	}
+	// Before this nothing is written: neither for strangers nor for what is too much.
+	entry := s.begun(ctx, route, r)
+	response, err := s.handle(ctx, w, route, r)
+	s.answered(ctx, entry, response, err)
+	return response, err
+}
+
+// handle takes a request through the gates whose refusals are logged, and to its provider.
+func (s *Server) handle(ctx context.Context, w http.ResponseWriter, route *Route, r *Request) (*Response, error) {
+	if err := checkState(route, r); err != nil {
+		return nil, err
+	}
+	warn(w.Header(), route, r)
 	if err := s.checkRegistration(route, r); err != nil {
 		return nil, err
 	}

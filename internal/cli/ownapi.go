@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,6 +21,8 @@ type call struct {
 	path []string
 	// body is sent as JSON; nil sends none.
 	body any
+	// query is sent beside the api-version.
+	query map[string]string
 	// wanted are the statuses of a good answer.
 	wanted []int
 }
@@ -39,7 +42,11 @@ func (c *clients) exchange(ctx context.Context, asked call) (*http.Response, err
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	request.Raw().URL.RawQuery = url.Values{"api-version": {asked.version}}.Encode()
+	query := url.Values{"api-version": {asked.version}}
+	for name, value := range asked.query {
+		query.Set(name, value)
+	}
+	request.Raw().URL.RawQuery = query.Encode()
 	request.Raw().Header.Set("Accept", "application/json")
 	if asked.body != nil {
 		if err := runtime.MarshalAsJSON(request, asked.body); err != nil {
@@ -86,6 +93,11 @@ func listOwn[T any](ctx context.Context, c *clients, path ...string) ([]T, error
 
 // listAll reads all pages of a list.
 func listAll[T any](ctx context.Context, c *clients, asked call) ([]T, error) {
+	return listSome[T](ctx, c, asked, math.MaxInt)
+}
+
+// listSome reads the first items of a list, and no more pages than that takes.
+func listSome[T any](ctx context.Context, c *clients, asked call, most int) ([]T, error) {
 	response, err := c.exchange(ctx, asked)
 	if err != nil {
 		return nil, err
@@ -96,14 +108,14 @@ func listAll[T any](ctx context.Context, c *clients, asked call) ([]T, error) {
 		return nil, err
 	}
 	all := page.Value
-	for page.NextLink != "" {
+	for page.NextLink != "" && len(all) < most {
 		next, err := nextPage[T](ctx, c, page.NextLink)
 		if err != nil {
 			return nil, err
 		}
 		all, page = append(all, next.Value...), next
 	}
-	return all, nil
+	return all[:min(most, len(all))], nil
 }
 
 func nextPage[T any](ctx context.Context, c *clients, link string) (page listed[T], err error) {

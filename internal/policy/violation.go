@@ -30,6 +30,7 @@ const (
 	CodeReservedName            = "ReservedResourceName"
 	CodeLocation                = "NoRegisteredProviderFound"
 	CodeQuotaExceeded           = "QuotaExceeded"
+	CodeClusterCount            = "ManagedClusterCountExceedsQuotaLimit"
 )
 
 // SubcodeDeprecatedAPI is that of CodeValidationError for APIs that a new version

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"berth.dev/berth/internal/controller/activity"
 	"berth.dev/berth/internal/controller/addon"
 	"berth.dev/berth/internal/controller/agentpool"
 	"berth.dev/berth/internal/controller/autoupgrade"
@@ -36,6 +37,7 @@ func (p parts) controllers() error {
 	}
 	setups := []error{
 		operation.Setup(mgr, operation.Config{}),
+		activity.Setup(mgr, activity.Config{Log: p.log.With("part", "activity")}),
 		resourcegroup.Setup(mgr, resourcegroup.Config{}),
 		cluster.Setup(mgr, cluster.Config{
 			Catalogue:     p.catalogue,

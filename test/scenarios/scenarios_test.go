@@ -245,6 +245,9 @@ var shown = []string{"Allow", "Azure-AsyncOperation", "ETag", "Location", "Retry
 
 var (
 	guids = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}`)
+	ticks = regexp.MustCompile(`/ticks/\d+`)
+	// A machine that is slow has less left to wait.
+	waits = regexp.MustCompile(`(Retry-After: |retry again in )5\d\b`)
 	times = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z`)
 )
 
@@ -267,6 +270,8 @@ func (r *runner) render(answer *http.Response, body []byte) string {
 	}
 	text := strings.ReplaceAll(out.String(), r.Server.URL, "https://berth")
 	text = times.ReplaceAllString(text, "<time>")
+	text = waits.ReplaceAllString(text, "${1}60")
+	text = ticks.ReplaceAllString(text, "/ticks/<time>")
 	known := map[string]string{
 		armtest.Subscription: armtest.Subscription, armtest.TenantID: armtest.TenantID, armtest.OtherTenantID: armtest.OtherTenantID,
 		armtest.SuspendedSubscription: armtest.SuspendedSubscription, armtest.OtherSubscription: armtest.OtherSubscription,

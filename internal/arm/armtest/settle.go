@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/pki"
 	"berth.dev/berth/internal/policy"
@@ -61,6 +63,21 @@ func (w *World) Settle(ctx context.Context) error {
 			continue
 		}
 		if err := w.settle(ctx, op); err != nil && !apierrors.IsConflict(err) {
+			return err
+		}
+	}
+	return w.follow(ctx)
+}
+
+// follow has the activity log say how operations ended, as controller/activity does.
+func (w *World) follow(ctx context.Context) error {
+	var operations v1beta1.OperationList
+	if err := w.Client.List(ctx, &operations); err != nil {
+		return fmt.Errorf("list operations: %w", err)
+	}
+	log := activity.Log{Client: w.Client, Now: w.Now, Log: slog.New(slog.DiscardHandler)}
+	for i := range operations.Items {
+		if _, err := log.Follow(ctx, &operations.Items[i]); err != nil && !apierrors.IsConflict(err) {
 			return err
 		}
 	}

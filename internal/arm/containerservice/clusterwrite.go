@@ -75,7 +75,14 @@ func (p provider) createCluster(ctx context.Context, r *arm.Request, group *v1be
 	if violations := policy.ValidateCluster(policy.ClusterInput{New: spec, Pools: spec.AgentPoolProfiles, Catalogue: p.Catalogue, Now: p.Now()}); len(violations) > 0 {
 		return nil, arm.Refusal(violations)
 	}
+	versions := policy.Versions{Catalogue: p.Catalogue, Plan: spec.SupportPlan, Now: p.Now()}
+	if err := p.refusePreview(ctx, r, versions, newVersions(versions, spec)); err != nil {
+		return nil, err
+	}
 	if err := p.refuseTakenGroup(ctx, r, spec); err != nil {
+		return nil, err
+	}
+	if err := p.refuseQuota(ctx, r, spec, spec.AgentPoolProfiles); err != nil {
 		return nil, err
 	}
 	return p.writeCluster(ctx, r, clusterPut(r, spec, poolSpecs(spec, spec.AgentPoolProfiles), v1beta1.StateCreating))
@@ -130,7 +137,13 @@ func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *vi
 	if len(violations) > 0 {
 		return nil, arm.Refusal(violations)
 	}
+	if err := p.refusePreview(ctx, r, change.Versions, change.moves()); err != nil {
+		return nil, err
+	}
 	if err := p.refuseBlocked(ctx, current.cluster, spec, change); err != nil {
+		return nil, err
+	}
+	if err := p.refuseQuota(ctx, r, spec, profiles); err != nil {
 		return nil, err
 	}
 	asked := clusterPut(r, spec, poolSpecs(spec, profiles), change.state())
@@ -148,6 +161,10 @@ func (v *view) changedPools(spec *v1beta1.ManagedClusterSpec, sent []poolProfile
 			return nil, arm.InvalidParameter("agentPoolProfile.name", "The value of parameter agentPoolProfile.name is invalid: '%s' is there twice.", sent[i].Name)
 		}
 		pool := v.pool(sent[i].Name)
+		if op := v.held[v.cluster.Annotations[v1beta1.AnnotationOperation]]; pool == nil && op != nil {
+			// Its pools may be on their way.
+			return nil, &operation.BusyError{Target: v.cluster.Name, Operation: op}
+		}
 		if pool == nil {
 			return nil, arm.Errorf(http.StatusBadRequest, "BadRequest",
 				"A new agent pool was introduced. Adding agent pools to an existing cluster is not allowed through managed cluster operations: create '%s' as an agent pool of its own.", sent[i].Name)

@@ -179,7 +179,14 @@ func (p provider) refuseRecovery(ctx context.Context, r *arm.Request, deleted *v
 	if _, known := p.Catalogue.Release(spec.KubernetesVersion); !known {
 		return arm.Errorf(http.StatusBadRequest, "K8sVersionNotSupported", "The cluster ran Kubernetes %s, which this Berth does not have. Add it with `berth release add %s`.", spec.KubernetesVersion, spec.KubernetesVersion)
 	}
-	return p.refuseTakenGroup(ctx, r, spec)
+	if err := p.refuseTakenGroup(ctx, r, spec); err != nil {
+		return err
+	}
+	var pools []v1beta1.AgentPoolProfile
+	for i := range deleted.Spec.AgentPools {
+		pools = append(pools, deleted.Spec.AgentPools[i].AgentPoolProfile)
+	}
+	return p.refuseQuota(ctx, r, spec, pools)
 }
 
 // holdPurge has the cluster kept while it comes back; a purge that is faster wins.

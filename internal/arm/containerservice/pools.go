@@ -81,10 +81,20 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if violations := policy.ValidatePool(input); len(violations) > 0 {
 		return nil, arm.Refusal(violations)
 	}
+	moves := change.moves()
+	if pool == nil {
+		moves = append(moves, policy.VersionMove{Target: "properties.orchestratorVersion", To: wanted(change, profile.OrchestratorVersion, "")})
+	}
+	if err := p.refusePreview(ctx, r, change.Versions, moves); err != nil {
+		return nil, err
+	}
 	if err := found.refusePoolPower(pool, &profile); err != nil {
 		return nil, err
 	}
 	if err := p.refuseBlocked(ctx, found.cluster, &found.cluster.Spec, change); err != nil {
+		return nil, err
+	}
+	if err := p.refuseQuota(ctx, r, &found.cluster.Spec, []v1beta1.AgentPoolProfile{profile}); err != nil {
 		return nil, err
 	}
 	return p.writePool(ctx, r, found, profile, putState(input, change))

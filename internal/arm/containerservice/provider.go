@@ -70,7 +70,7 @@ func New(s *arm.Server) arm.Provider {
 			{Name: "managedClusters", Locations: true}, {Name: "managedClusters/agentPools", Locations: true}, {Name: "snapshots", Locations: true},
 			{Name: "deletedManagedClusters", Locations: true},
 			{Name: "managedClusters/maintenanceConfigurations", Locations: true},
-			{Name: "locations"}, {Name: "locations/kubernetesVersions", Locations: true}, {Name: "locations/operations", Locations: true},
+			{Name: "locations"}, {Name: "locations/usages", Locations: true}, {Name: "locations/kubernetesVersions", Locations: true}, {Name: "locations/operations", Locations: true},
 			{Name: "locations/operationresults", Locations: true}, {Name: "locations/orchestrators", Versions: orchestratorVersions, Locations: true},
 			{Name: "operations"},
 		},
@@ -125,6 +125,7 @@ func (p provider) locationRoutes() []arm.Route {
 	get := http.MethodGet
 	return []arm.Route{
 		{Method: get, Path: "/providers/" + namespace + "/operations", Type: "operations", Handle: listOperations},
+		{Method: get, Path: locationPath + "/usages", Type: "locations/usages", Handle: p.usages},
 		{Method: get, Path: locationPath + "/kubernetesVersions", Type: "locations/kubernetesVersions", Handle: p.kubernetesVersions},
 		{Method: get, Path: locationPath + "/orchestrators", Type: "locations/orchestrators", Versions: orchestratorVersions, Handle: p.orchestrators},
 		{Method: get, Path: locationPath + "/operations/{operation}", Type: "locations/operations", Versions: polled, Limit: getOperation, Handle: p.OperationStatus},

@@ -1,9 +1,11 @@
 package containerservice
 
 import (
+	"context"
 	"slices"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/policy"
 )
 
@@ -72,4 +74,37 @@ func (c versionChange) state() v1beta1.ProvisioningState {
 // around is what policy must know of a pool's cluster.
 func (c versionChange) around(v *view) policy.PoolsInput {
 	return policy.PoolsInput{Network: v.cluster.Spec.NetworkProfile, ClusterVersion: c.target, Versions: c.Versions}
+}
+
+// refusePreview refuses versions that are previews, and that the subscription has not
+// registered for (L1).
+func (p provider) refusePreview(ctx context.Context, r *arm.Request, versions policy.Versions, moves []policy.VersionMove) error {
+	move, feature, found := versions.Preview(moves)
+	if !found {
+		return nil
+	}
+	return p.RequireFeature(ctx, r, feature, move.Target, "Kubernetes "+move.To)
+}
+
+// newVersions are those of a cluster that is not there yet.
+func newVersions(versions policy.Versions, spec *v1beta1.ManagedClusterSpec) []policy.VersionMove {
+	target, _ := versions.Target(spec.KubernetesVersion, "")
+	moves := []policy.VersionMove{{Target: "kubernetesVersion", To: target}}
+	for i := range spec.AgentPoolProfiles {
+		version, _ := versions.PoolTarget(spec.AgentPoolProfiles[i].OrchestratorVersion, "", target)
+		moves = append(moves, policy.VersionMove{Target: poolVersionField, To: version})
+	}
+	return moves
+}
+
+// poolVersionField is the field of a pool's version in a cluster.
+const poolVersionField = "agentPoolProfile.orchestratorVersion"
+
+// moves are the versions that the change asks for.
+func (c versionChange) moves() []policy.VersionMove {
+	moves := []policy.VersionMove{{Target: "kubernetesVersion", From: c.running, To: c.target}}
+	for _, pool := range c.pools {
+		moves = append(moves, policy.VersionMove{Target: poolVersionField, From: pool.Running, To: pool.Wanted})
+	}
+	return moves
 }

@@ -14,6 +14,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/policy/triage"
 )
 
@@ -29,10 +30,22 @@ func (p provider) decide(ctx context.Context, r *arm.Request, ticket *v1beta1.Su
 			words = append(words, said.Subject, said.Body)
 		}
 	}
+	text := strings.Join(words, "\n")
 	return triage.Decide(triage.Ticket{
-		Topic: triage.Topic(ticket.Spec.Problem), Text: strings.Join(words, "\n"),
+		Topic: triage.Topic(ticket.Spec.Problem), Text: text, Unregistered: unregistered(r.Subscription, text),
 		Severity: ticket.Spec.Severity, Consent: ticket.Spec.AdvancedDiagnosticConsent,
 	}, evidence, p.Now()), nil
+}
+
+// unregistered are the previews that a text names and a subscription has not registered (L1).
+func unregistered(subscription *v1beta1.Subscription, text string) []string {
+	var names []string
+	for _, feature := range policy.Features() {
+		if strings.Contains(strings.ToLower(text), strings.ToLower(feature.Name)) && arm.FeatureStateOf(subscription, feature) != arm.FeatureRegistered {
+			names = append(names, feature.FullName())
+		}
+	}
+	return names
 }
 
 // evidence collects what is known of the cluster that a resource id names, or of the

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/addon"
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/policy"
@@ -57,6 +58,7 @@ type reconciler struct {
 	seen     *tenant.Inventory[sight]
 	keeper   *keeper
 	putBacks *prometheus.CounterVec
+	log      activity.Recorder
 }
 
 // Setup registers the controller with the manager. Its watches end with it.
@@ -68,7 +70,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(), putBacks: counter}
+	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(), putBacks: counter, log: activity.Quiet(mgr.GetClient(), "berth/"+eventSource, cfg.Now)}
 	var wake func(types.NamespacedName)
 	r.seen = &tenant.Inventory[sight]{
 		Source: cfg.Tenants, Labels: addon.Selector(), Digest: func(object *metav1.PartialObjectMetadata) sight { return sightOf(object) },

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/tenant"
 )
 
@@ -53,6 +56,11 @@ func (p *pass) tell(ctx context.Context, ref tenant.Ref, object *unstructured.Un
 		message += fmt.Sprintf("; it was put back %d times now, and the next time waits %s", times, wait)
 	}
 	log.FromContext(ctx).Info("a managed component was put back", "cluster", p.id, "object", ref.String(), "what", what, "times", times)
+	p.log.Record(ctx, activity.Notice{
+		Object: p.cluster, ActivityNotice: v1beta1.ActivityNotice{Reason: reasonPutBack, Warning: true, Message: ref.String() + " was " + message},
+		// One that is fought over would fill the log.
+		Occasion: ref.String() + p.Now().Truncate(time.Hour).String(),
+	})
 	if err := p.event(ctx, ref, object, message); err != nil {
 		// It is for people and holds nothing up.
 		log.FromContext(ctx).Info("an event on a managed component could not be written", "object", ref.String(), "error", err.Error())

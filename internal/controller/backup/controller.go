@@ -17,9 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
-	"k8s.io/client-go/tools/events"
-
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/backup"
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/policy"
@@ -41,7 +40,7 @@ type reconciler struct {
 	client  client.Client
 	reader  client.Reader // not a cache: for Secrets
 	running *fleet
-	events  events.EventRecorder
+	events  activity.Recorder
 }
 
 // Setup registers the controller with the manager. Recorders end with it.
@@ -51,7 +50,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	}
 	r := &reconciler{
 		Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-		running: newFleet(), events: mgr.GetEventRecorder("berth-backup"),
+		running: newFleet(), events: activity.NewRecorder(mgr, "berth/backup", cfg.Now),
 	}
 	if err := mgr.Add(manager.RunnableFunc(r.running.untilEnd)); err != nil {
 		return fmt.Errorf("set up backup controller: %w", err)

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -111,8 +112,8 @@ func timeOf(t time.Time) *metav1.Time {
 func (r *reconciler) tell(cluster client.Object, last *metav1.Condition, next metav1.Condition) {
 	switch {
 	case next.Status == metav1.ConditionTrue && last != nil && last.Status == metav1.ConditionFalse && last.Reason != "Pending":
-		r.events.Eventf(cluster, nil, corev1.EventTypeNormal, "BackedUp", "Backup", "backups are up to date again")
+		r.events.Event(cluster, corev1.EventTypeNormal, "BackedUp", "Backup", "backups are up to date again")
 	case next.Status == metav1.ConditionFalse && next.Reason != "Pending" && (last == nil || last.Reason != next.Reason):
-		r.events.Eventf(cluster, nil, corev1.EventTypeWarning, next.Reason, "Backup", "backups are late: %s", next.Message)
+		r.events.Event(cluster, corev1.EventTypeWarning, next.Reason, "Backup", fmt.Sprintf("backups are late: %s", next.Message))
 	}
 }

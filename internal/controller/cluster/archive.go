@@ -158,8 +158,8 @@ func (r *reconciler) persistArchive(ctx context.Context, p *pass, phase v1beta1.
 func (r *reconciler) tellArchive(cluster *v1beta1.ManagedCluster, phase v1beta1.ArchivePhase, said string) {
 	switch phase {
 	case v1beta1.Archived:
-		r.events.Eventf(cluster, nil, corev1.EventTypeNormal, "Archived", "Archive", "the stopped control plane is archived, its volume is gone: %s", said)
+		r.events.Event(cluster, corev1.EventTypeNormal, "Archived", "Archive", fmt.Sprintf("the stopped control plane is archived, its volume is gone: %s", said))
 	case v1beta1.ArchiveFailed:
-		r.events.Eventf(cluster, nil, corev1.EventTypeWarning, "ArchiveFailed", "Archive", "the stopped control plane keeps its volume: %s", said)
+		r.events.Event(cluster, corev1.EventTypeWarning, "ArchiveFailed", "Archive", fmt.Sprintf("the stopped control plane keeps its volume: %s", said))
 	}
 }

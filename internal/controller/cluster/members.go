@@ -151,7 +151,7 @@ func (r *reconciler) etcdStep(ctx context.Context, p *pass, target etcd.Target, 
 	case policy.EtcdMark:
 		return r.markMember(ctx, p, memberWith(w, ordinal))
 	case policy.EtcdForget:
-		r.events.Eventf(p.cluster, nil, corev1.EventTypeNormal, "EtcdMemberReplaced", "Replace", "%s was made anew", controlplane.MemberName(w.Replacing.Ordinal))
+		r.events.Event(p.cluster, corev1.EventTypeNormal, "EtcdMemberReplaced", "Replace", fmt.Sprintf("%s was made anew", controlplane.MemberName(w.Replacing.Ordinal)))
 		next := p.cluster.Status.Replicas.DeepCopy()
 		next.Replacing = nil
 		return r.persistReplicas(ctx, p, next)
@@ -206,8 +206,8 @@ func (r *reconciler) markMember(ctx context.Context, p *pass, m policy.EtcdMembe
 	if err := r.persistReplicas(ctx, p, next); err != nil {
 		return err
 	}
-	r.events.Eventf(p.cluster, nil, corev1.EventTypeWarning, "EtcdMemberLost", "Replace",
-		"%s does not start on its data any more and is made anew; the others have all that was written", controlplane.MemberName(m.Ordinal))
+	r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdMemberLost", "Replace",
+		fmt.Sprintf("%s does not start on its data any more and is made anew; the others have all that was written", controlplane.MemberName(m.Ordinal)))
 	return nil
 }
 

@@ -125,11 +125,11 @@ func (r *reconciler) endProof(ctx context.Context, p *pass, pod *corev1.Pod, nex
 func (r *reconciler) tellProof(cluster *v1beta1.ManagedCluster, last, next *v1beta1.BackupProof) {
 	switch {
 	case next.Result == v1beta1.ProofUnequal:
-		r.events.Eventf(cluster, nil, corev1.EventTypeWarning, "BackupUnequal", "Prove", "%s", next.Message)
+		r.events.Event(cluster, corev1.EventTypeWarning, "BackupUnequal", "Prove", next.Message)
 	case next.Result == v1beta1.ProofFailed:
-		r.events.Eventf(cluster, nil, corev1.EventTypeWarning, "BackupProofFailed", "Prove", "the backups could not be compared with etcd: %s", next.Message)
+		r.events.Event(cluster, corev1.EventTypeWarning, "BackupProofFailed", "Prove", fmt.Sprintf("the backups could not be compared with etcd: %s", next.Message))
 	case last.Result != v1beta1.ProofEqual:
-		r.events.Eventf(cluster, nil, corev1.EventTypeNormal, "BackupProven", "Prove", "%s", next.Message)
+		r.events.Event(cluster, corev1.EventTypeNormal, "BackupProven", "Prove", next.Message)
 	}
 }
 

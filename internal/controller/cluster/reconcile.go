@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/release"
@@ -31,7 +31,7 @@ type reconciler struct {
 	client  client.Client
 	reader  client.Reader // not a cache: for Secrets, and where a stale answer would do harm
 	applier *apply.Applier
-	events  events.EventRecorder
+	events  activity.Recorder
 }
 
 // pass is what one reconcile knows and finds out.

@@ -118,7 +118,7 @@ func (r *reconciler) failedRecovery(ctx context.Context, p *pass, pod *corev1.Po
 		if err := r.persistRecovery(ctx, p, next); err != nil {
 			return 0, err
 		}
-		r.events.Eventf(p.cluster, nil, corev1.EventTypeWarning, "EtcdRecoveryFailed", "Recover", "%s", said)
+		r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdRecoveryFailed", "Recover", said)
 	}
 	for _, container := range pod.Status.ContainerStatuses {
 		if ended := container.State.Terminated; ended != nil {
@@ -272,7 +272,7 @@ func (r *reconciler) endRecovery(ctx context.Context, p *pass, pod *corev1.Pod) 
 	if said.Restored {
 		kind = corev1.EventTypeWarning
 	}
-	r.events.Eventf(p.cluster, nil, kind, "EtcdRecovered", "Recover", "%s", next.Message)
+	r.events.Event(p.cluster, kind, "EtcdRecovered", "Recover", next.Message)
 	p.lookIn(atOnce)
 	return nil
 }

@@ -57,8 +57,8 @@ func (r *reconciler) retain(ctx context.Context, p *pass) (bool, error) {
 		return false, fmt.Errorf("keep the deleted cluster: %w", err)
 	}
 	if policy.FinalBackupMissing(p.cluster) {
-		r.events.Eventf(p.cluster, nil, corev1.EventTypeWarning, "FinalBackupMissing", "Delete",
-			"no store took a final backup: a recovery brings back what was stored until %s", storedUntil(p.cluster))
+		r.events.Event(p.cluster, corev1.EventTypeWarning, "FinalBackupMissing", "Delete",
+			fmt.Sprintf("no store took a final backup: a recovery brings back what was stored until %s", storedUntil(p.cluster)))
 	}
 	return true, nil
 }
@@ -206,8 +206,8 @@ func (r *reconciler) adopt(ctx context.Context, p *pass) (bool, error) {
 		return false, err
 	}
 	p.cluster.Status.Initialized = true
-	r.events.Eventf(p.cluster, nil, corev1.EventTypeNormal, "Recovering", "Recover",
-		"the cluster that was deleted at %s comes back, with what its backups hold", kept.Spec.DeletionDate.UTC().Format(time.RFC3339))
+	r.events.Event(p.cluster, corev1.EventTypeNormal, "Recovering", "Recover",
+		fmt.Sprintf("the cluster that was deleted at %s comes back, with what its backups hold", kept.Spec.DeletionDate.UTC().Format(time.RFC3339)))
 	return true, nil
 }
 

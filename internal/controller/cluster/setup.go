@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/etcd"
@@ -82,7 +83,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		client:  mgr.GetClient(),
 		reader:  mgr.GetAPIReader(),
 		applier: apply.New(fieldOwner, resync, cfg.Now),
-		events:  mgr.GetEventRecorder("berth-cluster"),
+		events:  activity.NewRecorder(mgr, "berth/cluster", cfg.Now),
 	}
 	owned := handler.EnqueueRequestsFromMapFunc(ownerRequest)
 	err := ctrl.NewControllerManagedBy(mgr).

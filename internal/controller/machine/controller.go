@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/machine"
 	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
@@ -63,12 +64,14 @@ type Reconciler struct {
 	// turn is held while a repair is begun.
 	turn     sync.Mutex
 	repaired *prometheus.CounterVec
+	log      activity.Recorder
 }
 
 // New returns a Reconciler that writes with c and reads what must be current with
 // reader, which must not be a cache.
 func New(c client.Client, reader client.Reader, config Config) *Reconciler {
-	return &Reconciler{client: c, reader: reader, Config: config.withDefaults(), repaired: newRepairMetric()}
+	config = config.withDefaults()
+	return &Reconciler{client: c, reader: reader, Config: config, repaired: newRepairMetric(), log: activity.Quiet(c, repairCaller, config.Now)}
 }
 
 // Reconcile observes a machine, decides and takes one step.

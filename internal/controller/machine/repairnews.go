@@ -8,11 +8,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/policy"
 )
 
 // repairSource is what AKS's events of auto-repair come from (D:node-auto-repair).
 const repairSource = "aks-auto-repair"
+
+// repairCaller is who repairs, in the activity log.
+const repairCaller = "berth/auto-repair"
 
 // repairNews is the event on the Node that a step of a repair means; empty for nothing.
 // Error codes are AKS's where one fits (T:node-auto-repair-errors).
@@ -51,7 +55,11 @@ func (r *Reconciler) tellRepair(ctx context.Context, s *scene) {
 	if what.reason == "" {
 		return
 	}
-	r.emit(ctx, s, repairSource, what, fmt.Sprint(record.Count, what.reason, record.Held))
+	occasion := fmt.Sprint(record.Count, what.reason, record.Held)
+	r.log.Record(ctx, activity.Notice{Object: s.object, Occasion: occasion, ActivityNotice: v1beta1.ActivityNotice{
+		Reason: what.reason, Message: what.message, Warning: what.kind == corev1.EventTypeWarning,
+	}})
+	r.emit(ctx, s, repairSource, what, occasion)
 }
 
 // repairMetric counts the actions of auto-repair that ended.

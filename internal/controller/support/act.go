@@ -72,8 +72,8 @@ func (r *reconciler) begin(ctx context.Context, o *observation, act *v1beta1.Sup
 	if err != nil {
 		return fmt.Errorf("begin to %s by clause %s: %w", act.Act, act.Clause, err)
 	}
-	r.events.Eventf(o.cluster, nil, corev1.EventTypeWarning, "Support"+string(act.Act), string(act.Act),
-		"clause %s of the support policy: operation %s has begun", act.Clause, act.Name)
+	r.events.Event(o.cluster, corev1.EventTypeWarning, "Support"+string(act.Act), string(act.Act),
+		fmt.Sprintf("clause %s of the support policy: operation %s has begun", act.Clause, act.Name))
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -15,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/policy/support"
 	"berth.dev/berth/internal/release"
 )
@@ -38,7 +38,7 @@ type reconciler struct {
 	Config
 	client client.Client
 	reader client.Reader // not a cache: for what an act is begun from
-	events events.EventRecorder
+	events activity.Recorder
 }
 
 // Setup registers the controller with the manager.
@@ -49,7 +49,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.Registry
 	}
-	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(), events: mgr.GetEventRecorder("berth-support")}
+	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(), events: activity.NewRecorder(mgr, "berth/support", cfg.Now)}
 	if err := cfg.Metrics.Register(states{r.client}); err != nil {
 		return fmt.Errorf("register metric of supportability: %w", err)
 	}

@@ -2,6 +2,7 @@ package support
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/policy/support"
 )
@@ -24,6 +26,13 @@ func (r *reconciler) report(ctx context.Context, o *observation, verdict support
 	condition, changed := conditionOf(o, verdict.Status)
 	if !changed && !support.News(last, verdict.Status, o.plan) {
 		return nil
+	}
+	// A notice is in the log before it counts as given: it is never lost, and told once.
+	for _, notice := range verdict.Notices {
+		if err := r.events.Log.Tell(ctx, noticeOf(o.cluster, notice)); err != nil {
+			return err
+		}
+		r.events.Show(o.cluster, corev1.EventTypeWarning, reasonNotice, "Support", noticeText(notice))
 	}
 	err := apply.Status(ctx, r.client, o.cluster, statusOwner, &struct {
 		Support    v1beta1.SupportStatus `json:"support"`
@@ -55,7 +64,7 @@ func conditionOf(o *observation, status v1beta1.SupportStatus) (metav1.Condition
 	return next, *last != next
 }
 
-// tell records an event when a finding comes or goes, and each notice.
+// tell records an event when a finding comes or goes.
 func (r *reconciler) tell(cluster *v1beta1.ManagedCluster, last *v1beta1.SupportStatus, verdict support.Verdict) {
 	if last == nil {
 		last = &v1beta1.SupportStatus{}
@@ -68,16 +77,31 @@ func (r *reconciler) tell(cluster *v1beta1.ManagedCluster, last *v1beta1.Support
 		if finding.State == v1beta1.SupportSupported {
 			kind = corev1.EventTypeNormal
 		}
-		r.events.Eventf(cluster, nil, kind, finding.Reason, "Support", "%s: %s. %s", finding.Clause, finding.Message, finding.WayBack)
+		r.events.Event(cluster, kind, finding.Reason, "Support", fmt.Sprintf("%s: %s. %s", finding.Clause, finding.Message, finding.WayBack))
 	}
 	for _, finding := range last.Findings {
 		if !has(verdict.Status.Findings, finding) {
-			r.events.Eventf(cluster, nil, corev1.EventTypeNormal, finding.Reason+"Ended", "Support", "%s does not apply any more; the cluster is %s", finding.Clause, verdict.Status.State)
+			r.events.Event(cluster, corev1.EventTypeNormal, finding.Reason+"Ended", "Support",
+				fmt.Sprintf("%s does not apply any more; the cluster is %s", finding.Clause, verdict.Status.State))
 		}
 	}
-	for _, notice := range verdict.Notices {
-		r.events.Eventf(cluster, nil, corev1.EventTypeWarning, "SupportNotice", "Support", "%s: %s at %s. %s",
-			notice.Finding.Clause, actWords[notice.Finding.Act], notice.Finding.Ends.UTC().Format(time.RFC3339), notice.Finding.WayBack)
+}
+
+// reasonNotice is the reason of what is told of a clock before it ends.
+const reasonNotice = "SupportNotice"
+
+func noticeText(notice support.Notice) string {
+	finding := notice.Finding
+	return fmt.Sprintf("%s: %s at %s. %s", finding.Clause, actWords[finding.Act], finding.Ends.UTC().Format(time.RFC3339), finding.WayBack)
+}
+
+// noticeOf is a notice in the activity log, which is the same however often it is decided.
+func noticeOf(cluster *v1beta1.ManagedCluster, notice support.Notice) activity.Notice {
+	finding := notice.Finding
+	return activity.Notice{
+		Caller: requester, Object: cluster,
+		ActivityNotice: v1beta1.ActivityNotice{Reason: reasonNotice, Message: noticeText(notice), Warning: true},
+		Occasion:       fmt.Sprint(finding.Clause, finding.Act, finding.Since.UTC().Format(time.RFC3339), notice.Lead),
 	}
 }
 

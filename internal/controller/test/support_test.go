@@ -182,6 +182,10 @@ func (w *world) expire() {
 	w.eventuallyGone(&v1beta1.ManagedCluster{}, client.ObjectKey{Namespace: w.namespace, Name: w.clusterName()})
 	w.checkOwnOperations(map[v1beta1.ProvisioningState]int{v1beta1.StateStopping: 2, v1beta1.StateDeleting: 1})
 	w.checkGone()
+	// The times are so short that one of a clock's two may be skipped.
+	if told := w.told("SupportNotice"); told < 2 {
+		w.t.Errorf("%d notices are in the activity log, want those of both clocks", told)
+	}
 }
 
 func supported(s *v1beta1.SupportStatus) bool {

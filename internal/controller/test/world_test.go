@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"berth.dev/berth/api/v1beta1"
+	activitycontroller "berth.dev/berth/internal/controller/activity"
 	"berth.dev/berth/internal/controller/addon"
 	"berth.dev/berth/internal/controller/agentpool"
 	"berth.dev/berth/internal/controller/autoupgrade"
@@ -144,8 +145,15 @@ func newWorld(t *testing.T) *world {
 		defer close(done)
 		wait.UntilWithContext(ctx, func(ctx context.Context) { w.kubelets(ctx); w.hostedPods(ctx) }, 30*time.Millisecond)
 	}()
-	t.Cleanup(func() { w.stop(); cancel(); <-done; w.checkLeft() })
+	t.Cleanup(func() { w.stop(); cancel(); <-done; w.checkLeft(); w.forget() })
 	return w
+}
+
+// forget empties the activity log: tests use the same names of operations.
+func (w *world) forget() {
+	if err := w.client.DeleteAllOf(context.Background(), &v1beta1.ActivityLogEntry{}, client.InNamespace(w.namespace)); err != nil {
+		w.t.Error(err)
+	}
 }
 
 // checkLeft complains about a cluster that a test leaves to the next one.
@@ -225,6 +233,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 		}),
 		operationcontroller.Setup(mgr, operationcontroller.Config{ServerGrace: 300 * time.Millisecond}),
 		resourcegroup.Setup(mgr, resourcegroup.Config{}),
+		activitycontroller.Setup(mgr, activitycontroller.Config{Now: w.now}),
 	} {
 		if err != nil {
 			w.t.Fatal(err)

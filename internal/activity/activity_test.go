@@ -1,0 +1,88 @@
+package activity
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+func TestTypeOf(t *testing.T) {
+	const group = "/subscriptions/s/resourceGroups/rg"
+	for id, want := range map[string]string{
+		"/subscriptions/s": "Microsoft.Resources/subscriptions",
+		group:              "Microsoft.Resources/subscriptions/resourceGroups",
+		"/subscriptions/s/resourceGroups/providers":                                                                 "Microsoft.Resources/subscriptions/resourceGroups",
+		"/subscriptions/s/providers/Microsoft.Support":                                                              "Microsoft.Support",
+		group + "/providers/Microsoft.ContainerService/managedClusters/c":                                           "Microsoft.ContainerService/managedClusters",
+		group + "/providers/Microsoft.ContainerService/managedClusters/providers/agentPools/p":                      "Microsoft.ContainerService/managedClusters/agentPools",
+		group + "/providers/Microsoft.ContainerService/managedClusters/c/providers/Microsoft.Authorization/locks/l": "Microsoft.Authorization/locks",
+	} {
+		if got := TypeOf(id); got != want {
+			t.Errorf("%s: %s, want %s", id, got, want)
+		}
+	}
+}
+
+func TestClip(t *testing.T) {
+	for _, text := range []string{"short", strings.Repeat("ä", maxText), "x" + strings.Repeat("ä", maxText)} {
+		got := clip(text)
+		if !utf8.ValidString(got) || len(got) > maxText || !strings.HasPrefix(text, got) || len(text) <= maxText && got != text || len(got) < min(len(text), maxText-1) {
+			t.Errorf("%d bytes of %d", len(got), len(text))
+		}
+	}
+}
+
+func newLog(t *testing.T) Log {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := v1beta1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	return Log{
+		Client: fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1beta1.ActivityLogEntry{}).Build(),
+		Now:    func() time.Time { return time.Date(2026, 11, 26, 12, 30, 0, 0, time.UTC) }, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// The same notice is one, however often it is told: a step that is repeated after a crash
+// tells it again. Another one, and another hour, is another notice.
+func TestNoticesAreToldOnce(t *testing.T) {
+	log := newLog(t)
+	cluster := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "sub-s", Name: "rg.c", UID: "u"}, Spec: v1beta1.ManagedClusterSpec{ResourceGroup: "RG", Name: "C"}}
+	tell := func(notice Notice, want int) {
+		t.Helper()
+		notice.Object, notice.Caller = cluster, "berth/test"
+		if err := log.Tell(t.Context(), notice); err != nil {
+			t.Fatal(err)
+		}
+		var list v1beta1.ActivityLogEntryList
+		if err := log.Client.List(t.Context(), &list, client.InNamespace("sub-s")); err != nil || len(list.Items) != want {
+			t.Fatalf("%d entries, want %d (%v)", len(list.Items), want, err)
+		}
+	}
+	archived := Notice{ActivityNotice: v1beta1.ActivityNotice{Reason: "Archived", Message: "it is archived"}}
+	tell(archived, 1)
+	tell(archived, 1)
+	log.Now = func() time.Time { return time.Date(2026, 11, 26, 13, 30, 0, 0, time.UTC) }
+	tell(archived, 2)
+	archived.Occasion = "1"
+	tell(archived, 3)
+	archived.Message = strings.Repeat("other words, same occasion", 100)
+	tell(archived, 3)
+	var list v1beta1.ActivityLogEntryList
+	if err := log.Client.List(t.Context(), &list); err != nil {
+		t.Fatal(err)
+	}
+	if id := "/subscriptions/s/resourceGroups/RG/providers/Microsoft.ContainerService/managedClusters/C"; list.Items[0].Spec.ResourceID != id {
+		t.Errorf("the resource is %s, want %s", list.Items[0].Spec.ResourceID, id)
+	}
+}

@@ -1,0 +1,103 @@
+package activity
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+	"unicode/utf8"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+const (
+	// patience is how long an act waits for its entry.
+	patience = 2 * time.Second
+	// maxText bounds what an entry has of a message, in bytes.
+	maxText = 1024
+)
+
+// Log writes entries.
+type Log struct {
+	Client client.Client
+	Now    func() time.Time
+	// Log tells of entries that could not be written.
+	Log *slog.Logger
+}
+
+// Begin writes the entry of an act that has not begun yet. It returns nil if that did
+// not succeed: the act goes on without.
+func (l Log) Begin(ctx context.Context, namespace, name string, spec v1beta1.ActivitySpec) *v1beta1.ActivityLogEntry {
+	spec.Time = metav1.NewMicroTime(l.Now())
+	entry := &v1beta1.ActivityLogEntry{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: bounded(spec)}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if err := l.Client.Create(ctx, entry); err != nil {
+		l.lost(entry, err)
+		return nil
+	}
+	return entry
+}
+
+// Answer adds to a request's entry what ARM answered. The entry may be nil.
+func (l Log) Answer(ctx context.Context, entry *v1beta1.ActivityLogEntry, code v1beta1.ActivityCode, httpStatus int, cause *v1beta1.OperationError) {
+	if entry == nil {
+		return
+	}
+	before := entry.DeepCopy()
+	entry.Status.Answer = &v1beta1.ActivityResult{Time: metav1.NewMicroTime(l.Now()), Code: code, HTTPStatus: int32(httpStatus), Error: boundedError(cause)}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if err := l.Client.Status().Patch(ctx, entry, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+		l.lost(entry, err)
+	}
+}
+
+func (l Log) lost(entry *v1beta1.ActivityLogEntry, err error) {
+	l.Log.Error("an entry of the activity log could not be written", "entry", entry.Name, "subscription", entry.Namespace,
+		"caller", entry.Spec.Caller, "operation", entry.Spec.Operation, "resource", entry.Spec.ResourceID, "error", err)
+}
+
+// create writes an entry that may be there already, and returns whether it is new.
+func (l Log) create(ctx context.Context, entry *v1beta1.ActivityLogEntry) (bool, error) {
+	err := l.Client.Create(ctx, entry)
+	if apierrors.IsAlreadyExists(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("write entry %s of the activity log: %w", entry.Name, err)
+	}
+	return true, nil
+}
+
+func bounded(spec v1beta1.ActivitySpec) v1beta1.ActivitySpec {
+	if spec.Notice != nil {
+		notice := *spec.Notice
+		notice.Message = clip(notice.Message)
+		spec.Notice = &notice
+	}
+	return spec
+}
+
+func boundedError(cause *v1beta1.OperationError) *v1beta1.OperationError {
+	if cause == nil {
+		return nil
+	}
+	return &v1beta1.OperationError{Code: cause.Code, Message: clip(cause.Message), Target: clip(cause.Target)}
+}
+
+// clip shortens a text to maxText bytes, at a whole character.
+func clip(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	end := maxText
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}

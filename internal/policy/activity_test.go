@@ -1,0 +1,65 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// act is an entry of a kind that is so old.
+func act(name string, kind ActivityKind, age time.Duration, now time.Time) *v1beta1.ActivityLogEntry {
+	entry := &v1beta1.ActivityLogEntry{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1beta1.ActivitySpec{Time: metav1.NewMicroTime(now.Add(-age))}}
+	if kind != ActivityOwn {
+		entry.Spec.Request = &v1beta1.ActivityRequest{Method: "PUT"}
+	}
+	if kind == ActivityRefused {
+		entry.Status.Answer = &v1beta1.ActivityResult{Code: v1beta1.ActivityFailed}
+	}
+	return entry
+}
+
+func TestOutdatedActivity(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	two := int32(2)
+	plan := ActivityLog(v1beta1.ServicePolicySpec{ActivityLog: &v1beta1.ActivityLogPolicy{Entries: &two}})
+	if plan.Retention != 90*day {
+		t.Fatalf("retention is %s", plan.Retention)
+	}
+	for _, c := range []struct {
+		why     string
+		entries []*v1beta1.ActivityLogEntry
+		want    []string
+		next    time.Duration
+	}{
+		{why: "nothing is there"},
+		{why: "what is young and within the limit stays", entries: []*v1beta1.ActivityLogEntry{act("a", ActivityDone, time.Hour, now), act("b", ActivityDone, 89*day, now)}, next: day},
+		{why: "what is 90 days old goes", entries: []*v1beta1.ActivityLogEntry{act("a", ActivityDone, 90*day, now)}, want: []string{"a"}},
+		{why: "the oldest goes first", entries: []*v1beta1.ActivityLogEntry{
+			act("old", ActivityDone, 3*day, now), act("new", ActivityDone, day, now), act("middle", ActivityDone, 2*day, now),
+		}, want: []string{"old"}, next: 88 * day},
+		{why: "a flood of refusals takes nobody's room", entries: []*v1beta1.ActivityLogEntry{
+			act("own", ActivityOwn, 80*day, now), act("done", ActivityDone, 70*day, now),
+			act("r1", ActivityRefused, 1, now), act("r2", ActivityRefused, 2, now), act("r3", ActivityRefused, 3, now),
+		}, want: []string{"r3"}, next: 10 * day},
+		{why: "nor do a customer's acts take that of Berth's", entries: []*v1beta1.ActivityLogEntry{
+			act("own", ActivityOwn, 80*day, now), act("d1", ActivityDone, 1, now), act("d2", ActivityDone, 2, now), act("d3", ActivityDone, 3, now),
+		}, want: []string{"d3"}, next: 10 * day},
+		{why: "a request that was never answered counts as done: its process ended", entries: []*v1beta1.ActivityLogEntry{
+			act("d1", ActivityDone, 1, now), act("d2", ActivityDone, 2, now), act("begun", ActivityDone, 3, now),
+		}, want: []string{"begun"}, next: 90*day - 2},
+	} {
+		outdated, next := OutdatedActivity(slices.Clone(c.entries), plan, now)
+		var got []string
+		for _, entry := range outdated {
+			got = append(got, entry.Name)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.want) || next != c.next {
+			t.Errorf("%s: %v, next in %s; want %v in %s", c.why, got, next, c.want, c.next)
+		}
+	}
+}
