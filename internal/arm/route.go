@@ -29,7 +29,9 @@ type Route struct {
 	PassesLocks bool
 	// WhileSuspended marks a write that a suspended subscription may make.
 	WhileSuspended bool
-	Handle         Handler
+	// MaxBody bounds the request's body, in bytes; 0 means the server's own limit, 1 MiB.
+	MaxBody int64
+	Handle  Handler
 
 	provider *Provider
 	segments []string

@@ -142,7 +142,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *Request) 
 	if err := s.checkLocks(ctx, route, r); err != nil {
 		return nil, err
 	}
-	if err := r.readBody(w); err != nil {
+	if err := r.readBody(w, route.MaxBody); err != nil {
 		return nil, err
 	}
 	return route.Handle(ctx, r)

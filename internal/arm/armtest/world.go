@@ -108,6 +108,10 @@ func (w *World) Advance(by time.Duration) { w.offset.Add(int64(by)) }
 func Catalogue() *release.Catalogue {
 	return &release.Catalogue{
 		NodeImageVersion: "BerthDebian-12containerd-202611.01.0",
+		NodeImages: []release.NodeImage{
+			nodeImage("BerthDebian-12containerd-202611.01.0", "3.0.17-1~deb12u2"), nodeImage("BerthDebian-12containerd-202610.01.0", "3.0.15-1~deb12u1"),
+		},
+		Images: map[string]string{"coredns": "registry.berth.internal/berth/coredns:v1.15.0"},
 		Releases: []release.Release{
 			{Version: "1.39.0", State: release.Preview},
 			{Version: "1.38.0"},
@@ -117,6 +121,14 @@ func Catalogue() *release.Catalogue {
 			{Version: "1.35.4"},
 			{Version: "1.32.9"},
 		},
+	}
+}
+
+// nodeImage is a build of the node image with a version of libssl3.
+func nodeImage(version, libssl string) release.NodeImage {
+	return release.NodeImage{
+		Version: version, Built: "2026-11-01T00:00:00Z", Images: map[string]string{"1.37.2": "registry.berth.internal/berth/node-v1.37.2:" + version},
+		Packages: map[string]string{"libssl3": libssl, "libc6": "2.36-9+deb12u10"}, Components: map[string]string{"containerd": "2.4.2"},
 	}
 }
 

@@ -22,6 +22,8 @@ var operations = []struct{ name, resource, operation string }{
 	{"managedClusters/upgradeProfiles/read", "Upgrade profile", "Get a cluster's upgrade profile"},
 	{"managedClusters/abort/action", "Managed cluster", "Abort the latest operation"},
 	{"managedClusters/supportability/read", "Supportability", "Get whether the support policy covers a managed cluster"},
+	{"managedClusters/triageVulnerabilities/action", "Managed cluster", "Say whose turn each vulnerability of a scanner's report is"},
+	{"triageVulnerabilities/action", "Subscription", "Say for every managed cluster whose turn each vulnerability of a scanner's report is"},
 	{"managedClusters/availableAgentPoolVersions/read", "Agent pool versions", "List the versions of new agent pools"},
 	{"managedClusters/agentPools/read", "Agent pool", "Get an agent pool"},
 	{"managedClusters/agentPools/write", "Agent pool", "Create or update an agent pool"},

@@ -28,6 +28,8 @@ const (
 	ticketCases   = "internal/policy/triage/triage_test.go:TestCases"
 	ticketWorst   = "internal/policy/triage/triage_test.go:TestMoreTamperingIsNeverBetter"
 	inspected     = "internal/inspect/reader.go:Inspect"
+	flawTable     = "internal/policy/vulnerability/table.go:table"
+	flawCases     = "internal/policy/vulnerability/decide_test.go:TestCases"
 	ticketFound   = "internal/controller/test/ticket_test.go:TestTicketEvidence"
 )
 
@@ -99,8 +101,8 @@ func outOfScope() []Clause {
 		{ID: "D9", Short: "Ingress controllers that the service does not manage.", Status: Held, Code: at(ticketTable, inspected), Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestIngressClasses", "internal/arm/support/evidence_test.go:TestEvidenceOfTickets", ticketFound)},
 		{ID: "D10", Short: "DaemonSets and scripts that customise nodes.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "D11", Short: "Standby and proactive help.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
-		{ID: "D12", Short: "CVEs whose fix is under 30 days old.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases), Missing: "No scanner's report is read: a ticket is told to update, to filter and to send it."},
+		{ID: "D12", Short: "CVEs whose fix is under 30 days old.", Status: Held,
+			Code: at(ticketTable, flawTable), Tests: at(ticketCases, flawCases, "internal/policy/vulnerability/decide_test.go:TestWhatIsOwedIsOwedOn")},
 		{ID: "D13", Short: "Bespoke code and scripts.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 	}
 }
@@ -221,7 +223,9 @@ func beyond() []Clause {
 				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios"),
 			Missing: "Changes through the IaaS view and of nodes' file systems are not collected, nor are scanners' reports."},
 		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: NotYet},
-		{ID: "X6", Short: "CVE triage per cluster.", Status: NotYet},
+		{ID: "X6", Short: "CVE triage per cluster: a scanner's report in, whose turn each is out.", Status: Held,
+			Code:  at(flawTable, "internal/policy/vulnerability/parse.go:Parse", "internal/arm/containerservice/vulnerabilities.go:triageCluster", "internal/cli/vulnerability.go:vulnerabilityTriage"),
+			Tests: at(flawCases, "internal/policy/vulnerability/parse_test.go:TestParse", "test/scenarios/scenarios_test.go:TestScenarios", "internal/cli/transcript_test.go:TestTranscriptsOnTheRealServer")},
 		{ID: "X7", Short: "Maintenance tells before and after.", Status: Held, Code: at("internal/arm/containerservice/maintenancebody.go:renderAutoUpgrades"),
 			Tests: at("internal/cli/autoupgrades_test.go:TestAutomaticUpgradesAreShown", "internal/controller/test/autoupgrade_test.go:TestAutoUpgrade")},
 		{ID: "X8", Short: "Auto-repair can keep evidence, and brakes when many nodes are ill.", Status: Held,
