@@ -23,6 +23,8 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&DeletedCluster{}, &DeletedClusterList{},
 		&ManagementLock{}, &ManagementLockList{},
 		&SupportTicket{}, &SupportTicketList{},
+		&Advisory{}, &AdvisoryList{},
+		&KnownIssue{}, &KnownIssueList{},
 		&ServicePolicy{}, &ServicePolicyList{},
 		&ManagementCluster{}, &ManagementClusterList{},
 	)

@@ -79,7 +79,7 @@ Service and speaks its API: what berth does here, az, the Azure SDKs and Terrafo
 		command.GroupID = groupService
 		root.AddCommand(command)
 	}
-	for _, command := range []*cobra.Command{s.groupCommand(), s.clusterCommand(), s.nodePoolCommand(), s.machineCommand(), s.maintenanceCommand(), s.lockCommand(), s.supportCommand(), s.vulnerabilityCommand()} {
+	for _, command := range []*cobra.Command{s.groupCommand(), s.clusterCommand(), s.nodePoolCommand(), s.machineCommand(), s.maintenanceCommand(), s.lockCommand(), s.supportCommand(), s.vulnerabilityCommand(), s.issueCommand()} {
 		command.GroupID = groupResource
 		root.AddCommand(command)
 	}

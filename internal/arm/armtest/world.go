@@ -167,7 +167,7 @@ func newClient(t testing.TB) client.Client {
 	}
 	var uids atomic.Int64
 	return fake.NewClientBuilder().WithScheme(scheme).
-		WithStatusSubresource(&v1beta1.DeletedCluster{}, &v1beta1.ManagedCluster{}, &v1beta1.AgentPool{}, &v1beta1.Machine{}, &v1beta1.Operation{}, &v1beta1.ResourceGroup{}).
+		WithStatusSubresource(&v1beta1.Advisory{}, &v1beta1.DeletedCluster{}, &v1beta1.ManagedCluster{}, &v1beta1.AgentPool{}, &v1beta1.Machine{}, &v1beta1.Operation{}, &v1beta1.ResourceGroup{}).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
 				object.SetUID(types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", uids.Add(1))))
@@ -224,6 +224,7 @@ func (w *World) Wipe(t testing.TB) {
 		&v1beta1.OperationList{}, &v1beta1.MachineList{}, &v1beta1.AgentPoolList{}, &v1beta1.ManagedClusterList{},
 		&v1beta1.SnapshotList{}, &v1beta1.ResourceGroupList{}, &v1beta1.SubscriptionList{}, &v1beta1.ServicePolicyList{},
 		&v1beta1.MaintenanceConfigurationList{}, &v1beta1.DeletedClusterList{}, &v1beta1.ManagementLockList{}, &v1beta1.SupportTicketList{},
+		&v1beta1.AdvisoryList{}, &v1beta1.KnownIssueList{},
 	} {
 		if err := w.Client.List(ctx, list); err != nil {
 			t.Fatal(err)

@@ -65,6 +65,7 @@ func New(s *arm.Server) arm.Provider {
 	routes = append(routes, p.maintenanceRoutes()...)
 	routes = append(routes, p.deletedRoutes()...)
 	routes = append(routes, p.vulnerabilityRoutes()...)
+	routes = append(routes, p.noticeRoutes()...)
 	return arm.Provider{
 		Namespace: namespace, Versions: versions, DefaultLimit: anyOther,
 		Types: []arm.ResourceType{

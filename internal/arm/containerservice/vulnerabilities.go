@@ -15,6 +15,7 @@ import (
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/policy/notice"
 	"berth.dev/berth/internal/policy/vulnerability"
 )
 
@@ -132,8 +133,12 @@ func (p provider) vulnerabilityWorld(ctx context.Context) (vulnerability.World, 
 	if err := p.Client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service); client.IgnoreNotFound(err) != nil {
 		return vulnerability.World{}, fmt.Errorf("read ServicePolicy: %w", err)
 	}
+	var advisories v1beta1.AdvisoryList
+	if err := p.APIReader.List(ctx, &advisories); err != nil {
+		return vulnerability.World{}, fmt.Errorf("list advisories: %w", err)
+	}
 	plan := policy.Support(service.Spec)
-	return vulnerability.World{Catalogue: p.Catalogue, FixAge: plan.VulnerabilityFixAge, ImageAge: plan.NodeImageAge, Now: p.Now()}, nil
+	return vulnerability.World{Catalogue: p.Catalogue, Known: notice.Known(advisories.Items), FixAge: plan.VulnerabilityFixAge, ImageAge: plan.NodeImageAge, Now: p.Now()}, nil
 }
 
 // triageProperties is an answer on the wire, with what is about its cluster.

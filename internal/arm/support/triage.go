@@ -14,6 +14,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy/notice"
 	"berth.dev/berth/internal/policy/triage"
 )
 
@@ -23,16 +24,43 @@ func (p provider) decide(ctx context.Context, r *arm.Request, ticket *v1beta1.Su
 	if err != nil {
 		return v1beta1.SupportTriage{}, err
 	}
+	issues, err := p.knownIssues(ctx, r, ticket)
+	if err != nil {
+		return v1beta1.SupportTriage{}, err
+	}
 	words := []string{ticket.Spec.Title, ticket.Spec.Description}
 	for i := range ticket.Communications {
 		if said := &ticket.Communications[i]; !said.FromService {
 			words = append(words, said.Subject, said.Body)
 		}
 	}
-	return triage.Decide(triage.Ticket{
+	answer := triage.Decide(triage.Ticket{
 		Topic: triage.Topic(ticket.Spec.Problem), Text: strings.Join(words, "\n"),
 		Severity: ticket.Spec.Severity, Consent: ticket.Spec.AdvancedDiagnosticConsent,
-	}, evidence, p.Now()), nil
+	}, evidence, p.Now())
+	answer.KnownIssues = issues
+	return answer, nil
+}
+
+// knownIssues are those of the ticket's cluster that it may be about (M1).
+func (p provider) knownIssues(ctx context.Context, r *arm.Request, ticket *v1beta1.SupportTicket) ([]v1beta1.SupportKnownIssue, error) {
+	cluster, err := p.clusterOf(ctx, r, ticket.Spec.ResourceID)
+	if err != nil || cluster == nil {
+		return nil, err
+	}
+	var pools v1beta1.AgentPoolList
+	if err := p.APIReader.List(ctx, &pools, client.InNamespace(cluster.Namespace), client.MatchingLabels{v1beta1.LabelCluster: operation.LabelValue(cluster.Name)}); err != nil {
+		return nil, fmt.Errorf("list pools of %s: %w", cluster.Name, err)
+	}
+	var own v1beta1.KnownIssueList
+	if err := p.APIReader.List(ctx, &own); err != nil {
+		return nil, fmt.Errorf("list known issues: %w", err)
+	}
+	issues, err := notice.All(own.Items)
+	if err != nil {
+		return nil, err
+	}
+	return notice.Touching(issues, ticket.Spec.Problem, notice.Observe(cluster, pools.Items, p.Catalogue), p.Catalogue), nil
 }
 
 // evidence collects what is known of the cluster that a resource id names, or of the
@@ -83,7 +111,7 @@ func (p provider) clusterOf(ctx context.Context, r *arm.Request, resourceID stri
 func post(ticket *v1beta1.SupportTicket, answer v1beta1.SupportTriage) {
 	last := ticket.Triage
 	ticket.Triage = &answer
-	if last != nil && equality.Semantic.DeepEqual(last.Reasons, answer.Reasons) {
+	if last != nil && equality.Semantic.DeepEqual(last.Reasons, answer.Reasons) && equality.Semantic.DeepEqual(last.KnownIssues, answer.KnownIssues) {
 		return
 	}
 	subject, body := triage.Letter(answer)
@@ -139,6 +167,9 @@ func renderTriage(r *arm.Request, ticket *v1beta1.SupportTicket) map[string]any 
 	properties := map[string]any{"answer": "Unknown", "reasons": []any{}}
 	if answer := ticket.Triage; answer != nil {
 		properties = map[string]any{"answer": answer.Answer, "summary": triage.Heading(answer.Answer), "time": stamp(answer.Time), "reasons": answer.Reasons}
+		if len(answer.KnownIssues) > 0 {
+			properties["knownIssues"] = answer.KnownIssues
+		}
 	}
 	return map[string]any{"id": ticketID(r, ticket.Spec.Name) + "/triage/default", "name": "default", "type": triageType, "properties": properties}
 }

@@ -30,6 +30,10 @@ const (
 	inspected     = "internal/inspect/reader.go:Inspect"
 	flawTable     = "internal/policy/vulnerability/table.go:table"
 	flawCases     = "internal/policy/vulnerability/decide_test.go:TestCases"
+	noticeMatch   = "internal/policy/notice/match.go:Match"
+	noticeCases   = "internal/policy/notice/notice_test.go:TestMatch"
+	adviser       = "internal/controller/advisory/controller.go:announce"
+	advised       = "internal/controller/test/advisory_test.go:TestAdvisories"
 	ticketFound   = "internal/controller/test/ticket_test.go:TestTicketEvidence"
 )
 
@@ -152,8 +156,12 @@ func customising() []Clause {
 
 func security() []Clause {
 	return []Clause{
-		{ID: "H1", Short: "A flaw in a managed component is patched on every cluster.", Status: NotYet},
-		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers.", Status: NotYet},
+		{ID: "H1", Short: "A flaw in a managed component is patched on every cluster, with guidance.", Status: Held,
+			Code:  at("internal/controller/addon/addon.go:applyAll", noticeMatch, adviser, "internal/arm/containerservice/notices.go:listAdvisories"),
+			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", noticeCases, advised, flawCases)},
+		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers, with its impact and the steps to take.", Status: Held,
+			Code:  at(noticeMatch, adviser, "internal/policy/notice/advisory.go:Advise", "internal/arm/containerservice/notices.go:listAdvisories"),
+			Tests: at(noticeCases, advised, "internal/policy/notice/notice_test.go:TestAdvise", "internal/cli/notice_test.go:TestNoticesAreShown")},
 		{ID: "I1", Short: "Node login is possible and discouraged.", Status: InPart,
 			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about what a login changed are answered; changes are not seen yet."},
 		{ID: "I2", Short: "Security groups can be customised on own subnets only.", Status: NotYet},
@@ -195,8 +203,12 @@ func releases() []Clause {
 		{ID: "L1", Short: "New features come as previews behind feature flags.", Status: NotYet},
 		{ID: "L2", Short: "Previews are not for production.", Status: OfPeople},
 		{ID: "L3", Short: "Support of previews is best effort.", Status: Held, Code: at(supportTable, ticketTable), Tests: at(everyRow, ticketCases)},
-		{ID: "M1", Short: "An upstream bug behind a ticket is linked.", Status: NotYet},
-		{ID: "M2", Short: "Known issues are published.", Status: NotYet},
+		{ID: "M1", Short: "An upstream bug behind a ticket is linked, and when a release will carry the fix.", Status: Held,
+			Code:  at("internal/policy/notice/issue.go:Touching", "internal/arm/support/triage.go:knownIssues"),
+			Tests: at("internal/policy/notice/notice_test.go:TestShippedIssues", "test/scenarios/scenarios_test.go:TestScenarios", "internal/cli/notice_test.go:TestNoticesAreShown")},
+		{ID: "M2", Short: "Known issues are published: upstream links, workaround and how it outlives an upgrade, timelines.", Status: Held,
+			Code:  at("internal/policy/notice/issue.go:All", "internal/arm/containerservice/notices.go:listIssues"),
+			Tests: at("internal/policy/notice/notice_test.go:TestShippedIssues", "internal/policy/notice/notice_test.go:TestOwnIssues", "test/scenarios/scenarios_test.go:TestScenarios")},
 		{ID: "M3", Short: "Bugs in the service's own components are fixed.", Status: OfPeople},
 		{ID: "N1", Short: "Every release has notes.", Status: InPart, Code: at("internal/release/nodeimage.go:ChangesSince"), Tests: at("internal/release/nodeimage_test.go:TestChangesSince"),
 			Missing: "Node images have notes; Kubernetes versions and Berth itself have none generated."},
