@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,7 +11,43 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm/armtest"
+	"berth.dev/berth/internal/policy/clause"
 )
+
+// The roadmap has previews first, then what has a date, and every clause that is not held
+// yet among the plans (N2).
+func TestRoadmapIsShown(t *testing.T) {
+	world := armtest.New(t)
+	commands := runner{environment: map[string]string{
+		"BERTH_ENDPOINT": world.Server.URL, "BERTH_CA": world.CAFile, "AZURE_TENANT_ID": armtest.TenantID,
+		"AZURE_CLIENT_ID": armtest.ClientID, "AZURE_CLIENT_SECRET": armtest.ClientSecret,
+		"AZURE_SUBSCRIPTION_ID": armtest.Subscription, "HOME": t.TempDir(),
+	}}
+	code, out, errs := commands.run(t, "roadmap", "-o", "tsv")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	lines := strings.Split(out, "\n")
+	if !strings.HasPrefix(lines[0], "\tPreview\tKubernetes 1.39.0\t") {
+		t.Errorf("it begins with %q", lines[0])
+	}
+	wanted := []string{"2099-01-31\tEndOfSupport\tKubernetes 1.37\t", "2099-12-31\tEndOfLTS\tKubernetes 1.37\t", "\tPlan\tKnown issue cgroup-v1\t"}
+	for _, part := range clause.Parts() {
+		for _, one := range part.Clauses {
+			if one.Status == clause.NotYet || one.Status == clause.InPart {
+				wanted = append(wanted, "\tPlan\tClause "+string(one.ID)+"\t")
+			}
+		}
+	}
+	last := -1
+	for i, want := range wanted {
+		at := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, want) })
+		if at < 0 || i < 3 && at <= last {
+			t.Errorf("%q is on line %d of\n%s", want, at, out)
+		}
+		last = at
+	}
+}
 
 // What the operator published is shown to those whom it concerns (H1, H2, M1, M2), over
 // Berth's own server.

@@ -112,6 +112,10 @@ func Catalogue() *release.Catalogue {
 			nodeImage("BerthDebian-12containerd-202611.01.0", "3.0.17-1~deb12u2"), nodeImage("BerthDebian-12containerd-202610.01.0", "3.0.15-1~deb12u1"),
 		},
 		Images: map[string]string{"coredns": "registry.berth.internal/berth/coredns:v1.15.0"},
+		Builds: []release.Build{
+			{Version: "v0.2.0", Built: "2026-11-01T00:00:00Z", Kubernetes: []string{"1.38.0", "1.37.2"}, NodeImage: "BerthDebian-12containerd-202611.01.0", Components: map[string]string{"berth": "v0.2.0", "coredns": "v1.15.0"}},
+			{Version: "v0.1.0", Built: "2026-10-01T00:00:00Z", Kubernetes: []string{"1.37.2"}, NodeImage: "BerthDebian-12containerd-202610.01.0", Components: map[string]string{"berth": "v0.1.0", "coredns": "v1.14.0"}},
+		},
 		Releases: []release.Release{
 			{Version: "1.39.0", State: release.Preview},
 			{Version: "1.38.0"},

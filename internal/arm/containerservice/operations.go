@@ -27,6 +27,8 @@ var operations = []struct{ name, resource, operation string }{
 	{"managedClusters/knownIssues/read", "Known issue", "List the known issues that touch a managed cluster"},
 	{"advisories/read", "Advisory", "List the advisories that affect managed clusters"},
 	{"knownIssues/read", "Known issue", "List the known issues"},
+	{"releases/read", "Release", "List the releases with their notes"},
+	{"roadmap/read", "Roadmap", "List previews, dates and plans"},
 	{"triageVulnerabilities/action", "Subscription", "Say for every managed cluster whose turn each vulnerability of a scanner's report is"},
 	{"managedClusters/availableAgentPoolVersions/read", "Agent pool versions", "List the versions of new agent pools"},
 	{"managedClusters/agentPools/read", "Agent pool", "Get an agent pool"},

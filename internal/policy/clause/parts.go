@@ -210,9 +210,11 @@ func releases() []Clause {
 			Code:  at("internal/policy/notice/issue.go:All", "internal/arm/containerservice/notices.go:listIssues"),
 			Tests: at("internal/policy/notice/notice_test.go:TestShippedIssues", "internal/policy/notice/notice_test.go:TestOwnIssues", "test/scenarios/scenarios_test.go:TestScenarios")},
 		{ID: "M3", Short: "Bugs in the service's own components are fixed.", Status: OfPeople},
-		{ID: "N1", Short: "Every release has notes.", Status: InPart, Code: at("internal/release/nodeimage.go:ChangesSince"), Tests: at("internal/release/nodeimage_test.go:TestChangesSince"),
-			Missing: "Node images have notes; Kubernetes versions and Berth itself have none generated."},
-		{ID: "N2", Short: "Previews and plans are visible on a roadmap.", Status: NotYet},
+		{ID: "N1", Short: "Every release has notes.", Status: Held,
+			Code:  at("internal/release/notes.go:Notes", "internal/image/nodehistory.go:recordBuild", "internal/release/nodeimage.go:ChangesSince", "internal/arm/containerservice/releasenotes.go:getRelease"),
+			Tests: at("internal/release/notes_test.go:TestNotes", "internal/release/notes_test.go:TestNotesOfWhatIsBuiltAgain", "internal/release/nodeimage_test.go:TestChangesSince", "internal/cli/transcript_test.go:TestTranscriptsOnTheRealServer")},
+		{ID: "N2", Short: "Previews and plans are visible on a roadmap.", Status: Held,
+			Code: at("internal/release/roadmap.go:Roadmap", "internal/arm/containerservice/releasenotes.go:roadmap"), Tests: at("internal/release/notes_test.go:TestRoadmap", "internal/cli/notice_test.go:TestRoadmapIsShown")},
 	}
 }
 
@@ -233,7 +235,7 @@ func beyond() []Clause {
 			Code: at("internal/policy/triage/decide.go:Decide", inspected, "internal/arm/support/triage.go:decide"),
 			Tests: at(ticketCases, ticketWorst, "internal/policy/triage/triage_test.go:TestOutOfSupportIsNeverInScope", ticketFound,
 				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios"),
-			Missing: "Changes through the IaaS view and of nodes' file systems are not collected, nor are scanners' reports."},
+			Missing: "Changes through the IaaS view and of nodes' file systems are not collected."},
 		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: NotYet},
 		{ID: "X6", Short: "CVE triage per cluster: a scanner's report in, whose turn each is out.", Status: Held,
 			Code:  at(flawTable, "internal/policy/vulnerability/parse.go:Parse", "internal/arm/containerservice/vulnerabilities.go:triageCluster", "internal/cli/vulnerability.go:vulnerabilityTriage"),
