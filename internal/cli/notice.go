@@ -64,7 +64,7 @@ func (s *session) noticeList(kind noticeKind, short string) *cobra.Command {
 // countClusters says of each notice how many clusters it touches.
 func countClusters(found []map[string]any) {
 	for _, one := range found {
-		one["clusters"] = fmt.Sprint(len(list(one, "affected")))
+		one["clusters"] = fmt.Sprint(len(objectsAt(one, "affected")))
 	}
 }
 
@@ -93,7 +93,7 @@ func (s *session) noticeShow(kind noticeKind) *cobra.Command {
 
 // showNotice prints a notice for people: the table, the texts, and the clusters.
 func (s *session) showNotice(found map[string]any, kind noticeKind) error {
-	clusters := list(found, "affected")
+	clusters := objectsAt(found, "affected")
 	countClusters([]map[string]any{found})
 	if err := s.print(found, kind.columns); err != nil {
 		return err

@@ -77,7 +77,7 @@ func (s *session) showRelease(found map[string]any) error {
 		return err
 	}
 	for _, one := range []struct{ key, title string }{{"changes", ""}, {"packages", "In the node image:"}} {
-		rows := list(found, one.key)
+		rows := objectsAt(found, one.key)
 		if len(rows) == 0 {
 			continue
 		}

@@ -34,7 +34,7 @@ func (s *session) showSupport(found map[string]any) error {
 	if err := s.print(found, []column{{"Support", "state"}, {"ResourceGroup", "resourceGroup"}}); err != nil || s.output != "table" {
 		return err
 	}
-	rows := list(found, "findings")
+	rows := objectsAt(found, "findings")
 	if len(rows) == 0 {
 		return nil
 	}

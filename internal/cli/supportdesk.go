@@ -320,9 +320,9 @@ func (s *session) showTriage(found map[string]any) error {
 	if err := s.print(found, triageColumns); err != nil || s.output != "table" {
 		return err
 	}
-	reasons := list(found, "reasons")
+	reasons := objectsAt(found, "reasons")
 	fmt.Fprintln(s.streams.Out)
-	issues := list(found, "knownIssues")
+	issues := objectsAt(found, "knownIssues")
 	if err := s.print(reasons, reasonColumns); err != nil || len(issues) == 0 {
 		return err
 	}
