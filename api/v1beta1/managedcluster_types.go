@@ -271,6 +271,11 @@ type ManagedClusterStatus struct {
 	// Support is the cluster's supportability (X1). Written by the support controller alone.
 	Support *SupportStatus `json:"support,omitempty"`
 
+	// Advisories are those that affect the cluster now (H1, H2). They are written as a
+	// whole by the advisory controller alone.
+	// +listType=atomic
+	Advisories []ClusterAdvisory `json:"advisories,omitempty"`
+
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`

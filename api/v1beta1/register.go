@@ -24,6 +24,8 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&ManagementLock{}, &ManagementLockList{},
 		&SupportTicket{}, &SupportTicketList{},
 		&ActivityLogEntry{}, &ActivityLogEntryList{},
+		&Advisory{}, &AdvisoryList{},
+		&KnownIssue{}, &KnownIssueList{},
 		&ServicePolicy{}, &ServicePolicyList{},
 		&ManagementCluster{}, &ManagementClusterList{},
 	)

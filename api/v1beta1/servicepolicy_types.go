@@ -133,6 +133,9 @@ type SupportPolicy struct {
 	// ChangedMetadata is how long a change of the system's metadata, put back meanwhile,
 	// counts: 24h (B4).
 	ChangedMetadata *metav1.Duration `json:"changedMetadata,omitempty"`
+	// VulnerabilityFixAge is how old a vendor's fix is when the service owes it: 720h,
+	// which are 30 days (D12).
+	VulnerabilityFixAge *metav1.Duration `json:"vulnerabilityFixAge,omitempty"`
 }
 
 // BackupRetention are the tiers of retention. A nil field means its default.

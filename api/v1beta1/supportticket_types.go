@@ -112,6 +112,25 @@ type SupportTriage struct {
 	// Reasons say why. The first one decides; the others hold as well.
 	// +listType=atomic
 	Reasons []SupportReason `json:"reasons"`
+	// KnownIssues are those of the cluster that the ticket may be about (M1).
+	// +listType=atomic
+	KnownIssues []SupportKnownIssue `json:"knownIssues,omitempty"`
+}
+
+// SupportKnownIssue is a known issue as a ticket is told of it.
+type SupportKnownIssue struct {
+	// Name is the KnownIssue's.
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	// Evidence is what in the cluster has it.
+	Evidence string `json:"evidence"`
+	// Workaround, AfterUpgrade, Timeline, FixedIn and Links are the issue's.
+	Workaround   string `json:"workaround,omitempty"`
+	AfterUpgrade string `json:"afterUpgrade,omitempty"`
+	Timeline     string `json:"timeline,omitempty"`
+	FixedIn      string `json:"fixedIn,omitempty"`
+	// +listType=atomic
+	Links []string `json:"links,omitempty"`
 }
 
 // SupportReason is one clause that a ticket meets.

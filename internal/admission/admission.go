@@ -1,7 +1,8 @@
 // Package admission holds what is written to the management cluster by kubectl to
 // the same rules as what comes through ARM: it defaults and validates
-// ManagedClusters, AgentPools and MaintenanceConfigurations with package policy, and lets
-// nobody delete what is locked.
+// ManagedClusters, AgentPools and MaintenanceConfigurations with package policy, lets
+// nobody delete what is locked, and nobody publish an advisory or a known issue that could
+// match nothing.
 package admission
 
 import (
@@ -63,6 +64,12 @@ func Setup(mgr ctrl.Manager, rules Rules) error {
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.Snapshot{}).WithValidator(&snapshotRules{rules}).Complete(); err != nil {
 		return fmt.Errorf("register webhook of Snapshot: %w", err)
 	}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.Advisory{}).WithDefaulter(&advisoryRules{rules}).WithValidator(&advisoryRules{rules}).Complete(); err != nil {
+		return fmt.Errorf("register webhook of Advisory: %w", err)
+	}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1beta1.KnownIssue{}).WithValidator(&issueRules{rules}).Complete(); err != nil {
+		return fmt.Errorf("register webhook of KnownIssue: %w", err)
+	}
 	return nil
 }
 
@@ -112,4 +119,6 @@ var (
 	_ admission.Validator[*v1beta1.MaintenanceConfiguration] = &maintenanceRules{}
 	_ admission.Validator[*v1beta1.ResourceGroup]            = &groupRules{}
 	_ admission.Validator[*v1beta1.Snapshot]                 = &snapshotRules{}
+	_ admission.Validator[*v1beta1.Advisory]                 = &advisoryRules{}
+	_ admission.Validator[*v1beta1.KnownIssue]               = &issueRules{}
 )

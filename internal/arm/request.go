@@ -16,7 +16,7 @@ import (
 	"berth.dev/berth/internal/identity"
 )
 
-// maxBody bounds a request's body.
+// maxBody bounds a request's body where the route does not.
 const maxBody = 1 << 20
 
 // Request is an ARM request that a provider answers.
@@ -102,11 +102,17 @@ func NewID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", raw[:4], raw[4:6], raw[6:8], raw[8:10], raw[10:])
 }
 
-func (r *Request) readBody(w http.ResponseWriter) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+// RawBody is the request's body as it was sent, for what Decode is not for.
+func (r *Request) RawBody() []byte { return r.body }
+
+func (r *Request) readBody(w http.ResponseWriter, limit int64) error {
+	if limit == 0 {
+		limit = maxBody
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "The request's body is larger than %d bytes.", maxBody)
+		return Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "The request's body is larger than %d bytes.", limit)
 	}
 	if err != nil {
 		return Errorf(http.StatusBadRequest, "InvalidRequestContent", "The request's body could not be read.")

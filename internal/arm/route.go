@@ -31,7 +31,9 @@ type Route struct {
 	WhileSuspended bool
 	// Unlogged marks a POST that only asks, and that the activity log does without.
 	Unlogged bool
-	Handle   Handler
+	// MaxBody bounds the request's body, in bytes; 0 means the server's own limit, 1 MiB.
+	MaxBody int64
+	Handle  Handler
 
 	provider *Provider
 	segments []string

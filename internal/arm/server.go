@@ -155,7 +155,7 @@ func (s *Server) handle(ctx context.Context, w http.ResponseWriter, route *Route
 	if err := s.checkLocks(ctx, route, r); err != nil {
 		return nil, err
 	}
-	if err := r.readBody(w); err != nil {
+	if err := r.readBody(w, route.MaxBody); err != nil {
 		return nil, err
 	}
 	return route.Handle(ctx, r)

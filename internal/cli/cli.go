@@ -79,10 +79,14 @@ Service and speaks its API: what berth does here, az, the Azure SDKs and Terrafo
 		command.GroupID = groupService
 		root.AddCommand(command)
 	}
-	for _, command := range []*cobra.Command{s.groupCommand(), s.clusterCommand(), s.nodePoolCommand(), s.machineCommand(), s.maintenanceCommand(), s.lockCommand(), s.supportCommand(), s.monitorCommand(), s.featureCommand(), s.quotaCommand()} {
+	for _, command := range []*cobra.Command{
+		s.groupCommand(), s.clusterCommand(), s.nodePoolCommand(), s.machineCommand(), s.maintenanceCommand(), s.lockCommand(), s.supportCommand(),
+		s.monitorCommand(), s.featureCommand(), s.quotaCommand(), s.vulnerabilityCommand(), s.issueCommand(), s.roadmapCommand(),
+	} {
 		command.GroupID = groupResource
 		root.AddCommand(command)
 	}
+	s.addReleaseNotes(root)
 	root.AddCommand(s.loginCommand(), s.versionCommand())
 	root.InitDefaultCompletionCmd()
 	s.prepare(root)

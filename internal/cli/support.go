@@ -34,13 +34,7 @@ func (s *session) showSupport(found map[string]any) error {
 	if err := s.print(found, []column{{"Support", "state"}, {"ResourceGroup", "resourceGroup"}}); err != nil || s.output != "table" {
 		return err
 	}
-	list, _ := found["findings"].([]any)
-	rows := make([]map[string]any, 0, len(list))
-	for _, one := range list {
-		if row, ok := one.(map[string]any); ok {
-			rows = append(rows, row)
-		}
-	}
+	rows := objectsAt(found, "findings")
 	if len(rows) == 0 {
 		return nil
 	}

@@ -23,6 +23,7 @@ var (
 	communicationColumns = []column{{"Name", "name"}, {"Sender", "sender"}, {"CreatedDate", "createdDate"}, {"Subject", "subject"}}
 	triageColumns        = []column{{"Answer", "answer"}, {"Summary", "summary"}, {"Time", "time"}}
 	reasonColumns        = []column{{"Clause", "clause"}, {"Answer", "answer"}, {"Evidence", "evidence"}, {"Next", "next"}}
+	knownColumns         = []column{{"KnownIssue", "name"}, {"Title", "title"}, {"Evidence", "evidence"}, {"Workaround", "workaround"}, {"FixedIn", "fixedIn"}, {"Upstream", "links"}}
 	serviceColumns       = []column{{"Name", "name"}, {"DisplayName", "displayName"}}
 )
 
@@ -319,13 +320,12 @@ func (s *session) showTriage(found map[string]any) error {
 	if err := s.print(found, triageColumns); err != nil || s.output != "table" {
 		return err
 	}
-	list, _ := found["reasons"].([]any)
-	reasons := make([]map[string]any, 0, len(list))
-	for _, one := range list {
-		if row, ok := one.(map[string]any); ok {
-			reasons = append(reasons, row)
-		}
+	reasons := objectsAt(found, "reasons")
+	fmt.Fprintln(s.streams.Out)
+	issues := objectsAt(found, "knownIssues")
+	if err := s.print(reasons, reasonColumns); err != nil || len(issues) == 0 {
+		return err
 	}
 	fmt.Fprintln(s.streams.Out)
-	return s.print(reasons, reasonColumns)
+	return s.print(issues, knownColumns)
 }

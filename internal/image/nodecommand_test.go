@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"berth.dev/berth/internal/release"
 )
@@ -69,6 +70,17 @@ func TestNodeImagesOfEarlierBuildsAreKept(t *testing.T) {
 	newest := now.NodeImages[0]
 	if newest.Packages["openssl"] != "3.0.17" || newest.Components["berth-node"] != "v0.1.0-abc" || newest.Built == "" {
 		t.Errorf("the new image's record: %+v", newest)
+	}
+	day := time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC)
+	for range 2 {
+		if err := recordBuild(w, now, day); err != nil {
+			t.Fatal(err)
+		}
+		put(catalogueFile, string(mustJSON(now)))
+		day = day.AddDate(0, 0, 1)
+	}
+	if len(now.Builds) != 1 || now.Builds[0].Built != "2026-12-01T08:00:00Z" || now.Builds[0].NodeImage != "n-202612.01.0" {
+		t.Errorf("two builds of the same: %+v", now.Builds)
 	}
 	if err := os.Remove(filepath.Join(build, packageList)); err != nil {
 		t.Fatal(err)

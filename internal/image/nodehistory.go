@@ -55,6 +55,20 @@ func recordNodeImage(w *Work, catalogue *release.Catalogue, version string) erro
 	return nil
 }
 
+// keptBuilds is how many releases of Berth have notes.
+const keptBuilds = 50
+
+// recordBuild adds this build to the history, which release notes are written from (N1).
+func recordBuild(w *Work, catalogue *release.Catalogue, now time.Time) error {
+	before, err := builtCatalogue(w.Build)
+	if err != nil {
+		return err
+	}
+	catalogue.Builds = before.Builds
+	catalogue.RecordBuild(now, keptBuilds)
+	return nil
+}
+
 // builtCatalogue is that of the last build, or an empty one.
 func builtCatalogue(build string) (*release.Catalogue, error) {
 	raw, err := os.ReadFile(filepath.Join(build, catalogueFile))

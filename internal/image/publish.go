@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"berth.dev/berth/internal/release"
 )
@@ -68,7 +69,10 @@ func publish(w *Work, minors []minor, components map[string]string) (*release.Ca
 		}
 		catalogue.Releases = append(catalogue.Releases, r)
 	}
-	return catalogue, recordNodeImage(w, catalogue, strings.TrimSpace(string(version)))
+	if err := recordNodeImage(w, catalogue, strings.TrimSpace(string(version))); err != nil {
+		return nil, err
+	}
+	return catalogue, recordBuild(w, catalogue, time.Now())
 }
 
 // publishOne links a finished layout to its place under its reference, which it

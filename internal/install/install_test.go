@@ -158,7 +158,7 @@ func TestAdmissionFailsClosed(t *testing.T) {
 	objects := Webhooks(config())
 	mutating := find[*admissionv1.MutatingWebhookConfiguration](t, objects, Name).Webhooks
 	validating := find[*admissionv1.ValidatingWebhookConfiguration](t, objects, Name).Webhooks
-	if len(mutating) != 3 || len(validating) != 5 {
+	if len(mutating) != 4 || len(validating) != 7 {
 		t.Fatalf("%d and %d webhooks, want one for each kind that is checked", len(mutating), len(validating))
 	}
 	for i := range mutating {
@@ -171,11 +171,12 @@ func TestAdmissionFailsClosed(t *testing.T) {
 			t.Error("unchecked objects could be stored")
 		}
 		asked, kind := webhook.Rules[0].Operations, strings.TrimSuffix(webhook.Name, ".validate.berth.dev")
-		if slices.Contains(asked, admissionv1.Delete) == (kind == "maintenanceconfiguration") || len(asked) == 0 {
+		unlocked := []string{"maintenanceconfiguration", "advisory", "knownissue"}
+		if slices.Contains(asked, admissionv1.Delete) == slices.Contains(unlocked, kind) || len(asked) == 0 {
 			t.Errorf("%s is checked on %v: what may be locked is asked about when it is deleted", kind, asked)
 		}
 	}
-	if got := *validating[0].ClientConfig.Service.Path; got != "/validate-berth-dev-v1beta1-agentpool" || string(validating[0].ClientConfig.CABundle) != "ca" {
+	if got := *validating[1].ClientConfig.Service.Path; got != "/validate-berth-dev-v1beta1-agentpool" || string(validating[0].ClientConfig.CABundle) != "ca" {
 		t.Errorf("the webhook is called at %s", got)
 	}
 }

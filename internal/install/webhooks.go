@@ -15,8 +15,8 @@ import (
 // checkedKind is a kind that `berth serve` checks, and when.
 type checkedKind struct {
 	resource string
-	// written: it is defaulted and validated when it is created and updated.
-	written bool
+	// written: it is validated when it is created and updated, and defaulted before.
+	written, defaulted bool
 	// kept: a lock may keep it from being deleted (X3).
 	kept bool
 }
@@ -24,11 +24,13 @@ type checkedKind struct {
 // checkedKinds are the kinds by their names in paths.
 func checkedKinds() map[string]checkedKind {
 	return map[string]checkedKind{
-		"managedcluster":           {"managedclusters", true, true},
-		"agentpool":                {"agentpools", true, true},
-		"maintenanceconfiguration": {"maintenanceconfigurations", true, false},
-		"resourcegroup":            {"resourcegroups", false, true},
-		"snapshot":                 {"snapshots", false, true},
+		"managedcluster":           {resource: "managedclusters", written: true, defaulted: true, kept: true},
+		"agentpool":                {resource: "agentpools", written: true, defaulted: true, kept: true},
+		"maintenanceconfiguration": {resource: "maintenanceconfigurations", written: true, defaulted: true},
+		"resourcegroup":            {resource: "resourcegroups", kept: true},
+		"snapshot":                 {resource: "snapshots", kept: true},
+		"advisory":                 {resource: "advisories", written: true, defaulted: true},
+		"knownissue":               {resource: "knownissues", written: true},
 	}
 }
 
@@ -53,6 +55,8 @@ func Webhooks(c Config) []client.Object {
 		var validated []admissionv1.OperationType
 		if checked.written {
 			validated = append(validated, written...)
+		}
+		if checked.defaulted {
 			mutating = append(mutating, admissionv1.MutatingWebhook{
 				Name: kind + ".default.berth.dev", Rules: on(checked.resource, written), ClientConfig: call(c, webhookPath("mutate", kind)),
 				FailurePolicy: &policy, MatchPolicy: &match, SideEffects: &none, TimeoutSeconds: &timeout, AdmissionReviewVersions: []string{"v1"},

@@ -19,6 +19,8 @@ const (
 	DefaultSuspendedDelete = 90 * day  // J6
 	DefaultNodeImageAge    = 90 * day  // F1
 	DefaultChangedMetadata = day       // B4
+	// DefaultVulnerabilityFixAge is how old a vendor's fix is when the service owes it (D12).
+	DefaultVulnerabilityFixAge = 30 * day
 )
 
 // withdrawnGrace is how long clusters of a withdrawn patch stay supported (AKS:
@@ -34,6 +36,7 @@ type SupportPlan struct {
 	Interval, Settle                            time.Duration
 	NoNodesStop, StoppedDelete, SuspendedDelete time.Duration
 	NodeImageAge, ChangedMetadata               time.Duration
+	VulnerabilityFixAge                         time.Duration
 	// Notices are the times before a clock's end, the longest first; never empty.
 	Notices []time.Duration
 }
@@ -52,6 +55,8 @@ func Support(spec v1beta1.ServicePolicySpec) SupportPlan {
 		SuspendedDelete: durationOr(set.SuspendedDelete, DefaultSuspendedDelete),
 		NodeImageAge:    durationOr(set.NodeImageAge, DefaultNodeImageAge),
 		ChangedMetadata: durationOr(set.ChangedMetadata, DefaultChangedMetadata),
+
+		VulnerabilityFixAge: durationOr(set.VulnerabilityFixAge, DefaultVulnerabilityFixAge),
 	}
 	for _, lead := range set.Notices {
 		if lead.Duration > 0 {

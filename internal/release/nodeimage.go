@@ -24,8 +24,8 @@ type NodeImage struct {
 	Components map[string]string `json:"components,omitempty"`
 }
 
-// Change is a part of a node image that another one has in another version, or
-// not at all: From or To is then empty.
+// Change is a part of a node image or a release that another one has in another
+// version, or not at all: From or To is then empty.
 type Change struct {
 	Name string `json:"name"`
 	From string `json:"from,omitempty"`
@@ -34,16 +34,20 @@ type Change struct {
 
 // ChangesSince lists what differs from an older image, by name (N1).
 func (n NodeImage) ChangesSince(old NodeImage) []Change {
-	before, after := old.parts(), n.parts()
+	return changes(old.parts(), n.parts())
+}
+
+// changes lists what differs between two sets of parts, by name.
+func changes(before, after map[string]string) []Change {
 	names := maps.Clone(before)
 	maps.Copy(names, after)
-	var changes []Change
+	var all []Change
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if before[name] != after[name] {
-			changes = append(changes, Change{Name: name, From: before[name], To: after[name]})
+			all = append(all, Change{Name: name, From: before[name], To: after[name]})
 		}
 	}
-	return changes
+	return all
 }
 
 // parts are the components and packages of an image.

@@ -45,6 +45,8 @@ type Catalogue struct {
 	// Images maps a component (etcd, etcd-snapshot, coredns, konnectivity-server,
 	// konnectivity-agent, metrics-server, berth, berth-node, pause, demo) to its image.
 	Images map[string]string `json:"images"`
+	// Builds is the history of what was built, newest first (N1).
+	Builds []Build `json:"builds,omitempty"`
 }
 
 // Load reads a catalogue and checks it.

@@ -6,6 +6,7 @@ import (
 
 	"berth.dev/berth/internal/controller/activity"
 	"berth.dev/berth/internal/controller/addon"
+	"berth.dev/berth/internal/controller/advisory"
 	"berth.dev/berth/internal/controller/agentpool"
 	"berth.dev/berth/internal/controller/autoupgrade"
 	"berth.dev/berth/internal/controller/backup"
@@ -51,6 +52,7 @@ func (p parts) controllers() error {
 		deletedcluster.Setup(mgr, deletedcluster.Config{Store: p.options.BackupStore, Log: p.log.With("part", "deletedcluster")}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue}),
 		support.Setup(mgr, support.Config{Catalogue: p.catalogue}),
+		advisory.Setup(mgr, advisory.Config{Catalogue: p.catalogue}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: p.catalogue}),
 		machine.Setup(mgr, machine.Config{
 			Provider:        pod.New(mgr.GetClient(), mgr.GetAPIReader(), pod.Options{Config: mgr.GetConfig()}),

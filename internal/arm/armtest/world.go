@@ -109,6 +109,14 @@ func (w *World) Advance(by time.Duration) { w.offset.Add(int64(by)) }
 func Catalogue() *release.Catalogue {
 	return &release.Catalogue{
 		NodeImageVersion: "BerthDebian-12containerd-202611.01.0",
+		NodeImages: []release.NodeImage{
+			nodeImage("BerthDebian-12containerd-202611.01.0", "3.0.17-1~deb12u2"), nodeImage("BerthDebian-12containerd-202610.01.0", "3.0.15-1~deb12u1"),
+		},
+		Images: map[string]string{"coredns": "registry.berth.internal/berth/coredns:v1.15.0"},
+		Builds: []release.Build{
+			{Version: "v0.2.0", Built: "2026-11-01T00:00:00Z", Kubernetes: []string{"1.38.0", "1.37.2"}, NodeImage: "BerthDebian-12containerd-202611.01.0", Components: map[string]string{"berth": "v0.2.0", "coredns": "v1.15.0"}},
+			{Version: "v0.1.0", Built: "2026-10-01T00:00:00Z", Kubernetes: []string{"1.37.2"}, NodeImage: "BerthDebian-12containerd-202610.01.0", Components: map[string]string{"berth": "v0.1.0", "coredns": "v1.14.0"}},
+		},
 		Releases: []release.Release{
 			{Version: "1.39.0", State: release.Preview},
 			{Version: "1.38.0"},
@@ -118,6 +126,14 @@ func Catalogue() *release.Catalogue {
 			{Version: "1.35.4"},
 			{Version: "1.32.9"},
 		},
+	}
+}
+
+// nodeImage is a build of the node image with a version of libssl3.
+func nodeImage(version, libssl string) release.NodeImage {
+	return release.NodeImage{
+		Version: version, Built: "2026-11-01T00:00:00Z", Images: map[string]string{"1.37.2": "registry.berth.internal/berth/node-v1.37.2:" + version},
+		Packages: map[string]string{"libssl3": libssl, "libc6": "2.36-9+deb12u10"}, Components: map[string]string{"containerd": "2.4.2"},
 	}
 }
 
@@ -156,7 +172,7 @@ func newClient(t testing.TB) client.Client {
 	}
 	var uids atomic.Int64
 	return fake.NewClientBuilder().WithScheme(scheme).
-		WithStatusSubresource(&v1beta1.DeletedCluster{}, &v1beta1.ManagedCluster{}, &v1beta1.AgentPool{}, &v1beta1.Machine{}, &v1beta1.Operation{}, &v1beta1.ResourceGroup{},
+		WithStatusSubresource(&v1beta1.Advisory{}, &v1beta1.DeletedCluster{}, &v1beta1.ManagedCluster{}, &v1beta1.AgentPool{}, &v1beta1.Machine{}, &v1beta1.Operation{}, &v1beta1.ResourceGroup{},
 			&v1beta1.ActivityLogEntry{}).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
@@ -215,6 +231,7 @@ func (w *World) Wipe(t testing.TB) {
 		&v1beta1.SnapshotList{}, &v1beta1.ResourceGroupList{}, &v1beta1.SubscriptionList{}, &v1beta1.ServicePolicyList{},
 		&v1beta1.MaintenanceConfigurationList{}, &v1beta1.DeletedClusterList{}, &v1beta1.ManagementLockList{}, &v1beta1.SupportTicketList{},
 		&v1beta1.ActivityLogEntryList{},
+		&v1beta1.AdvisoryList{}, &v1beta1.KnownIssueList{},
 	} {
 		if err := w.Client.List(ctx, list); err != nil {
 			t.Fatal(err)

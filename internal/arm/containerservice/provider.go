@@ -64,6 +64,9 @@ func New(s *arm.Server) arm.Provider {
 	routes = append(routes, p.snapshotRoutes()...)
 	routes = append(routes, p.maintenanceRoutes()...)
 	routes = append(routes, p.deletedRoutes()...)
+	routes = append(routes, p.vulnerabilityRoutes()...)
+	routes = append(routes, p.noticeRoutes()...)
+	routes = append(routes, p.releaseRoutes()...)
 	return arm.Provider{
 		Namespace: namespace, Versions: versions, DefaultLimit: anyOther,
 		Types: []arm.ResourceType{

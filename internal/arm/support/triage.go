@@ -15,12 +15,17 @@ import (
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/policy/notice"
 	"berth.dev/berth/internal/policy/triage"
 )
 
 // decide answers a ticket by what it says and by what is found in its cluster now.
 func (p provider) decide(ctx context.Context, r *arm.Request, ticket *v1beta1.SupportTicket) (v1beta1.SupportTriage, error) {
 	evidence, err := p.evidence(ctx, r, ticket.Spec.ResourceID)
+	if err != nil {
+		return v1beta1.SupportTriage{}, err
+	}
+	issues, err := p.knownIssues(ctx, r, ticket)
 	if err != nil {
 		return v1beta1.SupportTriage{}, err
 	}
@@ -31,10 +36,33 @@ func (p provider) decide(ctx context.Context, r *arm.Request, ticket *v1beta1.Su
 		}
 	}
 	text := strings.Join(words, "\n")
-	return triage.Decide(triage.Ticket{
+	answer := triage.Decide(triage.Ticket{
 		Topic: triage.Topic(ticket.Spec.Problem), Text: text, Unregistered: unregistered(r.Subscription, text),
 		Severity: ticket.Spec.Severity, Consent: ticket.Spec.AdvancedDiagnosticConsent,
-	}, evidence, p.Now()), nil
+	}, evidence, p.Now())
+	answer.KnownIssues = issues
+	return answer, nil
+}
+
+// knownIssues are those of the ticket's cluster that it may be about (M1).
+func (p provider) knownIssues(ctx context.Context, r *arm.Request, ticket *v1beta1.SupportTicket) ([]v1beta1.SupportKnownIssue, error) {
+	cluster, err := p.clusterOf(ctx, r, ticket.Spec.ResourceID)
+	if err != nil || cluster == nil {
+		return nil, err
+	}
+	var pools v1beta1.AgentPoolList
+	if err := p.APIReader.List(ctx, &pools, client.InNamespace(cluster.Namespace), client.MatchingLabels{v1beta1.LabelCluster: operation.LabelValue(cluster.Name)}); err != nil {
+		return nil, fmt.Errorf("list pools of %s: %w", cluster.Name, err)
+	}
+	var own v1beta1.KnownIssueList
+	if err := p.APIReader.List(ctx, &own); err != nil {
+		return nil, fmt.Errorf("list known issues: %w", err)
+	}
+	issues, err := notice.All(own.Items)
+	if err != nil {
+		return nil, err
+	}
+	return notice.Touching(issues, ticket.Spec.Problem, notice.Observe(cluster, pools.Items, p.Catalogue), p.Catalogue), nil
 }
 
 // unregistered are the previews that a text names and a subscription has not registered (L1).
@@ -96,7 +124,7 @@ func (p provider) clusterOf(ctx context.Context, r *arm.Request, resourceID stri
 func post(ticket *v1beta1.SupportTicket, answer v1beta1.SupportTriage) {
 	last := ticket.Triage
 	ticket.Triage = &answer
-	if last != nil && equality.Semantic.DeepEqual(last.Reasons, answer.Reasons) {
+	if last != nil && equality.Semantic.DeepEqual(last.Reasons, answer.Reasons) && equality.Semantic.DeepEqual(last.KnownIssues, answer.KnownIssues) {
 		return
 	}
 	subject, body := triage.Letter(answer)
@@ -152,6 +180,9 @@ func renderTriage(r *arm.Request, ticket *v1beta1.SupportTicket) map[string]any 
 	properties := map[string]any{"answer": "Unknown", "reasons": []any{}}
 	if answer := ticket.Triage; answer != nil {
 		properties = map[string]any{"answer": answer.Answer, "summary": triage.Heading(answer.Answer), "time": stamp(answer.Time), "reasons": answer.Reasons}
+		if len(answer.KnownIssues) > 0 {
+			properties["knownIssues"] = answer.KnownIssues
+		}
 	}
 	return map[string]any{"id": ticketID(r, ticket.Spec.Name) + "/triage/default", "name": "default", "type": triageType, "properties": properties}
 }

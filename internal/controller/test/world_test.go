@@ -30,6 +30,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	activitycontroller "berth.dev/berth/internal/controller/activity"
 	"berth.dev/berth/internal/controller/addon"
+	"berth.dev/berth/internal/controller/advisory"
 	"berth.dev/berth/internal/controller/agentpool"
 	"berth.dev/berth/internal/controller/autoupgrade"
 	"berth.dev/berth/internal/controller/cluster"
@@ -226,6 +227,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 		deletedcluster.Setup(mgr, deletedcluster.Config{Log: slog.New(slog.DiscardHandler), Now: w.now}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: versions, Now: w.today}),
 		support.Setup(mgr, support.Config{Catalogue: versions, Metrics: prometheus.NewRegistry(), Now: w.supportNow}),
+		advisory.Setup(mgr, advisory.Config{Catalogue: versions, Now: w.now}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: versions, Now: w.now}),
 		machinecontroller.Setup(mgr, machinecontroller.Config{
 			Provider: provider{w.machines, g}, Tenants: tenants, Catalogue: versions,

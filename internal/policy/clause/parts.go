@@ -28,6 +28,12 @@ const (
 	ticketCases   = "internal/policy/triage/triage_test.go:TestCases"
 	ticketWorst   = "internal/policy/triage/triage_test.go:TestMoreTamperingIsNeverBetter"
 	inspected     = "internal/inspect/reader.go:Inspect"
+	flawTable     = "internal/policy/vulnerability/table.go:table"
+	flawCases     = "internal/policy/vulnerability/decide_test.go:TestCases"
+	noticeMatch   = "internal/policy/notice/match.go:Match"
+	noticeCases   = "internal/policy/notice/notice_test.go:TestMatch"
+	adviser       = "internal/controller/advisory/controller.go:announce"
+	advised       = "internal/controller/test/advisory_test.go:TestAdvisories"
 	ticketFound   = "internal/controller/test/ticket_test.go:TestTicketEvidence"
 )
 
@@ -99,8 +105,8 @@ func outOfScope() []Clause {
 		{ID: "D9", Short: "Ingress controllers that the service does not manage.", Status: Held, Code: at(ticketTable, inspected), Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestIngressClasses", "internal/arm/support/evidence_test.go:TestEvidenceOfTickets", ticketFound)},
 		{ID: "D10", Short: "DaemonSets and scripts that customise nodes.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "D11", Short: "Standby and proactive help.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
-		{ID: "D12", Short: "CVEs whose fix is under 30 days old.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases), Missing: "No scanner's report is read: a ticket is told to update, to filter and to send it."},
+		{ID: "D12", Short: "CVEs whose fix is under 30 days old.", Status: Held,
+			Code: at(ticketTable, flawTable), Tests: at(ticketCases, flawCases, "internal/policy/vulnerability/decide_test.go:TestWhatIsOwedIsOwedOn")},
 		{ID: "D13", Short: "Bespoke code and scripts.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 	}
 }
@@ -150,8 +156,12 @@ func customising() []Clause {
 
 func security() []Clause {
 	return []Clause{
-		{ID: "H1", Short: "A flaw in a managed component is patched on every cluster.", Status: NotYet},
-		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers.", Status: NotYet},
+		{ID: "H1", Short: "A flaw in a managed component is patched on every cluster, with guidance.", Status: Held,
+			Code:  at("internal/controller/addon/addon.go:applyAll", noticeMatch, adviser, "internal/arm/containerservice/notices.go:listAdvisories"),
+			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", noticeCases, advised, flawCases)},
+		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers, with its impact and the steps to take.", Status: Held,
+			Code:  at(noticeMatch, adviser, "internal/policy/notice/advisory.go:Advise", "internal/arm/containerservice/notices.go:listAdvisories"),
+			Tests: at(noticeCases, advised, "internal/policy/notice/notice_test.go:TestAdvise", "internal/cli/notice_test.go:TestNoticesAreShown")},
 		{ID: "I1", Short: "Node login is possible and discouraged.", Status: InPart,
 			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about what a login changed are answered; changes are not seen yet."},
 		{ID: "I2", Short: "Security groups can be customised on own subnets only.", Status: InPart,
@@ -198,12 +208,18 @@ func releases() []Clause {
 			Tests: at("internal/policy/feature_test.go:TestPreviewsAreAskedFor", "test/clients/azfeature_test.go:TestAzFeature", "test/scenarios/scenarios_test.go:TestScenarios")},
 		{ID: "L2", Short: "Previews are not for production.", Status: OfPeople},
 		{ID: "L3", Short: "Support of previews is best effort.", Status: Held, Code: at(supportTable, ticketTable), Tests: at(everyRow, ticketCases)},
-		{ID: "M1", Short: "An upstream bug behind a ticket is linked.", Status: NotYet},
-		{ID: "M2", Short: "Known issues are published.", Status: NotYet},
+		{ID: "M1", Short: "An upstream bug behind a ticket is linked, and when a release will carry the fix.", Status: Held,
+			Code:  at("internal/policy/notice/issue.go:Touching", "internal/arm/support/triage.go:knownIssues"),
+			Tests: at("internal/policy/notice/notice_test.go:TestShippedIssues", "test/scenarios/scenarios_test.go:TestScenarios", "internal/cli/notice_test.go:TestNoticesAreShown")},
+		{ID: "M2", Short: "Known issues are published: upstream links, workaround and how it outlives an upgrade, timelines.", Status: Held,
+			Code:  at("internal/policy/notice/issue.go:All", "internal/arm/containerservice/notices.go:listIssues"),
+			Tests: at("internal/policy/notice/notice_test.go:TestShippedIssues", "internal/policy/notice/notice_test.go:TestOwnIssues", "test/scenarios/scenarios_test.go:TestScenarios")},
 		{ID: "M3", Short: "Bugs in the service's own components are fixed.", Status: OfPeople},
-		{ID: "N1", Short: "Every release has notes.", Status: InPart, Code: at("internal/release/nodeimage.go:ChangesSince"), Tests: at("internal/release/nodeimage_test.go:TestChangesSince"),
-			Missing: "Node images have notes; Kubernetes versions and Berth itself have none generated."},
-		{ID: "N2", Short: "Previews and plans are visible on a roadmap.", Status: NotYet},
+		{ID: "N1", Short: "Every release has notes.", Status: Held,
+			Code:  at("internal/release/notes.go:Notes", "internal/image/nodehistory.go:recordBuild", "internal/release/nodeimage.go:ChangesSince", "internal/arm/containerservice/releasenotes.go:getRelease"),
+			Tests: at("internal/release/notes_test.go:TestNotes", "internal/release/notes_test.go:TestNotesOfWhatIsBuiltAgain", "internal/release/nodeimage_test.go:TestChangesSince", "internal/cli/transcript_test.go:TestTranscriptsOnTheRealServer")},
+		{ID: "N2", Short: "Previews and plans are visible on a roadmap.", Status: Held,
+			Code: at("internal/release/roadmap.go:Roadmap", "internal/arm/containerservice/releasenotes.go:roadmap"), Tests: at("internal/release/notes_test.go:TestRoadmap", "internal/cli/notice_test.go:TestRoadmapIsShown")},
 	}
 }
 
@@ -224,9 +240,11 @@ func beyond() []Clause {
 			Code: at("internal/policy/triage/decide.go:Decide", inspected, "internal/arm/support/triage.go:decide"),
 			Tests: at(ticketCases, ticketWorst, "internal/policy/triage/triage_test.go:TestOutOfSupportIsNeverInScope", ticketFound,
 				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios"),
-			Missing: "Changes through the IaaS view and of nodes' file systems are not collected, nor are scanners' reports."},
+			Missing: "Changes through the IaaS view and of nodes' file systems are not collected."},
 		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: NotYet},
-		{ID: "X6", Short: "CVE triage per cluster.", Status: NotYet},
+		{ID: "X6", Short: "CVE triage per cluster: a scanner's report in, whose turn each is out.", Status: Held,
+			Code:  at(flawTable, "internal/policy/vulnerability/parse.go:Parse", "internal/arm/containerservice/vulnerabilities.go:triageCluster", "internal/cli/vulnerability.go:vulnerabilityTriage"),
+			Tests: at(flawCases, "internal/policy/vulnerability/parse_test.go:TestParse", "test/scenarios/scenarios_test.go:TestScenarios", "internal/cli/transcript_test.go:TestTranscriptsOnTheRealServer")},
 		{ID: "X7", Short: "Maintenance tells before and after.", Status: Held, Code: at("internal/arm/containerservice/maintenancebody.go:renderAutoUpgrades"),
 			Tests: at("internal/cli/autoupgrades_test.go:TestAutomaticUpgradesAreShown", "internal/controller/test/autoupgrade_test.go:TestAutoUpgrade")},
 		{ID: "X8", Short: "Auto-repair can keep evidence, and brakes when many nodes are ill.", Status: Held,

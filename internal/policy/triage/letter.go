@@ -16,6 +16,9 @@ var headings = map[v1beta1.SupportAnswer]string{
 	v1beta1.AnswerOutOfScope:    "Out of scope of support",
 }
 
+// afterUpgrade says what becomes of a workaround.
+var afterUpgrade = map[string]string{"Kept": "the workaround stays", "Lost": "do the workaround again"}
+
 // Heading says an answer in a few words.
 func Heading(answer v1beta1.SupportAnswer) string { return headings[answer] }
 
@@ -28,6 +31,20 @@ func Letter(triage v1beta1.SupportTriage) (subject, body string) {
 			out.WriteString("\nThis was found as well:\n\n")
 		}
 		fmt.Fprintf(&out, "%s. Clause %s.\nFound: %s.\nNext: %s\n", headings[reason.Answer], reason.Clause, reason.Evidence, reason.Next)
+	}
+	for i, issue := range triage.KnownIssues {
+		if i == 0 {
+			out.WriteString("\nKnown issues that it may be about (M1):\n")
+		}
+		fmt.Fprintf(&out, "\n%s (%s). Found: %s.\n", issue.Title, issue.Name, issue.Evidence)
+		for _, line := range []struct{ name, said string }{
+			{"Workaround", issue.Workaround}, {"After an upgrade", afterUpgrade[issue.AfterUpgrade]}, {"Timeline", issue.Timeline},
+			{"Fixed in", issue.FixedIn}, {"Upstream", strings.Join(issue.Links, " ")},
+		} {
+			if line.said != "" {
+				fmt.Fprintf(&out, "%s: %s\n", line.name, line.said)
+			}
+		}
 	}
 	out.WriteString("\nThe clauses are in docs/support-policy.md. Once something has changed, ask for the triage again.")
 	return headings[triage.Answer], out.String()

@@ -158,7 +158,7 @@ func vulnerabilities() []row {
 		{clause: "D12", reason: "UpdateFirst", topics: topics, answer: customer, found: behind,
 			next: "Upgrade the node images, `berth nodepool upgrade --node-image-only`, and scan again."},
 		{clause: "D12", reason: "FilterFirst", topics: topics, answer: customer, found: cveUnfiltered,
-			next: "Scan on the newest node image, and send what is left with a fix older than 30 days."},
+			next: "Scan on the newest node image, see with `berth vulnerability triage` what is the service's, and send that."},
 		{clause: "D12", reason: "Covered", topics: topics, answer: in, found: cveCovered,
 			next: "The service fixes it and says in which image."},
 	}
