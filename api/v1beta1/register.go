@@ -23,6 +23,8 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&DeletedCluster{}, &DeletedClusterList{},
 		&ManagementLock{}, &ManagementLockList{},
 		&SupportTicket{}, &SupportTicketList{},
+		&SupportAccess{}, &SupportAccessList{},
+		&SupportAccessRecord{}, &SupportAccessRecordList{},
 		&ServicePolicy{}, &ServicePolicyList{},
 		&ManagementCluster{}, &ManagementClusterList{},
 	)

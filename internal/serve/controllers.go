@@ -14,6 +14,7 @@ import (
 	"berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
 	"berth.dev/berth/internal/controller/support"
+	"berth.dev/berth/internal/controller/supportaccess"
 	"berth.dev/berth/internal/machine/pod"
 	"berth.dev/berth/internal/preflight"
 )
@@ -49,6 +50,7 @@ func (p parts) controllers() error {
 		deletedcluster.Setup(mgr, deletedcluster.Config{Store: p.options.BackupStore, Log: p.log.With("part", "deletedcluster")}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue}),
 		support.Setup(mgr, support.Config{Catalogue: p.catalogue}),
+		supportaccess.Setup(mgr, supportaccess.Config{Tenants: tenants}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: p.catalogue}),
 		machine.Setup(mgr, machine.Config{
 			Provider:        pod.New(mgr.GetClient(), mgr.GetAPIReader(), pod.Options{Config: mgr.GetConfig()}),
