@@ -138,14 +138,14 @@ func (f *Front) judge(ctx context.Context, r *http.Request, key client.ObjectKey
 	unknown := apierrors.NewUnauthorized("the credential is of no access of support")
 	found, err := f.bearer(ctx, r, key)
 	if err != nil {
-		return nil, unavailable(f.Log, "read access", err)
+		return nil, f.failed(ctx, "read access", err)
 	}
 	if found == nil {
 		return nil, unknown
 	}
 	v := &visit{access: found, target: target}
 	if v.evidence, err = Gather(ctx, f.Reader, found); err != nil {
-		return nil, unavailable(f.Log, "read what an access depends on", err)
+		return nil, f.failed(ctx, "read what an access depends on", err)
 	}
 	if found.Status.Ended != nil {
 		return nil, forbidden("the access has ended (support policy %s): %s", found.Status.Clause, found.Status.Message)
@@ -166,7 +166,7 @@ func (f *Front) judge(ctx context.Context, r *http.Request, key client.ObjectKey
 		return nil, apierrors.NewTooManyRequestsError(full.Error())
 	}
 	if err != nil {
-		return nil, unavailable(f.Log, "record a request", err)
+		return nil, f.failed(ctx, "record a request", err)
 	}
 	if v.entry.Refused != "" {
 		return nil, forbidden("%s", v.entry.Refused)
@@ -223,7 +223,7 @@ func (f *Front) forward(w http.ResponseWriter, r *http.Request, v *visit) {
 	backend, err := f.reached.to(r.Context(), v)
 	if err != nil {
 		code.Store(http.StatusServiceUnavailable)
-		refuse(w, unavailable(f.Log, "reach the cluster", err))
+		refuse(w, f.failed(r.Context(), "reach the cluster", err))
 		return
 	}
 	proxy := &httputil.ReverseProxy{
@@ -241,13 +241,9 @@ func (f *Front) forward(w http.ResponseWriter, r *http.Request, v *visit) {
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if r.Context().Err() != nil {
-				code.CompareAndSwap(0, http.StatusForbidden)
-				refuse(w, forbidden("the access ended while the request was on its way"))
-				return
-			}
-			code.CompareAndSwap(0, http.StatusBadGateway)
-			refuse(w, unavailable(f.Log, "ask the cluster", err))
+			answer := f.failed(r.Context(), "ask the cluster", err)
+			code.CompareAndSwap(0, answer.ErrStatus.Code)
+			refuse(w, answer)
 		},
 	}
 	proxy.ServeHTTP(w, r)
@@ -297,9 +293,13 @@ func forbidden(format string, args ...any) *apierrors.StatusError {
 	}}
 }
 
-// unavailable tells the log what failed, and the engineer that something did.
-func unavailable(log *slog.Logger, what string, err error) *apierrors.StatusError {
-	log.Error("support not served", "step", what, "error", err)
+// failed tells the log what failed, and the engineer that something did. What was cut on
+// its way is no failure.
+func (f *Front) failed(ctx context.Context, what string, err error) *apierrors.StatusError {
+	if ctx.Err() != nil {
+		return forbidden("the access ended while the request was on its way")
+	}
+	f.Log.Error("support not served", "step", what, "error", err)
 	return apierrors.NewServiceUnavailable("the cluster cannot be reached for support at this moment")
 }
 

@@ -276,7 +276,7 @@ func (p provider) listAccessRequests(ctx context.Context, r *arm.Request) (*arm.
 	}
 	items := make([]arm.Item, 0, len(all))
 	for i := range all {
-		items = append(items, arm.Item{Key: all[i].Time.UTC().Format("2006-01-02T15:04:05.000000") + all[i].ID, Body: renderRequest(r, found, &all[i])})
+		items = append(items, arm.Item{Key: all[i].Time.UTC().Format(microseconds) + all[i].ID, Body: renderRequest(r, found, &all[i])})
 	}
 	return p.Page(r, items)
 }

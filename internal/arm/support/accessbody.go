@@ -72,10 +72,34 @@ func stampOr(at *metav1.Time) string {
 	return stamp(*at)
 }
 
-// renderRequest shows one request of an access's record.
+// requestProperties is a request of an access's record on the wire: what the object has,
+// but that its name is not the resource's.
+type requestProperties struct {
+	Time       string `json:"time"`
+	Engineer   string `json:"engineer"`
+	Verb       string `json:"verb"`
+	Resource   string `json:"resource,omitempty"`
+	Namespace  string `json:"namespace,omitempty"`
+	ObjectName string `json:"objectName,omitempty"`
+	URI        string `json:"uri"`
+	SourceIP   string `json:"sourceIp"`
+	UserAgent  string `json:"userAgent,omitempty"`
+	Refused    string `json:"refused,omitempty"`
+	Code       int32  `json:"code,omitempty"`
+	Ended      string `json:"ended,omitempty"`
+}
+
+// microseconds is how exactly the record tells times.
+const microseconds = "2006-01-02T15:04:05.000000Z"
+
+// renderRequest shows one request of an access's record. Its name is the audit id.
 func renderRequest(r *arm.Request, of *v1beta1.SupportAccess, one *v1beta1.SupportRequest) map[string]any {
-	return map[string]any{
-		"id": accessID(r, of) + "/requests/" + one.ID, "name": one.ID, "type": requestType,
-		"properties": one,
+	p := requestProperties{
+		Time: one.Time.UTC().Format(microseconds), Engineer: one.Engineer, Verb: one.Verb, Resource: one.Resource, Namespace: one.Namespace, ObjectName: one.Name,
+		URI: one.URI, SourceIP: one.SourceIP, UserAgent: one.UserAgent, Refused: one.Refused, Code: one.Code,
 	}
+	if one.Ended != nil {
+		p.Ended = one.Ended.UTC().Format(microseconds)
+	}
+	return map[string]any{"id": accessID(r, of) + "/requests/" + one.ID, "name": one.ID, "type": requestType, "properties": p}
 }

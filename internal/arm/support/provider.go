@@ -48,8 +48,11 @@ const (
 var (
 	reads  = &arm.Limit{Handler: "SupportHandler.GET", Burst: 60, Every: time.Second, Scope: arm.PerSubscription}
 	writes = &arm.Limit{Handler: "SupportHandler.PUT", Burst: 20, Every: 10 * time.Second, Scope: arm.PerSubscription}
-	// endings have a limit of their own: nothing else keeps a customer from ending an access.
-	endings = &arm.Limit{Handler: "SupportHandler.DELETE", Burst: 60, Every: time.Second, Scope: arm.PerSubscription}
+	// What support does takes nothing from the customer, and nothing keeps a customer from
+	// ending an access.
+	asks        = &arm.Limit{Handler: "SupportAccessHandler.PUT", Burst: 30, Every: 5 * time.Second, Scope: arm.PerSubscription}
+	endings     = &arm.Limit{Handler: "SupportAccessHandler.POST", Burst: 60, Every: time.Second, Scope: arm.PerSubscription}
+	withdrawals = &arm.Limit{Handler: "SupportHandler.DELETE", Burst: 60, Every: time.Second, Scope: arm.PerSubscription}
 )
 
 type provider struct{ *arm.Server }
@@ -89,12 +92,12 @@ func (p provider) accessRoutes() []arm.Route {
 	return []arm.Route{
 		{Method: get, Path: consentPath, Type: consents, Callers: both, Handle: p.getConsent},
 		{Method: put, Path: consentPath, Type: consents, Limit: writes, WhileSuspended: true, Handle: p.putConsent},
-		{Method: http.MethodDelete, Path: consentPath, Type: consents, Limit: endings, WhileSuspended: true, PassesLocks: true, Handle: p.deleteConsent},
+		{Method: http.MethodDelete, Path: consentPath, Type: consents, Limit: withdrawals, WhileSuspended: true, PassesLocks: true, Handle: p.deleteConsent},
 		{Method: get, Path: accessesPath, Type: accesses, Callers: both, Handle: p.listAccesses},
 		{Method: get, Path: accessPath, Type: accesses, Callers: both, Handle: p.getAccess},
-		{Method: put, Path: accessPath, Type: accesses, Limit: writes, WhileSuspended: true, Callers: arm.Engineers, Handle: p.putAccess},
+		{Method: put, Path: accessPath, Type: accesses, Limit: asks, WhileSuspended: true, Callers: arm.Engineers, Handle: p.putAccess},
 		{Method: post, Path: accessPath + "/revoke", Type: accesses, Limit: endings, WhileSuspended: true, PassesLocks: true, Callers: both, Handle: p.revokeAccess},
-		{Method: post, Path: accessPath + "/listCredentials", Type: accesses, Limit: writes, WhileSuspended: true, Callers: arm.Engineers, Handle: p.accessCredentials},
+		{Method: post, Path: accessPath + "/listCredentials", Type: accesses, Limit: asks, WhileSuspended: true, Callers: arm.Engineers, Handle: p.accessCredentials},
 		{Method: get, Path: accessPath + "/requests", Type: accesses + "/requests", Callers: both, Handle: p.listAccessRequests},
 	}
 }

@@ -319,9 +319,12 @@ func bringBinding(ctx context.Context, target client.Client, wanted *rbacv1.Clus
 func removeAll(ctx context.Context, target client.Client, objects ...client.Object) ([]change, error) {
 	var changed []change
 	for _, object := range objects {
-		err := target.Delete(ctx, object)
+		err := target.Get(ctx, client.ObjectKeyFromObject(object), object)
 		if apierrors.IsNotFound(err) {
 			continue
+		}
+		if err == nil {
+			err = client.IgnoreNotFound(target.Delete(ctx, object))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("remove %s: %w", object.GetName(), err)
