@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -62,7 +63,7 @@ func (s *Server) checkCaller(route *Route, r *Request) error {
 // action is what a request does, as Azure names it.
 func (r *Route) action() string {
 	verb := map[string]string{http.MethodGet: "read", http.MethodHead: "read", http.MethodPut: "write", http.MethodPatch: "write", http.MethodDelete: "delete"}[r.Method]
-	return r.provider.Namespace + "/" + r.Type + "/" + cmp.Or(verb, "action")
+	return strings.Join(slices.DeleteFunc([]string{r.provider.Namespace, r.Type, cmp.Or(verb, "action")}, func(part string) bool { return part == "" }), "/")
 }
 
 // checkSubscription finds the subscription that the path names. One that is not

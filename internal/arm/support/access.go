@@ -105,9 +105,10 @@ func (p provider) asked(ctx context.Context, r *arm.Request, ticket *v1beta1.Sup
 		Ticket: ticket.Spec.Name, TicketID: ticket.Spec.TicketID, ResourceID: ticket.Spec.ResourceID, Engineer: r.Caller.Name(),
 		Reason: strings.TrimSpace(asked.Reason), Scopes: scopes, Created: now, Expires: metav1.NewTime(now.Add(duration)),
 	}
-	if cluster != nil {
-		e.Cluster, e.Access.Cluster, e.Access.ClusterID = cluster, cluster.Name, cluster.Spec.ID
+	if cluster == nil {
+		return e, arm.Errorf(http.StatusConflict, "Conflict", "The support ticket '%s' is about no cluster that there is, so that there is nothing to have access to.", ticket.Spec.Name)
 	}
+	e.Cluster, e.Access.Cluster, e.Access.ClusterID = cluster, cluster.Name, cluster.Spec.ID
 	return e, nil
 }
 
