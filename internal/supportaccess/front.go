@@ -191,10 +191,12 @@ func (f *Front) bearer(ctx context.Context, r *http.Request, key client.ObjectKe
 	}
 	var found v1beta1.SupportAccess
 	err := f.Reader.Get(ctx, key, &found)
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsBadRequest(err) && !apierrors.IsInvalid(err) {
+	// What is no name is no access either.
+	missing := apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) || apierrors.IsInvalid(err)
+	if err != nil && !missing {
 		return nil, err
 	}
-	if err != nil || found.Spec.Token == "" || subtle.ConstantTimeCompare([]byte(found.Spec.Token), []byte(hashed(strings.TrimSpace(token)))) != 1 {
+	if missing || found.Spec.Token == "" || subtle.ConstantTimeCompare([]byte(found.Spec.Token), []byte(hashed(strings.TrimSpace(token)))) != 1 {
 		return nil, nil
 	}
 	return &found, nil

@@ -92,10 +92,10 @@ func plain(path string) bool {
 // the path is no resource.
 func resourceSegments(q *Request, segments []string) []string {
 	skip := 0
-	switch {
-	case segments[0] == "api":
+	switch segments[0] {
+	case "api":
 		skip = 2
-	case segments[0] == "apis":
+	case "apis":
 		skip = 3
 	}
 	if skip == 0 || len(segments) <= skip || segments[skip] == "" {
