@@ -164,6 +164,12 @@ func (a Application) check() error {
 	return nil
 }
 
+// Engineer says whether there is an engineer of support of that name.
+func (d *Directory) Engineer(name string) bool {
+	application, known := d.application(name)
+	return known && application.Engineer
+}
+
 // EngineerName says whether an engineer can be called so. The name is told to customers,
 // and is a part of whom the engineer is in their clusters.
 func EngineerName(name string) bool { return engineerPattern.MatchString(name) }

@@ -47,7 +47,9 @@ func (p parts) arm() error {
 	if err != nil {
 		return fmt.Errorf("read the authority that support trusts: %w", err)
 	}
-	front := supportaccess.New(supportaccess.Config{Client: p.manager.GetClient(), Reader: p.manager.GetAPIReader(), Log: p.log.With("part", "supportaccess")})
+	front := supportaccess.New(supportaccess.Config{
+		Client: p.manager.GetClient(), Reader: p.manager.GetAPIReader(), Engineer: directory.Engineer, Log: p.log.With("part", "supportaccess"),
+	})
 	if err := front.SetupWithManager(p.manager); err != nil {
 		return err
 	}

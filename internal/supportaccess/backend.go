@@ -75,7 +75,7 @@ func (c ControlPlanes) Backend(ctx context.Context, cluster *v1beta1.ManagedClus
 
 // ClientTLS trusts an authority and shows a certificate of it for a user, good until then.
 func ClientTLS(authority *pki.Authority, user string, now, until time.Time) (*tls.Config, error) {
-	certificate, key, err := authority.Issue(pki.Request{CommonName: user, Usage: pki.Client, Life: until.Sub(now)}, now)
+	certificate, key, err := authority.Issue(pki.Request{CommonName: user, Organizations: []string{controlplane.SupportGroup}, Usage: pki.Client, Life: until.Sub(now)}, now)
 	if err != nil {
 		return nil, err
 	}

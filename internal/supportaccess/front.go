@@ -41,6 +41,8 @@ type Config struct {
 	Reader client.Reader
 	// Backends reach the API servers; nil means those of Berth's control planes.
 	Backends Backends
+	// Engineer says whether there is an engineer of that name; nil takes all for one.
+	Engineer func(name string) bool
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -60,6 +62,9 @@ func New(config Config) *Front {
 	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if config.Engineer == nil {
+		config.Engineer = func(string) bool { return true }
 	}
 	if config.Backends == nil {
 		config.Backends = ControlPlanes{Reader: config.Reader, Now: config.Now}
@@ -141,6 +146,9 @@ func (f *Front) judge(ctx context.Context, r *http.Request, key client.ObjectKey
 		return nil, f.failed(ctx, "read access", err)
 	}
 	if found == nil {
+		return nil, unknown
+	}
+	if !f.Engineer(found.Spec.Engineer) {
 		return nil, unknown
 	}
 	v := &visit{access: found, target: target}
@@ -248,7 +256,7 @@ func (f *Front) forward(w http.ResponseWriter, r *http.Request, v *visit) {
 			refuse(w, answer)
 		},
 	}
-	proxy.ServeHTTP(w, r)
+	proxy.ServeHTTP(cuttable{w, r.Context()}, r)
 }
 
 // strip takes from a request by what its sender could be taken for somebody else.

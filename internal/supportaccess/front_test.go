@@ -168,6 +168,10 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
+	b.front.Engineer = func(name string) bool { return name != "ann" }
+	if status, _ := b.request("GET", "/api/v1/pods", nil); status != http.StatusUnauthorized {
+		t.Errorf("an engineer who is none any more: %d", status)
+	}
 	if len(b.seen) > 0 || len(b.record()) > 0 {
 		t.Errorf("%d requests of strangers went on, %d were recorded", len(b.seen), len(b.record()))
 	}

@@ -1,7 +1,10 @@
 package supportaccess
 
 import (
+	"bufio"
 	"context"
+	"net"
+	"net/http"
 	"sync"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,4 +47,23 @@ func (s *streams) cut(key client.ObjectKey) {
 	for _, cut := range s.open[key] {
 		cut()
 	}
+}
+
+// cuttable is an answer whose connection, once it has become a stream, is closed when the
+// request's time is over: a client that does not close its side holds nothing up.
+type cuttable struct {
+	http.ResponseWriter
+	ctx context.Context //nolint:containedctx // of the one request that this answers
+}
+
+// Unwrap is http.ResponseController's.
+func (c cuttable) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// Hijack implements http.Hijacker.
+func (c cuttable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(c.ResponseWriter).Hijack()
+	if err == nil {
+		context.AfterFunc(c.ctx, func() { conn.Close() })
+	}
+	return conn, buffered, err
 }

@@ -47,7 +47,9 @@ var table = []row{
 	{"C7", "AnotherCluster", func(e Evidence, _ time.Time) bool {
 		name, is := ClusterOf(e.Ticket.Spec.ResourceID)
 		return !is || name != e.Access.Cluster
-	}, func(e Evidence) string { return fmt.Sprintf("the ticket %s is not about this cluster", e.Access.Ticket) }},
+	}, func(e Evidence) string {
+		return fmt.Sprintf("the ticket %s is not about this cluster", e.Access.Ticket)
+	}},
 	{"C7", "ClusterMissing", func(e Evidence, _ time.Time) bool {
 		return e.Cluster == nil || e.Cluster.Spec.ID != e.Access.ClusterID || !e.Cluster.DeletionTimestamp.IsZero()
 	}, func(Evidence) string { return "the cluster is gone, or about to be" }},
