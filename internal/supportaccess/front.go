@@ -75,10 +75,13 @@ func New(config Config) *Front {
 // Serves says whether a request is for the front.
 func Serves(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, Prefix) }
 
+// tokenLength is that of a credential, in characters.
+const tokenLength = 60
+
 // NewToken draws a credential, and what is kept of it. It has 240 random bits, so that
 // its plain hash tells nothing.
 func NewToken() (token, kept string) {
-	raw := make([]byte, 30)
+	raw := make([]byte, tokenLength/2)
 	rand.Read(raw)
 	token = hex.EncodeToString(raw)
 	return token, hashed(token)
@@ -194,7 +197,8 @@ func (f *Front) rights(v *visit) string {
 // bearer finds the access that a credential is of, nil if it is of none.
 func (f *Front) bearer(ctx context.Context, r *http.Request, key client.ObjectKey) (*v1beta1.SupportAccess, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") || len(token) != tokenLength {
 		return nil, nil
 	}
 	var found v1beta1.SupportAccess
@@ -204,7 +208,7 @@ func (f *Front) bearer(ctx context.Context, r *http.Request, key client.ObjectKe
 	if err != nil && !missing {
 		return nil, err
 	}
-	if missing || found.Spec.Token == "" || subtle.ConstantTimeCompare([]byte(found.Spec.Token), []byte(hashed(strings.TrimSpace(token)))) != 1 {
+	if missing || found.Spec.Token == "" || subtle.ConstantTimeCompare([]byte(found.Spec.Token), []byte(hashed(token))) != 1 {
 		return nil, nil
 	}
 	return &found, nil
