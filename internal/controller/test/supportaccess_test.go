@@ -371,8 +371,9 @@ func (d *desk) changeAll() {
 		d.t.Fatal(err)
 	}
 	for i := range list.Items {
+		before := list.Items[i].DeepCopy()
 		list.Items[i].Labels = map[string]string{"looked": "at"}
-		if err := d.client.Update(d.t.Context(), &list.Items[i]); err != nil {
+		if err := d.client.Patch(d.t.Context(), &list.Items[i], client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
 			d.t.Fatal(err)
 		}
 	}

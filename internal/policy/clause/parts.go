@@ -85,7 +85,7 @@ func inScope() []Clause {
 		{ID: "C5", Short: "Questions about customising control plane components.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "C6", Short: "Networking problems, except with the customer's own CNI.", Status: Held, Code: at(ticketTable, "internal/policy/triage/observe.go:Observe"), Tests: at(ticketCases, "internal/policy/triage/observe_test.go:TestObserve")},
 		{ID: "C7", Short: "Support acts with consent, under aks-service, just in time.", Status: Held,
-			Code:  at(ticketTable, "internal/policy/access/decide.go:table", accessRights, "internal/controller/supportaccess/rights.go:look", "internal/addon/protection.go:protection"),
+			Code: at(ticketTable, "internal/policy/access/decide.go:table", accessRights, "internal/controller/supportaccess/rights.go:look", "internal/addon/protection.go:protection"),
 			Tests: at(ticketCases, "internal/policy/access/access_test.go:TestEnds", "internal/policy/access/access_test.go:TestRoleIsBounded", accessHeld,
 				"internal/controller/test/accesscrash_test.go:TestCrashDuringSupportAccess", realCluster)},
 	}
