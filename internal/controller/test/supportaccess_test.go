@@ -13,6 +13,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -222,12 +223,14 @@ func otherEnds(d *desk) {
 	if _, err := engineer.CoreV1().Pods("").List(d.t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 		d.t.Errorf("opening a ticket again brings an access back: %v", err)
 	}
-	d.servicePolicy(v1beta1.ServicePolicySpec{SupportAccess: &v1beta1.SupportAccessPolicy{MaxDuration: &metav1.Duration{Duration: 4 * time.Second}}})
+	d.servicePolicy(v1beta1.ServicePolicySpec{SupportAccess: &v1beta1.SupportAccessPolicy{MaxDuration: &metav1.Duration{Duration: 10 * time.Second}}})
 	engineer = d.access("t1", accessFour, `"Diagnose"`)
-	watching, err := engineer.CoreV1().Pods("").Watch(d.t.Context(), metav1.ListOptions{})
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	var watching watch.Interface
+	d.eventually("a watch", func() bool { // an API server takes a moment to know of new rights
+		var err error
+		watching, err = engineer.CoreV1().Pods("").Watch(d.t.Context(), metav1.ListOptions{})
+		return err == nil
+	})
 	for range watching.ResultChan() {
 	}
 	if early := time.Until(d.state(accessFour).Spec.Expires.Time); early > time.Second {
