@@ -26,6 +26,8 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&ActivityLogEntry{}, &ActivityLogEntryList{},
 		&Advisory{}, &AdvisoryList{},
 		&KnownIssue{}, &KnownIssueList{},
+		&SupportAccess{}, &SupportAccessList{},
+		&SupportAccessRecord{}, &SupportAccessRecordList{},
 		&ServicePolicy{}, &ServicePolicyList{},
 		&ManagementCluster{}, &ManagementClusterList{},
 	)

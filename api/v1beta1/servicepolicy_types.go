@@ -71,6 +71,8 @@ type ServicePolicySpec struct {
 	ActivityLog *ActivityLogPolicy `json:"activityLog,omitempty"`
 	// Quotas are what each subscription can have, unless it has quotas of its own.
 	Quotas *Quotas `json:"quotas,omitempty"`
+	// SupportAccess has the figures of just-in-time access.
+	SupportAccess *SupportAccessPolicy `json:"supportAccess,omitempty"`
 }
 
 // Quotas are the limits of a subscription. A nil field means its default.
@@ -96,6 +98,19 @@ type ActivityLogPolicy struct {
 	// what was refused, and of what Berth did by itself: 2000. No kind takes another's room.
 	// +kubebuilder:validation:Minimum=1
 	Entries *int32 `json:"entries,omitempty"`
+}
+
+// SupportAccessPolicy are the figures of support's access to clusters. A nil field means
+// its default.
+type SupportAccessPolicy struct {
+	// MaxDuration is how long one access lasts at most: 8h (C7).
+	MaxDuration *metav1.Duration `json:"maxDuration,omitempty"`
+	// Retention is how long an access that has ended is kept, with the record of what was
+	// done: 2160h, which are 90 days as those of Azure's activity log (X5).
+	Retention *metav1.Duration `json:"retention,omitempty"`
+	// MaxRequests is how many requests are recorded of one access at each of Berth's
+	// processes; what would come after them is refused: 5000 (X5).
+	MaxRequests *int32 `json:"maxRequests,omitempty"`
 }
 
 // AddonPutBack are the times of putting back what customers change in managed

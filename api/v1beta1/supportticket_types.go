@@ -40,6 +40,12 @@ type SupportTicketSpec struct {
 	ResourceID string `json:"resourceId,omitempty"`
 	// AdvancedDiagnosticConsent says that support may look into the resource (B2, C7).
 	AdvancedDiagnosticConsent bool `json:"advancedDiagnosticConsent,omitempty"`
+	// Consent says to what and until when; nil with AdvancedDiagnosticConsent is to
+	// diagnose, as long as the ticket is open.
+	Consent *SupportConsent `json:"consent,omitempty"`
+	// Consented is when the consent that there is began: what support was given before
+	// that, it has no more.
+	Consented *metav1.Time `json:"consented,omitempty"`
 	// Require24X7Response asks for an answer around the clock.
 	Require24X7Response bool         `json:"require24X7Response,omitempty"`
 	ProblemStartTime    *metav1.Time `json:"problemStartTime,omitempty"`

@@ -1,10 +1,12 @@
 package arm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -45,6 +47,25 @@ func (s *Server) unauthorized(code, message, oauthCode string) *Error {
 	return e
 }
 
+// checkCaller refuses customers what is support's, and support what is the customers' (C7).
+func (s *Server) checkCaller(route *Route, r *Request) error {
+	if route.Callers == CustomersAndEngineers || (route.Callers == Engineers) == r.Caller.Engineer {
+		return nil
+	}
+	who := "an engineer of support, who has no rights on customers' resources (support policy C7)"
+	if !r.Caller.Engineer {
+		who = "a customer: support alone does this, with the customer's consent (support policy C7)"
+	}
+	return Errorf(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s': it is %s.",
+		r.Caller.Name(), r.Caller.ObjectID, route.action(), r.URL.Path, who)
+}
+
+// action is what a request does, as Azure names it.
+func (r *Route) action() string {
+	verb := map[string]string{http.MethodGet: "read", http.MethodHead: "read", http.MethodPut: "write", http.MethodPatch: "write", http.MethodDelete: "delete"}[r.Method]
+	return strings.Join(slices.DeleteFunc([]string{r.provider.Namespace, r.Type, cmp.Or(verb, "action")}, func(part string) bool { return part == "" }), "/")
+}
+
 // checkSubscription finds the subscription that the path names. One that is not
 // of the caller's tenant does not exist for the caller.
 func (s *Server) checkSubscription(ctx context.Context, r *Request) error {
@@ -60,7 +81,9 @@ func (s *Server) checkSubscription(ctx context.Context, r *Request) error {
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("read subscription %s: %w", id, err)
 	}
-	visible := err == nil && Visible(&subscription, r)
+	// An engineer of the service may know of every subscription, for the few routes that
+	// are engineers'.
+	visible := err == nil && (Visible(&subscription, r) || r.Caller.Engineer && subscription.Spec.State != v1beta1.SubscriptionDeleted)
 	if apierrors.IsNotFound(err) || !visible {
 		return Errorf(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", id)
 	}

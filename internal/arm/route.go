@@ -33,11 +33,23 @@ type Route struct {
 	Unlogged bool
 	// MaxBody bounds the request's body, in bytes; 0 means the server's own limit, 1 MiB.
 	MaxBody int64
+	// Callers are who may call it; the customer alone if nothing is said.
+	Callers Callers
 	Handle  Handler
 
 	provider *Provider
 	segments []string
 }
+
+// Callers are who may call a route.
+type Callers int
+
+// The callers: a customer owns what is in the subscription, an engineer is support's (C7).
+const (
+	Customers Callers = iota
+	Engineers
+	CustomersAndEngineers
+)
 
 // ResourceType describes a type in the list of providers.
 type ResourceType struct {

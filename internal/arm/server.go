@@ -31,6 +31,9 @@ type Config struct {
 	// GatewayAddress is host:port of the tenant API servers' gateway, as clients
 	// reach it.
 	GatewayAddress string
+	// CA is the authority of PublicURL's certificate, PEM, for support's kubeconfigs;
+	// empty where everybody trusts it.
+	CA []byte
 	// Locations are offered when the ServicePolicy names none.
 	Locations []string
 	// Preflight reads what may hold an upgrade up; nil looks at nothing.
@@ -125,6 +128,9 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *Request) 
 	}
 	route, err := s.find(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.checkCaller(route, r); err != nil {
 		return nil, err
 	}
 	if err := s.checkVersion(ctx, route, r); err != nil {

@@ -34,7 +34,7 @@ func (s *session) supportCommand() *cobra.Command {
 		noun("communication", "What is said on a ticket", s.communicationCreate(), s.communicationList()),
 		noun("services", "What tickets can be about", s.servicesList(),
 			noun("problem-classifications", "The problems that a ticket can name", s.problemsList())),
-		s.supportTriage(),
+		s.supportTriage(), s.consentCommand(), s.accessCommand(),
 	))
 }
 

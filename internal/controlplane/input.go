@@ -56,6 +56,9 @@ const LabelComponent = "berth.dev/component"
 const (
 	// PlatformUser is Berth itself inside a customer's cluster (AKS: monitor-aks).
 	PlatformUser = "aksService"
+	// SupportGroup is that of support's engineers inside a customer's cluster (C7). It has no
+	// rights: it is there for the audit log.
+	SupportGroup = "aks-service"
 	// KubeletClientUser is the API server when it calls a kubelet.
 	KubeletClientUser = "kube-apiserver-kubelet-client"
 	// KonnectivityUser is the tunnel server when it checks an agent's token.

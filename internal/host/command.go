@@ -94,7 +94,7 @@ func NewStatusCommand() *cobra.Command {
 
 // NewEnvCommand is `berth env`.
 func NewEnvCommand() *cobra.Command {
-	var stateDir string
+	var stateDir, engineer string
 	command := &cobra.Command{
 		Use:   "env",
 		Short: "Print the environment that az, the Azure SDKs and berth itself need",
@@ -106,6 +106,9 @@ The output holds the client secret.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			variables, err := Environment(stateDir)
+			if engineer != "" {
+				variables, err = EngineerEnvironment(stateDir, engineer)
+			}
 			if err != nil {
 				return err
 			}
@@ -113,6 +116,7 @@ The output holds the client secret.`,
 			return err
 		},
 	}
+	command.Flags().StringVar(&engineer, "engineer", "", "log in as this engineer of support instead, such as "+EngineerName)
 	addStateDir(command, &stateDir)
 	return command
 }

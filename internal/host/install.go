@@ -138,7 +138,7 @@ func (u *upper) installConfig() (install.Config, error) {
 		Identity: install.Identity{
 			TenantID: u.instance.TenantID, ClientID: u.instance.ClientID,
 			ClientSecretHash: u.keys.ClientSecretHash, SigningKey: u.keys.SigningKey,
-			UserName: UserName, UserPasswordHash: u.keys.UserPasswordHash,
+			UserName: UserName, UserPasswordHash: u.keys.UserPasswordHash, Engineers: u.keys.Engineers,
 		},
 		Registry: install.Registry{HostPath: registryInMachine, ClusterIP: registrySvcIP},
 

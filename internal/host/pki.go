@@ -244,6 +244,8 @@ type berthKeys struct {
 	// UserPasswordHash is that of the user's password, which only the state
 	// directory has.
 	UserPasswordHash string
+	// Engineers are support's, as identity.FileEngineers has them.
+	Engineers []byte
 }
 
 // ensureBerthKeys makes Berth's authority, server certificate, token key, client
@@ -270,7 +272,10 @@ func ensureBerthKeys(paths Paths, now time.Time) (berthKeys, error) {
 	if keys.ClientSecret, keys.ClientSecretHash, err = k.secret("client-secret"); err != nil {
 		return keys, err
 	}
-	_, keys.UserPasswordHash, err = k.secret("user-password")
+	if _, keys.UserPasswordHash, err = k.secret("user-password"); err != nil {
+		return keys, err
+	}
+	keys.Engineers, err = k.engineers()
 	return keys, err
 }
 

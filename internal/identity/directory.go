@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,6 +20,9 @@ const (
 	FileUserName         = "user-name"
 	FileUserPasswordHash = "user-password-hash"
 	FileSigningKey       = "signing-key.pem"
+	// FileEngineers has support's engineers, a line each: the name, a space, and the hash
+	// of the secret. It may be missing: then there are none.
+	FileEngineers = "engineers"
 )
 
 // Application is a program that may get tokens by its secret.
@@ -29,6 +33,9 @@ type Application struct {
 	ClientID string
 	// SecretHash is what HashSecret made of the application's secret.
 	SecretHash string
+	// Engineer says that it is one of support's engineers and no customer: it sees
+	// tickets and may ask for access to clusters with their consent, and nothing else (C7).
+	Engineer bool
 }
 
 // ObjectID is the id of the application's service principal in its tenant.
@@ -111,7 +118,34 @@ func Load(dir string) (*Directory, error) {
 		return nil, fmt.Errorf("read identity: %s: %w", FileSigningKey, err)
 	}
 	user.TenantID = application.TenantID
-	return New(key, []Application{application}, []User{user})
+	engineers, err := loadEngineers(filepath.Join(dir, FileEngineers), application.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	return New(key, append([]Application{application}, engineers...), []User{user})
+}
+
+// loadEngineers reads the file of support's engineers.
+func loadEngineers(path, tenantID string) ([]Application, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read identity: %w", err)
+	}
+	var engineers []Application
+	for number, line := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		fields := strings.Fields(line)
+		if len(fields) != 2 {
+			return nil, fmt.Errorf("read identity: %s: line %d is not a name and a hash", FileEngineers, number+1)
+		}
+		engineers = append(engineers, Application{TenantID: tenantID, ClientID: fields[0], SecretHash: fields[1], Engineer: true})
+	}
+	return engineers, nil
 }
 
 func (a Application) check() error {
@@ -121,11 +155,26 @@ func (a Application) check() error {
 	if a.ClientID == "" || strings.ContainsAny(a.ClientID, " \t\r\n") {
 		return fmt.Errorf("client id %q is empty or has spaces", a.ClientID)
 	}
+	if a.Engineer && !EngineerName(a.ClientID) {
+		return fmt.Errorf("engineer %q: a name is 1 to 64 letters, digits, and any of . _ @ -", a.ClientID)
+	}
 	if _, err := parseHash(a.SecretHash); err != nil {
 		return fmt.Errorf("application %s: %w", a.ClientID, err)
 	}
 	return nil
 }
+
+// Engineer says whether there is an engineer of support of that name.
+func (d *Directory) Engineer(name string) bool {
+	application, known := d.application(name)
+	return known && application.Engineer
+}
+
+// EngineerName says whether an engineer can be called so. The name is told to customers,
+// and is a part of whom the engineer is in their clusters.
+func EngineerName(name string) bool { return engineerPattern.MatchString(name) }
+
+var engineerPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
 
 func (d *Directory) application(clientID string) (Application, bool) {
 	application, ok := d.applications[strings.ToLower(clientID)]

@@ -406,3 +406,47 @@ func TestLoad(t *testing.T) {
 		t.Errorf("the hash does not tell the secret from another: %v", err)
 	}
 }
+
+// Engineers are those of the file, and no token makes one: who is not in the file any
+// more is refused.
+func TestEngineers(t *testing.T) {
+	hash := cheapHash(t, secretA)
+	directory := func(engineer bool) *Directory {
+		made, err := New(ecKey(t), []Application{{TenantID: tenantA, ClientID: "app-a", SecretHash: hash}, {TenantID: tenantA, ClientID: "ann@berth.internal", SecretHash: hash, Engineer: engineer}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	f := newFixture(t, ecKey(t))
+	for _, engineer := range []bool{true, false} {
+		f.Service = NewService(directory(engineer), host+"/", func() time.Time { return f.clock }, slog.New(slog.DiscardHandler))
+		_, body := f.post("/adfs/oauth2/token", form("client_id", "ann@berth.internal"))
+		caller, err := f.Verify(body["access_token"].(string))
+		if err != nil || caller.Engineer != engineer || caller.Name() != "ann@berth.internal" {
+			t.Errorf("engineer %v: %+v, %v", engineer, caller, err)
+		}
+		_, body = f.post("/adfs/oauth2/token", form())
+		if caller, err := f.Verify(body["access_token"].(string)); err != nil || caller.Engineer {
+			t.Errorf("a customer is an engineer: %+v, %v", caller, err)
+		}
+	}
+	for _, name := range []string{"", "a b", "-ann", "ann:admin", "ann\nbob x", strings.Repeat("a", 65)} {
+		if _, err := New(ecKey(t), []Application{{TenantID: tenantA, ClientID: name, SecretHash: hash, Engineer: true}}, nil); err == nil {
+			t.Errorf("%q is an engineer's name", name)
+		}
+	}
+	path := filepath.Join(t.TempDir(), FileEngineers)
+	if found, err := loadEngineers(path, tenantA); err != nil || len(found) != 0 {
+		t.Errorf("no file: %v, %v", found, err)
+	}
+	for content, want := range map[string]int{"": 0, "ann " + hash + "\nbob " + hash + "\n": 2, "ann": -1, "ann " + hash + " more": -1} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		found, err := loadEngineers(path, tenantA)
+		if want < 0 && err == nil || want >= 0 && (err != nil || len(found) != want) {
+			t.Errorf("%q: %d engineers, %v", content, len(found), err)
+		}
+	}
+}

@@ -94,7 +94,9 @@ type Identity struct {
 	ClientSecretHash string
 	// UserName is the one user's, and UserPasswordHash the password's hash.
 	UserName, UserPasswordHash string
-	SigningKey                 []byte
+	// Engineers are support's, as identity.FileEngineers has them.
+	Engineers  []byte
+	SigningKey []byte
 }
 
 // Registry says where the images are that machines pull.

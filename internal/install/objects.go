@@ -52,6 +52,7 @@ func data(c Config) []client.Object {
 				identity.FileClientSecretHash: []byte(c.Identity.ClientSecretHash),
 				identity.FileUserName:         []byte(c.Identity.UserName),
 				identity.FileUserPasswordHash: []byte(c.Identity.UserPasswordHash),
+				identity.FileEngineers:        c.Identity.Engineers,
 				identity.FileSigningKey:       c.Identity.SigningKey,
 			}},
 		&corev1.ConfigMap{TypeMeta: core("ConfigMap"), ObjectMeta: meta(CAConfigMap), Data: map[string]string{CAKey: string(c.CA)}},
@@ -83,7 +84,7 @@ func revision(c Config) string {
 	sum := sha256.New()
 	for _, part := range [][]byte{c.Catalogue, c.CA, c.Cert, c.Key, c.Identity.SigningKey,
 		[]byte(c.Identity.TenantID), []byte(c.Identity.ClientID), []byte(c.Identity.ClientSecretHash),
-		[]byte(c.Identity.UserName), []byte(c.Identity.UserPasswordHash)} {
+		[]byte(c.Identity.UserName), []byte(c.Identity.UserPasswordHash), c.Identity.Engineers} {
 		sum.Write(part)
 		sum.Write([]byte{0})
 	}

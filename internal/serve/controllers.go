@@ -16,6 +16,7 @@ import (
 	"berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
 	"berth.dev/berth/internal/controller/support"
+	"berth.dev/berth/internal/controller/supportaccess"
 	"berth.dev/berth/internal/machine/pod"
 	"berth.dev/berth/internal/preflight"
 )
@@ -53,6 +54,7 @@ func (p parts) controllers() error {
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue}),
 		support.Setup(mgr, support.Config{Catalogue: p.catalogue}),
 		advisory.Setup(mgr, advisory.Config{Catalogue: p.catalogue}),
+		supportaccess.Setup(mgr, supportaccess.Config{Tenants: tenants}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: p.catalogue}),
 		machine.Setup(mgr, machine.Config{
 			Provider:        pod.New(mgr.GetClient(), mgr.GetAPIReader(), pod.Options{Config: mgr.GetConfig()}),

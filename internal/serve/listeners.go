@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
@@ -23,6 +24,7 @@ import (
 	"berth.dev/berth/internal/identity"
 	"berth.dev/berth/internal/inspect"
 	"berth.dev/berth/internal/registry"
+	"berth.dev/berth/internal/supportaccess"
 )
 
 // shutdownTime is how long requests may go on after the process was told to end.
@@ -42,6 +44,16 @@ func (p parts) arm() error {
 	if err != nil {
 		return err
 	}
+	ca, err := os.ReadFile(p.options.CAFile)
+	if err != nil {
+		return fmt.Errorf("read the authority that support trusts: %w", err)
+	}
+	front := supportaccess.New(supportaccess.Config{
+		Client: p.manager.GetClient(), Reader: p.manager.GetAPIReader(), Engineer: directory.Engineer, Log: p.log.With("part", "supportaccess"),
+	})
+	if err := front.SetupWithManager(p.manager); err != nil {
+		return err
+	}
 	handler := arm.NewServer(arm.Config{
 		Client:         p.manager.GetClient(),
 		APIReader:      p.manager.GetAPIReader(),
@@ -51,9 +63,21 @@ func (p parts) arm() error {
 		Identity:       directory,
 		PublicURL:      p.options.PublicURL,
 		GatewayAddress: p.options.GatewayPublic,
+		CA:             ca,
 		Log:            p.log.With("part", "arm"),
 	}, resources.New, resources.Features, authorization.New, containerservice.New, support.New, insights.New)
-	return p.serveTLS("arm", p.options.ARMAddress, handler, tls.NoClientCert)
+	return p.serveTLS("arm", p.options.ARMAddress, withSupport(front, handler), tls.NoClientCert)
+}
+
+// withSupport has support's requests to clusters come in where ARM's do.
+func withSupport(front *supportaccess.Front, others http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if supportaccess.Serves(r) {
+			front.ServeHTTP(w, r)
+			return
+		}
+		others.ServeHTTP(w, r)
+	})
 }
 
 func (p parts) registry() error {

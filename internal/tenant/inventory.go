@@ -36,6 +36,8 @@ type Followed struct {
 	schema.GroupVersionKind
 	// Namespace limits it; empty for all, and for a kind without namespaces.
 	Namespace string
+	// Name limits it to objects of that name; empty for all.
+	Name string
 }
 
 // Inventory knows of each object of some kinds in each cluster a small digest of its
@@ -165,7 +167,11 @@ func (i *Inventory[T]) follow(ctx context.Context, clusterID string, kind Follow
 		return list
 	}
 	options := func(raw *metav1.ListOptions) []client.ListOption {
-		return []client.ListOption{&client.ListOptions{Raw: raw}, client.InNamespace(kind.Namespace), i.Labels}
+		limits := []client.ListOption{&client.ListOptions{Raw: raw}, client.InNamespace(kind.Namespace), i.Labels}
+		if kind.Name != "" {
+			limits = append(limits, client.MatchingFields{"metadata.name": kind.Name})
+		}
+		return limits
 	}
 	lister := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, raw metav1.ListOptions) (runtime.Object, error) {

@@ -6,9 +6,11 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +52,9 @@ type Env struct {
 	Config *rest.Config
 	// Scheme knows Kubernetes' kinds and Berth's.
 	Scheme *runtime.Scheme
+	// ClientCA and ClientCAKey are an authority, PEM, whose certificates the API server takes
+	// from its clients.
+	ClientCA, ClientCAKey []byte
 	// ReadyAfter is the time from the start of etcd to the API server's /readyz.
 	ReadyAfter time.Duration
 
@@ -138,6 +143,8 @@ func (e *Env) startServers() error {
 	err = e.run("apiserver", kube, "kube-apiserver", "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]),
 		"--advertise-address=192.0.2.1", "--cert-dir="+e.dir, "--etcd-servers="+etcdURL, "--service-cluster-ip-range=100.65.0.0/16",
 		"--authorization-mode=RBAC", "--allow-privileged=true", "--token-auth-file="+filepath.Join(e.dir, "tokens"), "--profiling=false",
+		"--client-ca-file="+filepath.Join(e.dir, "client-ca.crt"), "--audit-policy-file="+filepath.Join(e.dir, "audit-policy.yaml"),
+		"--audit-log-path="+e.AuditLog(), "--audit-log-mode=blocking",
 		"--disable-admission-plugins=ServiceAccount", "--enable-priority-and-fairness=false",
 		"--service-account-issuer=https://testenv", "--service-account-key-file="+filepath.Join(e.dir, "sa.key"),
 		"--service-account-signing-key-file="+filepath.Join(e.dir, "sa.key"))
@@ -169,7 +176,11 @@ func (e *Env) writeKeys() error {
 	if err != nil {
 		return fmt.Errorf("encode key: %w", err)
 	}
+	if err := e.makeClientCA(); err != nil {
+		return err
+	}
 	files := map[string][]byte{
+		"client-ca.crt": e.ClientCA, "audit-policy.yaml": []byte(auditPolicy),
 		"sa.key": pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}),
 		"tokens": []byte(adminToken + ",admin,admin,system:masters\n"),
 	}
@@ -178,6 +189,41 @@ func (e *Env) writeKeys() error {
 			return fmt.Errorf("write %s: %w", name, err)
 		}
 	}
+	return nil
+}
+
+// auditPolicy leaves out what the test's own administrator does, which is nearly all.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: None
+  users: ["admin", "system:apiserver", "system:anonymous", "aksService"]
+- level: Metadata
+`
+
+// AuditLog is the file that the API server's audit log goes to, without the administrator.
+func (e *Env) AuditLog() string { return filepath.Join(e.dir, "audit.log") }
+
+func (e *Env) makeClientCA() error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("generate key: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "testenv"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return fmt.Errorf("sign authority: %w", err)
+	}
+	raw, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("encode key: %w", err)
+	}
+	e.ClientCA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	e.ClientCAKey = pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: raw})
 	return nil
 }
 

@@ -26,6 +26,7 @@ func TestBerth(t *testing.T) {
 		{Name: "the first cluster scales to two nodes", Run: scales},
 		{Name: "a workload answers by Service and by name from the other node", Run: workload},
 		{Name: "exec, logs, top and port-forward", Run: operate},
+		{Name: "support looks into the cluster with consent, and no longer", Run: supportAccess},
 		{Name: "managed components are refused or put back, and the DNS has names of the customer's", Run: managedComponents},
 		{Name: "no alpha feature is on", Run: stableOnly},
 		{Name: "tenants cannot reach each other", Run: isolation},

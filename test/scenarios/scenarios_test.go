@@ -115,7 +115,9 @@ func (r *runner) step(t *testing.T, path string) {
 			code, message, _ := strings.Cut(argument, ": ")
 			r.FailNext(&v1beta1.OperationError{Code: code, Message: message})
 		case "as":
-			caller = map[string]string{"nobody": "", "neighbour": armtest.OtherClientID}[argument]
+			caller = map[string]string{
+				"nobody": "", "neighbour": armtest.OtherClientID, "engineer": armtest.EngineerID, "other-engineer": armtest.OtherEngineerID,
+			}[argument]
 		case "advance":
 			by, err := time.ParseDuration(argument)
 			r.must(t, err)

@@ -52,6 +52,10 @@ const (
 	// OtherTenantID has an application too, which must see nothing of TenantID's.
 	OtherTenantID = "44444444-4444-4444-4444-444444444444"
 	OtherClientID = "55555555-5555-5555-5555-555555555555"
+	// EngineerID is an engineer of support, whose secret is ClientSecret, and
+	// OtherEngineerID another one.
+	EngineerID      = "ann@berth.internal"
+	OtherEngineerID = "bob@berth.internal"
 	// The subscriptions: of TenantID, suspended, and of OtherTenantID.
 	Subscription          = "11111111-1111-1111-1111-111111111111"
 	SuspendedSubscription = "66666666-6666-6666-6666-666666666666"
@@ -152,6 +156,8 @@ func directory(t testing.TB) *identity.Directory {
 		[]identity.Application{
 			{TenantID: TenantID, ClientID: ClientID, SecretHash: hash},
 			{TenantID: OtherTenantID, ClientID: OtherClientID, SecretHash: hash},
+			{TenantID: TenantID, ClientID: EngineerID, SecretHash: hash, Engineer: true},
+			{TenantID: TenantID, ClientID: OtherEngineerID, SecretHash: hash, Engineer: true},
 		},
 		[]identity.User{{TenantID: TenantID, Name: UserName, PasswordHash: hash}})
 	if err != nil {
@@ -173,7 +179,7 @@ func newClient(t testing.TB) client.Client {
 	var uids atomic.Int64
 	return fake.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&v1beta1.Advisory{}, &v1beta1.DeletedCluster{}, &v1beta1.ManagedCluster{}, &v1beta1.AgentPool{}, &v1beta1.Machine{}, &v1beta1.Operation{}, &v1beta1.ResourceGroup{},
-			&v1beta1.ActivityLogEntry{}).
+			&v1beta1.ActivityLogEntry{}, &v1beta1.SupportAccess{}).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
 				object.SetUID(types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", uids.Add(1))))
@@ -232,6 +238,7 @@ func (w *World) Wipe(t testing.TB) {
 		&v1beta1.MaintenanceConfigurationList{}, &v1beta1.DeletedClusterList{}, &v1beta1.ManagementLockList{}, &v1beta1.SupportTicketList{},
 		&v1beta1.ActivityLogEntryList{},
 		&v1beta1.AdvisoryList{}, &v1beta1.KnownIssueList{},
+		&v1beta1.SupportAccessList{}, &v1beta1.SupportAccessRecordList{},
 	} {
 		if err := w.Client.List(ctx, list); err != nil {
 			t.Fatal(err)

@@ -112,9 +112,9 @@ func specOf(r *arm.Request, body *ticketBody, now metav1.Time) (*v1beta1.Support
 	spec := &v1beta1.SupportTicketSpec{
 		Name: r.Parameter("ticket"), TicketID: arm.NewID(), Problem: string(topic), Title: p.Title, Description: p.Description,
 		Severity: v1beta1.SupportSeverity(p.Severity), Status: v1beta1.TicketOpen, Contact: p.ContactDetails,
-		AdvancedDiagnosticConsent: p.AdvancedDiagnosticConsent == "Yes", Require24X7Response: p.Require24X7Response,
-		Created: now, Modified: now,
+		Require24X7Response: p.Require24X7Response, Created: now, Modified: now,
 	}
+	consentTo(spec, p.AdvancedDiagnosticConsent == "Yes", now)
 	if p.ProblemStartTime != "" {
 		at, err := time.Parse(time.RFC3339, p.ProblemStartTime)
 		if err != nil {

@@ -110,6 +110,7 @@ func (p provider) putTicket(ctx context.Context, r *arm.Request) (*arm.Response,
 func (p provider) putAgain(r *arm.Request, existing *v1beta1.SupportTicket, spec *v1beta1.SupportTicketSpec) (*arm.Response, error) {
 	same := *spec
 	same.Name, same.TicketID, same.Created, same.Modified, same.Status = existing.Spec.Name, existing.Spec.TicketID, existing.Spec.Created, existing.Spec.Modified, existing.Spec.Status
+	same.Consent, same.Consented = existing.Spec.Consent, existing.Spec.Consented
 	if !equality.Semantic.DeepEqual(same, existing.Spec) {
 		return nil, arm.Errorf(http.StatusConflict, "Conflict", "The support ticket '%s' exists already. Choose another name, or change it with PATCH.", existing.Spec.Name)
 	}
@@ -163,9 +164,9 @@ func (p provider) patchTicket(ctx context.Context, r *arm.Request) (*arm.Respons
 	ticket, err := p.change(ctx, r, func(ticket *v1beta1.SupportTicket) error {
 		spec := &ticket.Spec
 		spec.Severity = v1beta1.SupportSeverity(cmp.Or(body.Severity, string(spec.Severity)))
-		spec.Status = v1beta1.SupportTicketStatus(cmp.Or(body.Status, string(spec.Status)))
+		openOrClose(spec, body.Status, p.now())
 		if body.AdvancedDiagnosticConsent != "" {
-			spec.AdvancedDiagnosticConsent = body.AdvancedDiagnosticConsent == "Yes"
+			consentTo(spec, body.AdvancedDiagnosticConsent == "Yes", p.now())
 		}
 		if body.ContactDetails == nil {
 			return nil

@@ -81,7 +81,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		},
 	}
 	for _, kind := range addon.Kinds() {
-		r.seen.Kinds = append(r.seen.Kinds, tenant.Followed(kind))
+		r.seen.Kinds = append(r.seen.Kinds, tenant.Followed{GroupVersionKind: kind.GroupVersionKind, Namespace: kind.Namespace})
 	}
 	r.keeper = newKeeper(r.seen.Get)
 	if err := mgr.Add(r.seen); err != nil {

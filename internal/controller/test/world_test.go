@@ -39,10 +39,12 @@ import (
 	operationcontroller "berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
 	"berth.dev/berth/internal/controller/support"
+	accesscontroller "berth.dev/berth/internal/controller/supportaccess"
 	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/machine"
 	"berth.dev/berth/internal/machine/memory"
 	"berth.dev/berth/internal/release"
+	"berth.dev/berth/internal/supportaccess"
 	"berth.dev/berth/internal/testenv"
 )
 
@@ -114,6 +116,8 @@ type world struct {
 	etcd *hostedEtcd
 	// report is what a proof of backups says.
 	report string
+	// front is the way of support, if a test has one.
+	front *supportaccess.Front
 }
 
 // process is one life of the controllers.
@@ -236,8 +240,14 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 		operationcontroller.Setup(mgr, operationcontroller.Config{ServerGrace: 300 * time.Millisecond}),
 		resourcegroup.Setup(mgr, resourcegroup.Config{}),
 		activitycontroller.Setup(mgr, activitycontroller.Config{Now: w.now}),
+		accesscontroller.Setup(mgr, accesscontroller.Config{Tenants: tenants, Now: w.now}),
 	} {
 		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if w.front != nil {
+		if err := w.front.SetupWithManager(mgr); err != nil {
 			w.t.Fatal(err)
 		}
 	}

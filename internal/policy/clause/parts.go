@@ -35,6 +35,9 @@ const (
 	adviser       = "internal/controller/advisory/controller.go:announce"
 	advised       = "internal/controller/test/advisory_test.go:TestAdvisories"
 	ticketFound   = "internal/controller/test/ticket_test.go:TestTicketEvidence"
+	accessRights  = "internal/policy/access/rights.go:rights"
+	accessFront   = "internal/supportaccess/front.go:judge"
+	accessHeld    = "internal/controller/test/supportaccess_test.go:TestSupportAccess"
 )
 
 func at(refs ...string) []string { return refs }
@@ -66,8 +69,9 @@ func shared() []Clause {
 	return []Clause{
 		{ID: "B1", Short: "The customer defines the agent nodes; their workloads run there.", Status: Held,
 			Code: at("internal/policy/agentpool.go:validatePool"), Tests: at("internal/policy/agentpool_test.go:TestValidatePool", realCluster)},
-		{ID: "B2", Short: "Support cannot reach a node without the customer's authorisation.", Status: InPart,
-			Code: at("internal/policy/triage/found.go:noConsent"), Tests: at(ticketCases), Missing: "A ticket carries the consent and is not taken up without; there is no access that it would open."},
+		{ID: "B2", Short: "Support cannot reach a node without the customer's authorisation.", Status: Held,
+			Code:  at("internal/policy/triage/found.go:noConsent", accessRights, accessFront),
+			Tests: at(ticketCases, "internal/policy/access/access_test.go:TestRights", accessHeld, realCluster)},
 		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: InPart,
 			Code: at(ticketTable), Tests: at(ticketCases, ticketWorst), Missing: "Tickets about it are refused; changes are not seen yet."},
 		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
@@ -86,8 +90,10 @@ func inScope() []Clause {
 		{ID: "C4", Short: "Integration points: load balancers, volumes, networking.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "C5", Short: "Questions about customising control plane components.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "C6", Short: "Networking problems, except with the customer's own CNI.", Status: Held, Code: at(ticketTable, "internal/policy/triage/observe.go:Observe"), Tests: at(ticketCases, "internal/policy/triage/observe_test.go:TestObserve")},
-		{ID: "C7", Short: "Support acts with consent, under aks-service, just in time.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets record the consent; the role, its binding and the access are not made."},
+		{ID: "C7", Short: "Support acts with consent, under aks-service, just in time.", Status: Held,
+			Code: at(ticketTable, "internal/policy/access/decide.go:table", accessRights, "internal/controller/supportaccess/rights.go:look", "internal/addon/protection.go:protection"),
+			Tests: at(ticketCases, "internal/policy/access/access_test.go:TestEnds", "internal/policy/access/access_test.go:TestRoleIsBounded", accessHeld,
+				"internal/controller/test/accesscrash_test.go:TestCrashDuringSupportAccess", realCluster)},
 	}
 }
 
@@ -241,7 +247,9 @@ func beyond() []Clause {
 			Tests: at(ticketCases, ticketWorst, "internal/policy/triage/triage_test.go:TestOutOfSupportIsNeverInScope", ticketFound,
 				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios"),
 			Missing: "Changes through the IaaS view and of nodes' file systems are not collected."},
-		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: NotYet},
+		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: Held,
+			Code:  at("internal/supportaccess/record.go:records", "internal/arm/support/access.go:listAccessRequests"),
+			Tests: at("internal/supportaccess/front_test.go:TestNothingGoesOnUnrecorded", accessHeld, realCluster)},
 		{ID: "X6", Short: "CVE triage per cluster: a scanner's report in, whose turn each is out.", Status: Held,
 			Code:  at(flawTable, "internal/policy/vulnerability/parse.go:Parse", "internal/arm/containerservice/vulnerabilities.go:triageCluster", "internal/cli/vulnerability.go:vulnerabilityTriage"),
 			Tests: at(flawCases, "internal/policy/vulnerability/parse_test.go:TestParse", "test/scenarios/scenarios_test.go:TestScenarios", "internal/cli/transcript_test.go:TestTranscriptsOnTheRealServer")},

@@ -119,9 +119,9 @@ func nodes() []row {
 		{clause: "I1", reason: "NodeLogin", topics: []Topic{NodeAccess}, answer: customer, found: about("something that was changed while logged in to a node"),
 			next: "Reimage the node: what was changed does not outlive it. Then ask for the triage again if the problem is still there."},
 		{clause: "B2", reason: "NoConsent", topics: []Topic{NodeDiagnosis}, answer: customer, found: noConsent,
-			next: "Consent to it on the ticket: `berth support ticket update --advanced-diagnostic-consent Yes`; or send the logs yourself."},
+			next: "Consent to it on the ticket: `berth support consent create --scopes NodeLogs`; or send the logs yourself."},
 		{clause: "C7", reason: "Consented", topics: []Topic{NodeDiagnosis}, answer: in, found: consented,
-			next: "Support may look, and change nothing, while the ticket is open. Take the consent back at any time."},
+			next: "Support may look, and change nothing, while the ticket is open; logs of nodes and commands need their scopes: `berth support consent create`. Take the consent back at any time."},
 		{clause: "E4", reason: "Repairing", topics: []Topic{NodeNotReady}, answer: in, found: repairs,
 			next: "Berth is at it: see the node's events. If it gives up, it says why."},
 	}

@@ -1,0 +1,148 @@
+package access
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy/clause"
+)
+
+// The names that the policy gives support's rights in a managed cluster (C7).
+const (
+	RoleName    = "aks-service"
+	BindingName = "aks-service-rolebinding"
+)
+
+// systemNamespace holds the managed components (A6).
+const systemNamespace = "kube-system"
+
+// right is something that support may do with a scope. What no right names is refused:
+// Secrets, permissions, custom resources and every change of an object have none.
+type right struct {
+	clause clause.ID
+	scope  v1beta1.SupportScope
+	group  string
+	// resources are RBAC's, with their subresources; those of paths end in "*" or not.
+	resources, paths []string
+	verbs            []string
+	// namespace limits it; the role cannot, so that Berth alone does.
+	namespace string
+	// below limits a proxy to what is below this path of it, as the role cannot either.
+	below string
+}
+
+var (
+	read = []string{"get", "list", "watch"}
+	// connect is both ways in which clients ask for a stream: websockets by GET, SPDY by POST.
+	connect = []string{"get", "create"}
+)
+
+// rights are all of them.
+var rights = []right{
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, verbs: []string{"get"}, paths: []string{
+		"/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*", "/metrics",
+	}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, verbs: read, resources: []string{
+		"componentstatuses", "endpoints", "events", "limitranges", "namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes",
+		"pods", "pods/status", "nodes/status", "podtemplates", "replicationcontrollers", "resourcequotas", "serviceaccounts", "services",
+	}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "apps", verbs: read, resources: []string{"controllerrevisions", "daemonsets", "deployments", "replicasets", "statefulsets"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "batch", verbs: read, resources: []string{"cronjobs", "jobs"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "autoscaling", verbs: read, resources: []string{"horizontalpodautoscalers"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "policy", verbs: read, resources: []string{"poddisruptionbudgets"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "networking.k8s.io", verbs: read, resources: []string{"ingressclasses", "ingresses", "networkpolicies", "servicecidrs", "ipaddresses"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "discovery.k8s.io", verbs: read, resources: []string{"endpointslices"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "storage.k8s.io", verbs: read, resources: []string{"csidrivers", "csinodes", "csistoragecapacities", "storageclasses", "volumeattachments"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "events.k8s.io", verbs: read, resources: []string{"events"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "coordination.k8s.io", verbs: read, resources: []string{"leases"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "scheduling.k8s.io", verbs: read, resources: []string{"priorityclasses"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "node.k8s.io", verbs: read, resources: []string{"runtimeclasses"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "certificates.k8s.io", verbs: read, resources: []string{"certificatesigningrequests"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "rbac.authorization.k8s.io", verbs: read, resources: []string{"clusterrolebindings", "clusterroles", "rolebindings", "roles"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "apiregistration.k8s.io", verbs: read, resources: []string{"apiservices"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "apiextensions.k8s.io", verbs: read, resources: []string{"customresourcedefinitions"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "flowcontrol.apiserver.k8s.io", verbs: read, resources: []string{"flowschemas", "prioritylevelconfigurations"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "metrics.k8s.io", verbs: read, resources: []string{"nodes", "pods"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "admissionregistration.k8s.io", verbs: read, resources: []string{
+		"mutatingadmissionpolicies", "mutatingadmissionpolicybindings", "mutatingwebhookconfigurations",
+		"validatingadmissionpolicies", "validatingadmissionpolicybindings", "validatingwebhookconfigurations",
+	}},
+	// Questions about oneself, which kubectl auth asks; they change nothing.
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "authorization.k8s.io", verbs: []string{"create"}, resources: []string{"selfsubjectaccessreviews", "selfsubjectrulesreviews"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "authentication.k8s.io", verbs: []string{"create"}, resources: []string{"selfsubjectreviews"}},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, verbs: read, resources: []string{"configmaps"}, namespace: systemNamespace},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, verbs: []string{"get"}, resources: []string{"pods/log"}, namespace: systemNamespace},
+	{clause: "B2", scope: v1beta1.ScopeContainerLogs, verbs: []string{"get"}, resources: []string{"pods/log"}},
+	{clause: "B2", scope: v1beta1.ScopeNodeLogs, verbs: []string{"get"}, resources: []string{"nodes/proxy"}, below: "logs"},
+	{clause: "B2", scope: v1beta1.ScopeExec, verbs: connect, resources: []string{"pods/exec", "pods/attach", "pods/portforward"}},
+}
+
+// Scopes are those that there are, the narrowest first.
+func Scopes() []v1beta1.SupportScope {
+	return []v1beta1.SupportScope{v1beta1.ScopeDiagnose, v1beta1.ScopeContainerLogs, v1beta1.ScopeNodeLogs, v1beta1.ScopeExec}
+}
+
+// Rules are the role aks-service for some scopes. It is the outer bound: Allowed is
+// narrower where RBAC cannot say what is meant.
+func Rules(scopes []v1beta1.SupportScope) []rbacv1.PolicyRule {
+	var rules []rbacv1.PolicyRule
+	for _, r := range rights {
+		if !slices.Contains(scopes, r.scope) {
+			continue
+		}
+		rule := rbacv1.PolicyRule{Verbs: slices.Clone(r.verbs)}
+		if len(r.paths) > 0 {
+			rule.NonResourceURLs = slices.Clone(r.paths)
+		} else {
+			rule.APIGroups, rule.Resources = []string{r.group}, slices.Clone(r.resources)
+		}
+		rules = append(rules, rule)
+	}
+	return rules
+}
+
+// Allowed says whether the scopes let support send a request; if not, the text says why.
+func Allowed(scopes []v1beta1.SupportScope, q Request) (bool, string) {
+	var wanting []string
+	for _, r := range rights {
+		if !r.covers(q) {
+			continue
+		}
+		if slices.Contains(scopes, r.scope) {
+			return true, ""
+		}
+		wanting = append(wanting, string(r.scope))
+	}
+	if len(wanting) > 0 {
+		return false, fmt.Sprintf("%s needs the customer's consent to %s (support policy B2)", q, strings.Join(slices.Compact(wanting), " or "))
+	}
+	return false, fmt.Sprintf("%s is nothing that support does: it reads, and neither Secrets nor permissions to change are among it (support policy C7)", q)
+}
+
+func (r right) covers(q Request) bool {
+	if !slices.Contains(r.verbs, q.Verb) {
+		return false
+	}
+	if q.Resource == "" || len(r.paths) > 0 {
+		return q.Resource == "" && slices.ContainsFunc(r.paths, func(pattern string) bool { return covered(pattern, q.Path) })
+	}
+	if q.Group != r.group || !slices.Contains(r.resources, q.resource()) || r.namespace != "" && q.Namespace != r.namespace {
+		return false
+	}
+	if r.below == "" {
+		return q.Path == ""
+	}
+	// What is below may not become a stream: a kubelet runs commands over one.
+	return !q.Upgrade && (q.Path == r.below || strings.HasPrefix(q.Path, r.below+"/"))
+}
+
+func covered(pattern, path string) bool {
+	if prefix, all := strings.CutSuffix(pattern, "*"); all {
+		return strings.HasPrefix(path, prefix)
+	}
+	return path == pattern
+}

@@ -1,0 +1,331 @@
+package supportaccess
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy/access"
+)
+
+// Prefix is where the front is served; what follows is the subscription, the access and
+// the path of the API server.
+const Prefix = "/supportAccess/"
+
+// Path is the path below which an access's API server is reached.
+func Path(subscription, name string) string { return Prefix + subscription + "/" + name }
+
+// Config is what a Front needs.
+type Config struct {
+	// Client writes the record; Reader never reads from a cache: a consent that was
+	// withdrawn must be known at once.
+	Client client.Client
+	Reader client.Reader
+	// Backends reach the API servers; nil means those of Berth's control planes.
+	Backends Backends
+	// Engineer says whether there is an engineer of that name; nil takes all for one.
+	Engineer func(name string) bool
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Front answers support's requests to API servers. It is safe for concurrent use.
+type Front struct {
+	Config
+	streams *streams
+	records *records
+	reached *reached
+}
+
+// New makes a front. Reader and Client are required.
+func New(config Config) *Front {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if config.Engineer == nil {
+		config.Engineer = func(string) bool { return true }
+	}
+	if config.Backends == nil {
+		config.Backends = ControlPlanes{Reader: config.Reader, Now: config.Now}
+	}
+	return &Front{Config: config, streams: newStreams(), records: newRecords(config), reached: newReached(config)}
+}
+
+// Serves says whether a request is for the front.
+func Serves(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, Prefix) }
+
+// tokenLength is that of a credential, in characters.
+const tokenLength = 60
+
+// NewToken draws a credential, and what is kept of it. It has 240 random bits, so that
+// its plain hash tells nothing.
+func NewToken() (token, kept string) {
+	raw := make([]byte, tokenLength/2)
+	rand.Read(raw)
+	token = hex.EncodeToString(raw)
+	return token, hashed(token)
+}
+
+func hashed(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// visit is one request on its way.
+type visit struct {
+	access *v1beta1.SupportAccess
+	// target is what is asked of the API server.
+	target *url.URL
+	asked  access.Request
+	// readable is false for what may be read in another way there.
+	readable bool
+	entry    v1beta1.SupportRequest
+	book     *book
+	evidence access.Evidence
+}
+
+// ServeHTTP judges a request, writes it down and sends it on.
+func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	key, rest, ok := locate(r)
+	if !ok {
+		refuse(w, apierrors.NewUnauthorized("the address is none of an access of support"))
+		return
+	}
+	// The stream is there before it is judged: what changes after that cuts it.
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer f.streams.add(key, cancel)()
+	v, refusal := f.judge(ctx, r, key, rest)
+	if refusal != nil {
+		f.Log.Warn("support refused", "access", key.Name, "reason", refusal.Status().Message)
+		refuse(w, refusal)
+		return
+	}
+	ctx, release := context.WithDeadline(ctx, time.Now().Add(access.Until(v.evidence).Sub(f.Now())))
+	defer release()
+	f.forward(w, r.WithContext(ctx), v)
+}
+
+// locate reads whose access a request is for, and what of the API server.
+func locate(r *http.Request) (client.ObjectKey, *url.URL, bool) {
+	path, found := strings.CutPrefix(r.URL.Path, Prefix)
+	parts := strings.SplitN(path, "/", 3)
+	if !found || len(parts) < 3 || parts[0] == "" || parts[1] == "" {
+		return client.ObjectKey{}, nil, false
+	}
+	rest := &url.URL{Path: "/" + parts[2], RawQuery: r.URL.RawQuery}
+	if r.URL.EscapedPath() != r.URL.Path {
+		rest.RawPath = r.URL.RawPath // which ParseRequest refuses
+	}
+	return client.ObjectKey{Namespace: v1beta1.SubscriptionNamespace(parts[0]), Name: parts[1]}, rest, true
+}
+
+// judge finds out whether a request is let through by what is stored now.
+func (f *Front) judge(ctx context.Context, r *http.Request, key client.ObjectKey, target *url.URL) (*visit, *apierrors.StatusError) {
+	unknown := apierrors.NewUnauthorized("the credential is of no access of support")
+	found, err := f.bearer(ctx, r, key)
+	if err != nil {
+		return nil, f.failed(ctx, "read access", err)
+	}
+	if found == nil {
+		return nil, unknown
+	}
+	if !f.Engineer(found.Spec.Engineer) {
+		return nil, unknown
+	}
+	v := &visit{access: found, target: target}
+	if v.evidence, err = Gather(ctx, f.Reader, found); err != nil {
+		return nil, f.failed(ctx, "read what an access depends on", err)
+	}
+	if found.Status.Ended != nil {
+		return nil, forbidden("the access has ended (support policy %s): %s", found.Status.Clause, found.Status.Message)
+	}
+	if end := access.Decide(v.evidence, f.Now()); end != nil {
+		return nil, forbidden("the access has ended (support policy %s): %s", end.Clause, end.Message)
+	}
+	v.asked, v.readable = access.ParseRequest(r.Method, target, r.Header.Get("Upgrade") != "")
+	v.entry = f.entry(r, v)
+	if refused := f.rights(v); refused != "" {
+		v.entry.Refused = refused
+		v.entry.Code = http.StatusForbidden
+		v.entry.Ended = &v.entry.Time
+	}
+	v.book, err = f.records.begin(ctx, v.access, v.entry)
+	var full *fullError
+	if errors.As(err, &full) {
+		return nil, apierrors.NewTooManyRequestsError(full.Error())
+	}
+	if err != nil {
+		return nil, f.failed(ctx, "record a request", err)
+	}
+	if v.entry.Refused != "" {
+		return nil, forbidden("%s", v.entry.Refused)
+	}
+	return v, nil
+}
+
+// rights says why a request is nothing that the access is for, empty if it is.
+func (f *Front) rights(v *visit) string {
+	if !v.readable {
+		return "the request is not of a form that support uses: its path may be read in more than one way"
+	}
+	_, why := access.Allowed(v.access.Spec.Scopes, v.asked)
+	return why
+}
+
+// bearer finds the access that a credential is of, nil if it is of none.
+func (f *Front) bearer(ctx context.Context, r *http.Request, key client.ObjectKey) (*v1beta1.SupportAccess, error) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") || len(token) != tokenLength {
+		return nil, nil
+	}
+	var found v1beta1.SupportAccess
+	err := f.Reader.Get(ctx, key, &found)
+	// What is no name is no access either.
+	missing := apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) || apierrors.IsInvalid(err)
+	if err != nil && !missing {
+		return nil, err
+	}
+	if missing || found.Spec.Token == "" || subtle.ConstantTimeCompare([]byte(found.Spec.Token), []byte(hashed(token))) != 1 {
+		return nil, nil
+	}
+	return &found, nil
+}
+
+// entry is what is written down of a request.
+func (f *Front) entry(r *http.Request, v *visit) v1beta1.SupportRequest {
+	uri := v.target.RequestURI()
+	entry := v1beta1.SupportRequest{
+		ID: newAuditID(), Time: metav1.NewMicroTime(f.Now().UTC()), Engineer: v.access.Spec.Engineer, Verb: v.asked.Verb,
+		URI: clip(uri, 512), UserAgent: clip(r.UserAgent(), 128), SourceIP: sourceIP(r),
+	}
+	if v.readable {
+		entry.Resource, entry.Namespace, entry.Name = v.asked.FullResource(), v.asked.Namespace, v.asked.Name
+	}
+	if entry.Verb == "" {
+		entry.Verb = strings.ToLower(clip(r.Method, 16))
+	}
+	return entry
+}
+
+// forward sends a request on and copies the answer, or the stream, both ways.
+func (f *Front) forward(w http.ResponseWriter, r *http.Request, v *visit) {
+	var code atomic.Int32
+	defer func() { v.book.finish(v.entry.ID, code.Load(), f.Now()) }()
+	backend, err := f.reached.to(r.Context(), v)
+	if err != nil {
+		code.Store(http.StatusServiceUnavailable)
+		refuse(w, f.failed(r.Context(), "reach the cluster", err))
+		return
+	}
+	proxy := &httputil.ReverseProxy{
+		Transport:     backend.transport,
+		FlushInterval: -1,
+		ErrorLog:      slog.NewLogLogger(f.Log.Handler(), slog.LevelDebug),
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL = &url.URL{Scheme: "https", Host: backend.address, Path: v.target.Path, RawQuery: v.target.RawQuery}
+			p.Out.Host = backend.address
+			strip(p.Out.Header)
+			p.Out.Header.Set("Audit-ID", v.entry.ID)
+		},
+		ModifyResponse: func(answer *http.Response) error {
+			code.Store(int32(answer.StatusCode)) //nolint:gosec // three digits
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			answer := f.failed(r.Context(), "ask the cluster", err)
+			code.CompareAndSwap(0, answer.ErrStatus.Code)
+			refuse(w, answer)
+		},
+	}
+	proxy.ServeHTTP(cuttable{w, r.Context()}, r)
+}
+
+// strip takes from a request by what its sender could be taken for somebody else.
+func strip(header http.Header) {
+	for name := range header {
+		lower := strings.ToLower(name)
+		if lower == "authorization" || lower == "cookie" || lower == "audit-id" || strings.HasPrefix(lower, "impersonate-") || strings.HasPrefix(lower, "x-remote-") {
+			header.Del(name)
+		}
+	}
+}
+
+func sourceIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// clip keeps what a client sends short and printable.
+func clip(text string, most int) string {
+	if len(text) > most {
+		text = text[:most]
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+func newAuditID() string {
+	var raw [16]byte
+	rand.Read(raw[:])
+	raw[6], raw[8] = raw[6]&0x0f|0x40, raw[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", raw[:4], raw[4:6], raw[6:8], raw[8:10], raw[10:])
+}
+
+func forbidden(format string, args ...any) *apierrors.StatusError {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: fmt.Sprintf(format, args...),
+	}}
+}
+
+// failed tells the log what failed, and the engineer that something did. What was cut on
+// its way is no failure.
+func (f *Front) failed(ctx context.Context, what string, err error) *apierrors.StatusError {
+	if ctx.Err() != nil {
+		return forbidden("the access ended while the request was on its way")
+	}
+	f.Log.Error("support not served", "step", what, "error", err)
+	return apierrors.NewServiceUnavailable("the cluster cannot be reached for support at this moment")
+}
+
+// refuse answers as an API server does, so that kubectl shows the message.
+func refuse(w http.ResponseWriter, e *apierrors.StatusError) {
+	status := e.Status()
+	status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+	if status.Code == http.StatusUnauthorized {
+		w.Header().Set("Www-Authenticate", "Bearer")
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(int(status.Code))
+	_ = json.NewEncoder(w).Encode(status)
+}
