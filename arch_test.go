@@ -37,7 +37,7 @@ var imports = map[string][]string{
 	"internal/admission":       {"api", "internal/policy", "internal/operation", "internal/release"},
 	"internal/preflight":       {"api", "internal/policy"},
 	"internal/inspect":         {"api", "internal/policy"},
-	"internal/arm":             {"api", "internal/pki", "internal/policy", "internal/operation", "internal/release", "internal/identity", "internal/controlplane", "internal/tenant", "internal/arm"},
+	"internal/arm":             {"api", "internal/pki", "internal/policy", "internal/operation", "internal/release", "internal/identity", "internal/controlplane", "internal/machine", "internal/tenant", "internal/arm"},
 	"internal/controller":      append([]string{"api", "internal/policy", "internal/controlplane", "internal/addon", "internal/machine", "internal/controller"}, leaves...),
 	"internal/controlplane":    {"api", "internal/pki", "internal/release"},
 	"internal/host":            {"api", "internal/backup", "internal/registry", "internal/install", "internal/image", "internal/network", "internal/node", "internal/pki", "internal/release", "internal/volume", "internal/identity", "internal/host"},

@@ -57,6 +57,7 @@ var actions = map[Step]struct {
 	StepEvict:   {[]action{(*Reconciler).cordon, (*Reconciler).evict}, time.Second},
 	StepStop:    {[]action{removeWithin(stopGrace)}, 5 * time.Second},
 	StepHalt:    {[]action{removeWithin(haltGrace)}, time.Second},
+	StepRest:    {[]action{(*Reconciler).rest}, 10 * time.Minute},
 	StepAbandon: {[]action{removeWithin(hasteGrace)}, 5 * time.Second},
 	StepForget:  {[]action{removeWithin(stopGrace), (*Reconciler).forgetNode, (*Reconciler).endPods, (*Reconciler).retireToken, (*Reconciler).release}, 5 * time.Second},
 	StepRelease: {[]action{removeWithin(hasteGrace), (*Reconciler).release}, 0},

@@ -34,7 +34,13 @@ func (r *Reconciler) renew(ctx context.Context, s *scene, _ *outcome) error {
 	spec, status := s.object.Spec, &s.object.Status
 	status.BootstrapTokenID, status.Address, status.Phase = id, "", v1beta1.MachineReimaged
 	status.KubernetesVersion, status.NodeImageVersion = spec.KubernetesVersion, spec.NodeImageVersion
-	if s.situation.Intent == Repair {
+	status.Off, status.Reconciled = nil, spec.Reconciled
+	switch {
+	case s.situation.Intent != Repair:
+		cancelInstance(status)
+	case replaces(underWay(s.object)):
+		status.Phase, status.Instance.Replaced = v1beta1.MachinePending, true
+	default:
 		status.Phase, status.Repair.Replaced = v1beta1.MachinePending, true
 	}
 	if err := r.client.Status().Update(ctx, s.object); err != nil {

@@ -56,6 +56,9 @@ func (r *reconciler) observe(ctx context.Context, reader client.Reader, cluster 
 	o.power()
 	o.versions(policy.Versions{Catalogue: r.Catalogue, Plan: cluster.Spec.SupportPlan, Now: o.now})
 	o.machines(machines.Items)
+	if err := o.tags(ctx, reader); err != nil {
+		return nil, err
+	}
 	return o, nil
 }
 
@@ -100,18 +103,23 @@ func (o *observation) machines(machines []v1beta1.Machine) {
 			o.evidence.Machines += int(*pool.Spec.Count)
 		}
 	}
-	runs := false
+	runs, own := false, 0
+	o.removed()
 	for i := range machines {
 		machine := &machines[i]
 		if machine.Spec.ClusterID != o.cluster.Spec.ID {
 			continue
 		}
-		runs = runs || machine.Status.Phase != "" && machine.Status.Phase != v1beta1.MachinePending
+		own++
+		runs = runs || machine.Status.Phase != "" && machine.Status.Phase != v1beta1.MachinePending && machine.Status.Off == nil
+		o.instance(machine)
 		if change := machine.Status.ChangedMetadata; change != nil {
 			o.evidence.Changes = append(o.evidence.Changes, support.Change{Node: machine.Spec.NodeName, MetadataChange: *change})
 		}
 	}
 	settled, wanted := o.settled(), o.cluster.Status.Initialized && o.cluster.Spec.PowerState.Wanted() == v1beta1.PowerRunning
+	// A pool that has machines missing, or none yet, has machines that should be there.
+	o.evidence.AllOff = settled && !runs && len(o.evidence.Off) > 0 && len(o.evidence.Off) == own
 	o.evidence.NoNodes, o.evidence.NodesUnknown = settled && !runs, wanted && !settled && !runs
 }
 
