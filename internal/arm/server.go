@@ -139,6 +139,9 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *Request) 
 	if err := s.checkRegistration(route, r); err != nil {
 		return nil, err
 	}
+	if err := s.checkDenied(ctx, route, r); err != nil {
+		return nil, err
+	}
 	if err := s.checkLocks(ctx, route, r); err != nil {
 		return nil, err
 	}

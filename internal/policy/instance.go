@@ -67,5 +67,24 @@ func InstancePowerAfter(action v1beta1.InstanceAction) v1beta1.InstancePower {
 	return rule.power
 }
 
+// NodeGroupReadOnly says whether a cluster's node resource group is read-only for the
+// customer (AKS: node-resource-group-lockdown).
+func NodeGroupReadOnly(cluster v1beta1.ManagedClusterSpec) bool {
+	return cluster.NodeResourceGroupProfile != nil && cluster.NodeResourceGroupProfile.RestrictionLevel == v1beta1.RestrictionReadOnly
+}
+
+// validateNodeGroupProfile refuses levels that AKS does not have.
+func validateNodeGroupProfile(out *violations, profile *v1beta1.NodeResourceGroupProfile) {
+	if profile == nil {
+		return
+	}
+	switch profile.RestrictionLevel {
+	case "", v1beta1.RestrictionReadOnly, v1beta1.RestrictionUnrestricted:
+	default:
+		out.add(CodeInvalidParameter, "nodeResourceGroupProfile.restrictionLevel",
+			"The value of parameter nodeResourceGroupProfile.restrictionLevel is invalid: it is ReadOnly or Unrestricted, not %q", profile.RestrictionLevel)
+	}
+}
+
 // ShutDown says whether a node says that its machine is off.
 func ShutDown(node *corev1.Node) bool { return tainted(node, TaintShutdown) }

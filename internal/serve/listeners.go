@@ -14,6 +14,7 @@ import (
 
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/arm/authorization"
+	"berth.dev/berth/internal/arm/compute"
 	"berth.dev/berth/internal/arm/containerservice"
 	"berth.dev/berth/internal/arm/resources"
 	"berth.dev/berth/internal/arm/support"
@@ -51,7 +52,7 @@ func (p parts) arm() error {
 		PublicURL:      p.options.PublicURL,
 		GatewayAddress: p.options.GatewayPublic,
 		Log:            p.log.With("part", "arm"),
-	}, resources.New, resources.Features, authorization.New, containerservice.New, support.New)
+	}, resources.New, resources.Features, authorization.New, containerservice.New, compute.New, support.New)
 	return p.serveTLS("arm", p.options.ARMAddress, handler, tls.NoClientCert)
 }
 

@@ -34,6 +34,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/arm/authorization"
+	"berth.dev/berth/internal/arm/compute"
 	"berth.dev/berth/internal/arm/containerservice"
 	"berth.dev/berth/internal/arm/resources"
 	"berth.dev/berth/internal/arm/support"
@@ -85,7 +86,7 @@ func Over(t testing.TB, c client.Client) *World {
 	w.Server.Config.Handler = arm.NewServer(arm.Config{
 		Client: w.Client, APIReader: w.Client, Catalogue: Catalogue(), Identity: directory(t),
 		PublicURL: "https://" + w.Server.Listener.Addr().String(), GatewayAddress: Gateway, Now: w.Now,
-	}, resources.New, resources.Features, authorization.New, containerservice.New, support.New)
+	}, resources.New, resources.Features, authorization.New, containerservice.New, compute.New, support.New)
 	w.Server.StartTLS()
 	t.Cleanup(w.Server.Close)
 	w.CAFile = filepath.Join(t.TempDir(), "ca.pem")
@@ -212,6 +213,7 @@ func (w *World) Wipe(t testing.TB) {
 		&v1beta1.OperationList{}, &v1beta1.MachineList{}, &v1beta1.AgentPoolList{}, &v1beta1.ManagedClusterList{},
 		&v1beta1.SnapshotList{}, &v1beta1.ResourceGroupList{}, &v1beta1.SubscriptionList{}, &v1beta1.ServicePolicyList{},
 		&v1beta1.MaintenanceConfigurationList{}, &v1beta1.DeletedClusterList{}, &v1beta1.ManagementLockList{}, &v1beta1.SupportTicketList{},
+		&v1beta1.VirtualMachineScaleSetList{},
 	} {
 		if err := w.Client.List(ctx, list); err != nil {
 			t.Fatal(err)
