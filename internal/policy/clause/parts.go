@@ -29,6 +29,10 @@ const (
 	ticketWorst   = "internal/policy/triage/triage_test.go:TestMoreTamperingIsNeverBetter"
 	inspected     = "internal/inspect/reader.go:Inspect"
 	ticketFound   = "internal/controller/test/ticket_test.go:TestTicketEvidence"
+	iaasView      = "internal/arm/compute/provider.go:New"
+	iaasLife      = "internal/controller/test/iaas_test.go:TestIaaS"
+	iaasAz        = "test/clients/azvmss_test.go:TestAzVMSS"
+	scenarios     = "test/scenarios/scenarios_test.go:TestScenarios"
 )
 
 func at(refs ...string) []string { return refs }
@@ -61,12 +65,14 @@ func shared() []Clause {
 		{ID: "B1", Short: "The customer defines the agent nodes; their workloads run there.", Status: Held,
 			Code: at("internal/policy/agentpool.go:validatePool"), Tests: at("internal/policy/agentpool_test.go:TestValidatePool", realCluster)},
 		{ID: "B2", Short: "Support cannot reach a node without the customer's authorisation.", Status: InPart,
-			Code: at("internal/policy/triage/found.go:noConsent"), Tests: at(ticketCases), Missing: "A ticket carries the consent and is not taken up without; there is no access that it would open."},
-		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases, ticketWorst), Missing: "Tickets about it are refused; changes are not seen yet."},
+			Code: at("internal/policy/triage/found.go:noConsent", "internal/arm/compute/runcommand.go:runCommand"), Tests: at(ticketCases, scenarios),
+			Missing: "A ticket carries the consent and is not taken up without. Only applications and users of the customer's own directory run commands on nodes; there is no access of support's that a consent would open."},
+		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: Held,
+			Code: at("internal/controller/machine/instance.go:noteInstance", "internal/policy/support/instances.go:machinesOff", supportTable, ticketTable), Tests: at(iaasLife, everyRow, ticketCases, ticketWorst)},
 		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
-			Code: at("internal/controller/machine/change.go:changedBy", supportTable), Tests: at("internal/controller/machine/change_test.go:TestChangedBy", supportPolicy),
-			Missing: "The system's labels on nodes count; its annotations, and the tags of the node resource group, are not watched, and who changed them is not always known."},
+			Code:    at("internal/controller/machine/change.go:changedBy", "internal/policy/systemtags.go:ChangedTags", "internal/controller/cluster/nodegroup.go:tagNodeGroup", supportTable),
+			Tests:   at("internal/controller/machine/change_test.go:TestChangedBy", "internal/policy/instance_test.go:TestChangedTags", supportPolicy, iaasLife),
+			Missing: "The system's labels on nodes and its tags on the node resource group and the scale sets count; its annotations on nodes do not, and who changed a label is not always known."},
 	}
 }
 
@@ -132,17 +138,18 @@ func nodes() []Clause {
 
 func customising() []Clause {
 	return []Clause{
-		{ID: "G1", Short: "Nodes appear as IaaS resources in a resource group of their own.", Status: InPart,
-			Code:    at("internal/controller/cluster/nodegroup.go:nodeGroupOf", "internal/policy/lock.go:nodeGroups"),
-			Tests:   at("test/scenarios/scenarios_test.go:TestScenarios", "internal/policy/lock_test.go:TestLocksRefuse"),
-			Missing: "The group is there; the scale sets and their instances are not shown."},
+		{ID: "G1", Short: "Nodes appear as IaaS resources in a resource group of their own.", Status: Held,
+			Code:  at("internal/controller/cluster/nodegroup.go:nodeGroupOf", iaasView, "internal/policy/instance.go:instanceRules", "internal/arm/denied.go:checkDenied", "internal/policy/lock.go:nodeGroups"),
+			Tests: at(scenarios, iaasAz, iaasLife, "internal/controller/test/iaas_test.go:TestCrashDuringIaaS", "internal/policy/instance_test.go:TestInstanceActions", "internal/policy/lock_test.go:TestLocksRefuse")},
 		{ID: "G2", Short: "What was not changed through the API does not outlive an upgrade, scale, update or reboot.", Status: InPart,
-			Code: at("internal/controller/machine/reimage.go:labelUpgradeStatus"), Tests: at("test/e2e/poolupgrade_test.go:TestPoolUpgrade"),
-			Missing: "File systems that were changed are replaced; they are not evidence yet."},
-		{ID: "G3", Short: "Changing node extensions is forbidden.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about it are refused; extensions are not seen yet."},
-		{ID: "G4", Short: "Changing the IaaS resources of a pool is unsupported.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about it are refused; changes are not seen yet."},
+			Code:    at("internal/controller/machine/reimage.go:labelUpgradeStatus", "internal/controller/agentpool/instances.go:instances", "internal/node/inventory.go:takeInventory", "internal/policy/support/instances.go:filesChanged"),
+			Tests:   at("test/e2e/poolupgrade_test.go:TestPoolUpgrade", iaasLife, "internal/node/runcommand_test.go:TestScriptsTellWhatTheyChange"),
+			Missing: "Files of the image that a run command changes are evidence; those that somebody changes while logged in to a node are not seen (I1)."},
+		{ID: "G3", Short: "Changing node extensions is forbidden.", Status: Held,
+			Code: at("internal/arm/compute/extensions.go:refuseExtension", ticketTable), Tests: at(scenarios, ticketCases)},
+		{ID: "G4", Short: "Changing the IaaS resources of a pool is unsupported.", Status: Held,
+			Code:  at("internal/controller/agentpool/instances.go:instances", "internal/arm/compute/change.go:compare", "internal/policy/support/instances.go:machinesRemoved", ticketTable),
+			Tests: at(iaasLife, scenarios, everyRow, ticketCases)},
 		{ID: "G5", Short: "DaemonSets are the way to tune nodes.", Status: Held, Code: at("internal/policy/support/evidence.go:Evidence"), Tests: at(supportPolicy, realCluster)},
 		{ID: "G6", Short: "A node that such a DaemonSet made unavailable is the customer's.", Status: Held, Code: at(ticketTable, "internal/policy/triage/evidence.go:suspect", inspected), Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestDaemonSetsOnIllNodes", ticketFound)},
 	}
@@ -153,7 +160,7 @@ func security() []Clause {
 		{ID: "H1", Short: "A flaw in a managed component is patched on every cluster.", Status: NotYet},
 		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers.", Status: NotYet},
 		{ID: "I1", Short: "Node login is possible and discouraged.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about what a login changed are answered; changes are not seen yet."},
+			Code: at(ticketTable, "internal/node/ssh.go:prepareSSH"), Tests: at(ticketCases), Missing: "Tickets about what a login changed are answered; changes are not seen: nobody can tell them from those of a DaemonSet (G5)."},
 		{ID: "I2", Short: "Security groups can be customised on own subnets only.", Status: NotYet},
 		{ID: "I3", Short: "Nodes need egress to a documented list of endpoints.", Status: NotYet},
 		{ID: "I4", Short: "Ingress follows from what the customer deploys.", Status: OfPeople},
@@ -168,8 +175,8 @@ func clocks() []Clause {
 		{ID: "J2", Short: "After 12 months stopped, everything is deleted.", Status: Held,
 			Code:  at(supportTable, "internal/controller/support/act.go:begin"),
 			Tests: at("internal/policy/support/clock_test.go:TestClocksNeitherSkipNorHurry", supportPolicy)},
-		{ID: "J3", Short: "A cluster whose nodes were all deallocated is stopped after 30 days.", Status: InPart,
-			Code: at(supportTable), Tests: at(supportPolicy), Missing: "Nodes cannot be deallocated by themselves; what has none is J4's."},
+		{ID: "J3", Short: "A cluster whose nodes were all deallocated is stopped after 30 days.", Status: Held,
+			Code: at("internal/policy/support/instances.go:allOff", supportTable), Tests: at(iaasLife, everyRow, "internal/policy/support/instances_test.go:TestDeallocatedClustersAreStopped")},
 		{ID: "J4", Short: "A cluster with no Ready node and no running machine is stopped after 30 days.", Status: Held,
 			Code:  at(supportTable, "internal/controller/support/observe.go:machines"),
 			Tests: at("internal/policy/support/clock_test.go:TestAClockRunsOutInTime", supportPolicy)},
@@ -207,7 +214,7 @@ func beyond() []Clause {
 		{ID: "X1", Short: "Supportability is a visible state with reason, evidence, clock and the way back.", Status: InPart,
 			Code:    at("internal/policy/support/decide.go:Decide", "internal/arm/containerservice/supportability.go:supportability", "internal/cli/support.go:clusterSupport"),
 			Tests:   at(everyRow, "internal/policy/support/decide_test.go:TestWorseEvidenceIsNeverBetter", supportPolicy, "internal/cli/support_test.go:TestSupportIsShown"),
-			Missing: "There is no portal; evidence from the IaaS view and from nodes' file systems is not collected."},
+			Missing: "There is no portal; what is changed on nodes by a login is not collected."},
 		{ID: "X2", Short: "Backups are proven; the recovery point is 60 s.", Status: Held, Code: at("internal/policy/proof.go:Proven", "internal/policy/backup.go:BackedUp"),
 			Tests: at("internal/policy/proof_test.go:TestProven", "internal/controller/test/proof_test.go:TestProofOfBackups", realCluster)},
 		{ID: "X3", Short: "A deleted cluster can be undeleted. Deletion protection.", Status: Held,
@@ -219,7 +226,7 @@ func beyond() []Clause {
 			Code: at("internal/policy/triage/decide.go:Decide", inspected, "internal/arm/support/triage.go:decide"),
 			Tests: at(ticketCases, ticketWorst, "internal/policy/triage/triage_test.go:TestOutOfSupportIsNeverInScope", ticketFound,
 				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios"),
-			Missing: "Changes through the IaaS view and of nodes' file systems are not collected, nor are scanners' reports."},
+			Missing: "What is changed on nodes by a login is not collected, nor are scanners' reports."},
 		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: NotYet},
 		{ID: "X6", Short: "CVE triage per cluster.", Status: NotYet},
 		{ID: "X7", Short: "Maintenance tells before and after.", Status: Held, Code: at("internal/arm/containerservice/maintenancebody.go:renderAutoUpgrades"),
