@@ -16,6 +16,7 @@ type clusterOptions struct {
 	clusterRef
 	location, version, dnsPrefix, nodeGroup string
 	tier                                    tierOptions
+	lockdown                                string
 	tags                                    []string
 	pool                                    string
 	node                                    nodeOptions
@@ -63,6 +64,7 @@ func (s *session) clusterCreate() *cobra.Command {
 	offer(command, "network-plugin", "kubenet", "azure", "none")
 	offer(command, "network-policy", "azure", "none")
 	options.tier.register(command)
+	registerLockdown(command, &options.lockdown)
 	dontWait = noWait(command)
 	return command
 }
@@ -130,6 +132,7 @@ func (o *clusterOptions) body() (armcontainerservice.ManagedCluster, error) {
 		}
 	}
 	o.tier.apply(&cluster)
+	applyLockdown(cluster.Properties, o.lockdown)
 	return cluster, nil
 }
 
