@@ -140,7 +140,7 @@ func customising() []Clause {
 	return []Clause{
 		{ID: "G1", Short: "Nodes appear as IaaS resources in a resource group of their own.", Status: Held,
 			Code:  at("internal/controller/cluster/nodegroup.go:nodeGroupOf", iaasView, "internal/policy/instance.go:instanceRules", "internal/arm/denied.go:checkDenied", "internal/policy/lock.go:nodeGroups"),
-			Tests: at(scenarios, iaasAz, iaasLife, "internal/controller/test/iaas_test.go:TestCrashDuringIaaS", "internal/policy/instance_test.go:TestInstanceActions", "internal/policy/lock_test.go:TestLocksRefuse")},
+			Tests: at(scenarios, iaasAz, iaasLife, realCluster, "internal/controller/test/iaas_test.go:TestCrashDuringIaaS", "internal/policy/instance_test.go:TestInstanceActions", "internal/policy/lock_test.go:TestLocksRefuse")},
 		{ID: "G2", Short: "What was not changed through the API does not outlive an upgrade, scale, update or reboot.", Status: InPart,
 			Code:    at("internal/controller/machine/reimage.go:labelUpgradeStatus", "internal/controller/agentpool/instances.go:instances", "internal/node/inventory.go:takeInventory", "internal/policy/support/instances.go:filesChanged"),
 			Tests:   at("test/e2e/poolupgrade_test.go:TestPoolUpgrade", iaasLife, "internal/node/runcommand_test.go:TestScriptsTellWhatTheyChange"),
