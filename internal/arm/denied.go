@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -28,10 +29,12 @@ func (s *Server) checkDenied(ctx context.Context, route *Route, r *Request) erro
 	}
 	var cluster v1beta1.ManagedCluster
 	err = s.APIReader.Get(ctx, client.ObjectKey{Namespace: group.Namespace, Name: name}, &cluster)
-	if client.IgnoreNotFound(err) != nil {
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
 		return fmt.Errorf("read cluster of resource group %s: %w", group.Spec.Name, err)
-	}
-	if err != nil || !policy.NodeGroupReadOnly(cluster.Spec) {
+	case !policy.NodeGroupReadOnly(cluster.Spec):
 		return nil
 	}
 	return Errorf(http.StatusForbidden, "DenyAssignmentAuthorizationFailed",

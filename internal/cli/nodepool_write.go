@@ -24,9 +24,6 @@ type surgeOptions struct {
 	drain, soak                           int32
 }
 
-// surgeFlags are their names.
-var surgeFlags = []string{"max-surge", "max-unavailable", "undrainable-node-behavior", "drain-timeout", "node-soak-duration"}
-
 func (o *surgeOptions) register(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&o.maxSurge, "max-surge", "", "extra nodes while upgrading, a number or a percentage")

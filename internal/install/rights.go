@@ -22,7 +22,7 @@ func clusterRules() []rbacv1.PolicyRule {
 		// Evidence of a machine before it is made anew (X8).
 		{APIGroups: []string{""}, Resources: []string{"pods/log"}, Verbs: []string{"get"}},
 		// Scripts that a customer runs in a machine through the IaaS view (G1).
-		{APIGroups: []string{""}, Resources: []string{"pods/exec"}, Verbs: []string{"create"}},
+		{APIGroups: []string{""}, Resources: []string{"pods/exec"}, Verbs: []string{"get", "create"}},
 		// A deleted cluster takes its volumes along; Berth waits until the provisioner has removed them.
 		{APIGroups: []string{""}, Resources: []string{"persistentvolumeclaims"}, Verbs: []string{"get", "list", "delete"}},
 		{APIGroups: []string{""}, Resources: []string{"persistentvolumes"}, Verbs: []string{"get", "list"}},

@@ -34,6 +34,8 @@ func TestAzVMSS(t *testing.T) {
 	of := " -g " + group + " -n " + set
 
 	a.run(t, "group show -n "+group, nil)
+	a.run(t, "group update --tags aks-managed-cluster-rg=rg1 -n "+group, nil)
+	a.run(t, "group update --tags aks-managed-cluster-rg=rg1 aks-managed-cluster-name=c1 mine=yes -n "+group, nil)
 	var resources []struct{ Type string }
 	a.run(t, "resource list -g "+group, &resources)
 	if len(resources) != 1 || resources[0].Type != "Microsoft.Compute/virtualMachineScaleSets" {

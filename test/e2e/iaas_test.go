@@ -40,7 +40,7 @@ func iaas(e *harness.Env) {
 	}
 	id, node := instances[0].InstanceID, instances[0].OSProfile.ComputerName
 
-	if out := vmss("run-command invoke", "--command-id", "RunShellScript", "--instance-id", id, "--scripts", "cat /etc/hostname; ls /usr > /dev/null"); !strings.Contains(out, node) {
+	if out := vmss("run-command invoke", "--command-id", "RunShellScript", "--instance-id", id, "--scripts", "uname -n; ls /usr > /dev/null"); !strings.Contains(out, node) {
 		e.T.Errorf("a script that prints the machine's name: %s", out)
 	}
 	supportedBy(e, "a script that only looks is no finding", "")
@@ -71,9 +71,9 @@ func iaas(e *harness.Env) {
 	twoReady(e)
 	supportedBy(e, "a change of the pool that changes nothing makes another", "")
 
-	e.Run("az", "group", "update", "-n", group, "--remove", "tags.aks-managed-cluster-name")
+	e.Run("az", "group", "update", "-n", group, "--tags", "aks-managed-cluster-rg=rg1")
 	supportedBy(e, "a tag of the system's that is gone is a finding", "B4")
-	e.Run("az", "group", "update", "-n", group, "--set", "tags.aks-managed-cluster-name=c1", "--set", "tags.mine=yes")
+	e.Run("az", "group", "update", "-n", group, "--tags", "aks-managed-cluster-rg=rg1", "aks-managed-cluster-name=c1", "mine=yes")
 	supportedBy(e, "one that is back, and one of one's own, are none", "")
 
 	e.Run("berth", "cluster", "update", "-g", "rg1", "-n", "c1", "--nrg-lockdown-restriction-level", "ReadOnly")

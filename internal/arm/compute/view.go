@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -77,10 +78,12 @@ func (p provider) clusterOf(ctx context.Context, group *v1beta1.ResourceGroup) (
 	}
 	var cluster v1beta1.ManagedCluster
 	err := p.APIReader.Get(ctx, client.ObjectKey{Namespace: group.Namespace, Name: name}, &cluster)
-	if client.IgnoreNotFound(err) != nil {
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("read cluster of %s: %w", group.Spec.Name, err)
-	}
-	if err != nil || cluster.Spec.ID == "" {
+	case cluster.Spec.ID == "":
 		return nil, nil
 	}
 	return &cluster, nil

@@ -24,10 +24,13 @@ func (o *observation) instance(m *v1beta1.Machine) {
 	}
 }
 
-// removed sees which machines were deleted through the IaaS view (G4). A stopped pool
-// has none in any case.
+// removed sees how many machines there should be, and which of them were deleted through
+// the IaaS view (G4). A stopped pool has none in any case.
 func (o *observation) removed() {
 	for i := range o.pools {
+		if spec := &o.pools[i].Spec; spec.PowerState.Wanted() == v1beta1.PowerRunning && spec.Count != nil {
+			o.evidence.Machines += int(*spec.Count)
+		}
 		for _, one := range o.pools[i].Status.Removed {
 			o.evidence.Removed = append(o.evidence.Removed, support.Instance{Node: one.NodeName, Since: one.Time.Time, By: one.RequestedBy})
 		}
