@@ -84,7 +84,7 @@ func (r *Reconciler) act(ctx context.Context, s *scene, step Step) (outcome, err
 
 func (r *Reconciler) ensureMachine(ctx context.Context, s *scene, _ *outcome) error {
 	if s.seen.State == machine.Absent {
-		if err := s.disownNode(ctx); err != nil {
+		if err := s.disownNode(ctx, "MachineReplaced", "the machine is made anew and its kubelet has not joined yet"); err != nil {
 			return err
 		}
 	}

@@ -158,7 +158,7 @@ func (r *Reconciler) rest(ctx context.Context, s *scene, out *outcome) error {
 	if s.node == nil {
 		return nil
 	}
-	if err := s.disownNode(ctx); err != nil {
+	if err := s.disownNode(ctx, "MachineOff", "the machine was stopped through the IaaS view"); err != nil {
 		return err
 	}
 	before := s.node.DeepCopy()
