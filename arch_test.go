@@ -39,7 +39,7 @@ var imports = map[string][]string{
 	"internal/inspect":         {"api", "internal/policy"},
 	"internal/activity":        {"api", "internal/operation"},
 	"internal/supportaccess":   {"api", "internal/policy", "internal/controlplane", "internal/pki"},
-	"internal/arm":             {"api", "internal/activity", "internal/pki", "internal/policy", "internal/operation", "internal/release", "internal/identity", "internal/controlplane", "internal/supportaccess", "internal/tenant", "internal/arm"},
+	"internal/arm":             {"api", "internal/activity", "internal/pki", "internal/policy", "internal/operation", "internal/release", "internal/identity", "internal/controlplane", "internal/machine", "internal/supportaccess", "internal/tenant", "internal/arm"},
 	"internal/controller":      append([]string{"api", "internal/activity", "internal/policy", "internal/controlplane", "internal/addon", "internal/machine", "internal/supportaccess", "internal/controller"}, leaves...),
 	"internal/controlplane":    {"api", "internal/pki", "internal/release"},
 	"internal/host":            {"api", "internal/backup", "internal/registry", "internal/install", "internal/image", "internal/network", "internal/node", "internal/pki", "internal/release", "internal/volume", "internal/identity", "internal/host"},

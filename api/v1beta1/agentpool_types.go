@@ -96,6 +96,9 @@ type AgentPoolStatus struct {
 	// a pool that was stopped begins anew.
 	NextOrdinal int32           `json:"nextOrdinal,omitempty"`
 	Error       *OperationError `json:"error,omitempty"`
+	// Removed are machines that were deleted through the IaaS view (G4). They are missing
+	// until the pool is changed through the service.
+	Removed []RemovedInstance `json:"removed,omitempty"`
 	// Upgrade is the last replacement of the pool's nodes, running or ended.
 	Upgrade *PoolUpgrade `json:"upgrade,omitempty"`
 	// RecentlyUsedVersions are what a rollback can bring back, newest first.

@@ -16,6 +16,7 @@ const (
 	MachineSoaking  MachinePhase = "Soaking"  // it is drained and waits before it is reimaged
 	MachineReimaged MachinePhase = "Reimaged" // it is removed to be made anew from another image
 	MachineDeleting MachinePhase = "Deleting" // the provider is removing it
+	MachineOff      MachinePhase = "Off"      // it was stopped through the IaaS view (G1)
 )
 
 // Machine carries one node of an agent pool. Its object name is
@@ -35,7 +36,7 @@ type Machine struct {
 	Status MachineStatus `json:"status,omitempty"`
 }
 
-// MachineSpec is written by the agent pool controller. A machine whose version or
+// MachineSpec is written by the agent pool controller, but for Requested. A machine whose version or
 // node image is not the one that its status says runs is drained and reimaged
 // under the same name.
 type MachineSpec struct {
@@ -64,6 +65,12 @@ type MachineSpec struct {
 	Soak         *metav1.Duration `json:"soak,omitempty"`
 	// ForceDrain deletes the pods that a disruption budget protects.
 	ForceDrain bool `json:"forceDrain,omitempty"`
+	// Reconciled names what the pool was last asked for while the machine was off: with a
+	// new name the machine is started again (G2).
+	Reconciled string `json:"reconciled,omitempty"`
+	// Requested is the last action that was asked for through the IaaS view (G1). It is
+	// written by package operation alone.
+	Requested *InstanceRequest `json:"requested,omitempty"`
 }
 
 // MachineStatus is written by the machine controller alone.
@@ -93,6 +100,15 @@ type MachineStatus struct {
 	// ChangedMetadata is the last change of the system's labels on the Node that was
 	// put back (B4).
 	ChangedMetadata *MetadataChange `json:"changedMetadata,omitempty"`
+	// Instance is how far the last action has come that was asked for through the IaaS
+	// view (G1).
+	Instance *InstanceProgress `json:"instance,omitempty"`
+	// Off says that the machine was stopped through the IaaS view (B3), and Reconciled is
+	// the spec's that the machine was last started for.
+	Off        *InstanceOff `json:"off,omitempty"`
+	Reconciled string       `json:"reconciled,omitempty"`
+	// ChangedFiles are files of its image that were changed through the IaaS view (G2).
+	ChangedFiles *ChangedFiles `json:"changedFiles,omitempty"`
 }
 
 // MetadataChange is a change of metadata that the system made (B4).

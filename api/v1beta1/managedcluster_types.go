@@ -98,6 +98,8 @@ type ManagedClusterSpec struct {
 	// NodeResourceGroup is the name of the resource group that shows the machines
 	// (G1); MC_<group>_<cluster>_<location> by default. It never changes.
 	NodeResourceGroup string `json:"nodeResourceGroup,omitempty"`
+	// NodeResourceGroupProfile says what the customer may do in it; nil means Unrestricted.
+	NodeResourceGroupProfile *NodeResourceGroupProfile `json:"nodeResourceGroupProfile,omitempty"`
 
 	SKU                  *SKU                    `json:"sku,omitempty"`
 	Identity             *Identity               `json:"identity,omitempty"`

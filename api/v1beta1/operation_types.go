@@ -3,7 +3,7 @@ package v1beta1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // OperationType says what an operation does to its target.
-// +kubebuilder:validation:Enum=Put;Delete;Abort
+// +kubebuilder:validation:Enum=Put;Delete;Abort;Instances
 type OperationType string
 
 // The operation types.
@@ -12,6 +12,8 @@ const (
 	OperationDelete OperationType = "Delete"
 	// OperationAbort ends another operation on the same target as Canceled.
 	OperationAbort OperationType = "Abort"
+	// OperationInstances does something to instances of a scale set (G1).
+	OperationInstances OperationType = "Instances"
 )
 
 // OperationStatusCode is ARM's status of an asynchronous operation.
@@ -26,7 +28,7 @@ const (
 )
 
 // TargetKind is the kind of resource an operation works on.
-// +kubebuilder:validation:Enum=ManagedCluster;AgentPool;ResourceGroup
+// +kubebuilder:validation:Enum=ManagedCluster;AgentPool;ResourceGroup;VirtualMachineScaleSet
 type TargetKind string
 
 // The kinds that asynchronous operations work on.
@@ -34,6 +36,8 @@ const (
 	TargetManagedCluster TargetKind = "ManagedCluster"
 	TargetAgentPool      TargetKind = "AgentPool"
 	TargetResourceGroup  TargetKind = "ResourceGroup"
+	// TargetScaleSet is a pool's scale set; the target's name is the pool's.
+	TargetScaleSet TargetKind = "VirtualMachineScaleSet"
 )
 
 // Operation is one asynchronous request. It is written before the request's
@@ -64,6 +68,8 @@ type OperationSpec struct {
 	Target OperationTarget   `json:"target"`
 	// Desired is what a Put makes of the target.
 	Desired *DesiredState `json:"desired,omitempty"`
+	// Instances is what an Instances operation does.
+	Instances *InstancesOperation `json:"instances,omitempty"`
 	// Aborts names the Operation that an Abort ends.
 	Aborts string `json:"aborts,omitempty"`
 	// RequestedBy is who asked: the client id of an application, the principal
@@ -74,6 +80,13 @@ type OperationSpec struct {
 	// RequestID names the request's entry in the activity log; empty for what Berth asked
 	// for itself, whose entry has the operation's name.
 	RequestID string `json:"requestId,omitempty"`
+}
+
+// InstancesOperation is an action on machines of a pool.
+type InstancesOperation struct {
+	Action InstanceAction `json:"action"`
+	// Machines are object names.
+	Machines []string `json:"machines"`
 }
 
 // OperationTarget names the resource, in the operation's own namespace.

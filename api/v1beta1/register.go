@@ -22,6 +22,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Snapshot{}, &SnapshotList{},
 		&DeletedCluster{}, &DeletedClusterList{},
 		&ManagementLock{}, &ManagementLockList{},
+		&VirtualMachineScaleSet{}, &VirtualMachineScaleSetList{},
 		&SupportTicket{}, &SupportTicketList{},
 		&ActivityLogEntry{}, &ActivityLogEntryList{},
 		&Advisory{}, &AdvisoryList{},

@@ -16,7 +16,7 @@ import (
 func main() {
 	root := &cobra.Command{Use: "berth-node", SilenceUsage: true, SilenceErrors: true,
 		Short: "Run a machine: its init, its network agent and its volume provisioner"}
-	root.AddCommand(node.NewCommand(), network.NewCommand(), volume.NewCommand())
+	root.AddCommand(node.NewCommand(), node.NewRunCommand(), network.NewCommand(), volume.NewCommand())
 	if err := root.ExecuteContext(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "berth-node:", err)
 		os.Exit(1)

@@ -30,6 +30,9 @@ func (s *Server) checkLocks(ctx context.Context, route *Route, r *Request) error
 		return fmt.Errorf("list resource groups: %w", err)
 	}
 	request := policy.LockedRequest{Method: r.Method, Scope: r.scope(route), Reads: route.Reads}
+	if route.Deletes {
+		request.Method = http.MethodDelete
+	}
 	if refusal := policy.RefusedByLocks(request, locks.Items, groups.Items); refusal != nil {
 		return Errorf(http.StatusConflict, policy.CodeScopeLocked, "%s", refusal.Message())
 	}

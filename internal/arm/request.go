@@ -55,6 +55,9 @@ func NoContent() (*Response, error) { return &Response{Status: http.StatusNoCont
 // client's own casing.
 func (r *Request) Parameter(name string) string { return r.parameters[name] }
 
+// Empty says whether the request has no body.
+func (r *Request) Empty() bool { return len(bytes.TrimSpace(r.body)) == 0 }
+
 // Query is a query parameter; its name is compared without case.
 func (r *Request) Query(name string) string {
 	for key, values := range r.query {

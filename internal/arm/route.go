@@ -25,6 +25,8 @@ type Route struct {
 	Limit *Limit
 	// Reads marks a POST that changes nothing.
 	Reads bool
+	// Deletes marks a POST that deletes: locks take it for a DELETE.
+	Deletes bool
 	// PassesLocks marks what no lock holds: the locks themselves.
 	PassesLocks bool
 	// WhileSuspended marks a write that a suspended subscription may make.

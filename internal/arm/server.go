@@ -158,6 +158,9 @@ func (s *Server) handle(ctx context.Context, w http.ResponseWriter, route *Route
 	if err := s.checkRegistration(route, r); err != nil {
 		return nil, err
 	}
+	if err := s.checkDenied(ctx, route, r); err != nil {
+		return nil, err
+	}
 	if err := s.checkLocks(ctx, route, r); err != nil {
 		return nil, err
 	}

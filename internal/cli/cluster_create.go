@@ -16,6 +16,7 @@ type clusterOptions struct {
 	clusterRef
 	location, version, dnsPrefix, nodeGroup string
 	tier                                    tierOptions
+	lockdown                                string
 	tags                                    []string
 	pool                                    string
 	node                                    nodeOptions
@@ -65,6 +66,7 @@ func (s *session) clusterCreate() *cobra.Command {
 	offer(command, "network-policy", "azure", "none")
 	offer(command, "outbound-type", "loadBalancer", "none")
 	options.tier.register(command)
+	registerLockdown(command, &options.lockdown)
 	dontWait = noWait(command)
 	return command
 }
@@ -133,6 +135,7 @@ func (o *clusterOptions) body() (armcontainerservice.ManagedCluster, error) {
 		}
 	}
 	o.tier.apply(&cluster)
+	applyLockdown(cluster.Properties, o.lockdown)
 	return cluster, nil
 }
 

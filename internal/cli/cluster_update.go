@@ -19,6 +19,7 @@ func (s *session) clusterUpdate() *cobra.Command {
 	var channels channelOptions
 	var force forceOptions
 	var tier tierOptions
+	var lockdown string
 	var disableLocal, enableLocal bool
 	var dontWait *bool
 	var command *cobra.Command
@@ -28,7 +29,7 @@ func (s *session) clusterUpdate() *cobra.Command {
 			return err
 		}
 		newRanges := command.Flags().Changed("api-server-authorized-ip-ranges")
-		if !newRanges && !force.given() && !channels.given(command.Flags()) && !tier.given(command.Flags()) && !disableLocal && !enableLocal {
+		if !newRanges && !force.given() && !channels.given(command.Flags()) && !tier.given(command.Flags()) && lockdown == "" && !disableLocal && !enableLocal {
 			return s.tagCluster(ctx, c, ref, parsed, *dontWait)
 		}
 		found, err := c.clusters.Get(ctx, ref.group, ref.name, nil)
@@ -44,6 +45,7 @@ func (s *session) clusterUpdate() *cobra.Command {
 		}
 		channels.apply(cluster.Properties)
 		tier.apply(&cluster)
+		applyLockdown(cluster.Properties, lockdown)
 		if force.given() {
 			if err := force.apply(cluster.Properties, time.Now()); err != nil {
 				return err
@@ -60,13 +62,29 @@ func (s *session) clusterUpdate() *cobra.Command {
 	channels.register(command)
 	force.register(command)
 	tier.register(command)
+	registerLockdown(command, &lockdown)
 	command.Flags().BoolVar(&disableLocal, "disable-local-accounts", false, "give out no credentials any more; rotate-certs ends those given out")
 	command.Flags().BoolVar(&enableLocal, "enable-local-accounts", false, "give out credentials again")
 	command.MarkFlagsOneRequired("tags", flagTier, flagPlan, "api-server-authorized-ip-ranges", "auto-upgrade-channel", "node-os-upgrade-channel",
-		"enable-force-upgrade", "disable-force-upgrade", "upgrade-override-until", "disable-local-accounts", "enable-local-accounts")
+		"enable-force-upgrade", "disable-force-upgrade", "upgrade-override-until", "disable-local-accounts", "enable-local-accounts", flagLockdown)
 	command.MarkFlagsMutuallyExclusive("disable-local-accounts", "enable-local-accounts")
 	dontWait = noWait(command)
 	return command
+}
+
+// flagLockdown is az's name for the restriction of the node resource group.
+const flagLockdown = "nrg-lockdown-restriction-level"
+
+func registerLockdown(command *cobra.Command, level *string) {
+	command.Flags().StringVar(level, flagLockdown, "", "what may be done in the node resource group: Unrestricted or ReadOnly")
+	offer(command, flagLockdown, "Unrestricted", "ReadOnly")
+}
+
+func applyLockdown(properties *armcontainerservice.ManagedClusterProperties, level string) {
+	if level != "" {
+		restriction := armcontainerservice.RestrictionLevel(level)
+		properties.NodeResourceGroupProfile = &armcontainerservice.ManagedClusterNodeResourceGroupProfile{RestrictionLevel: &restriction}
+	}
 }
 
 // accessWith is an access profile with other ranges.

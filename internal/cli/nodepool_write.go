@@ -24,9 +24,6 @@ type surgeOptions struct {
 	drain, soak                           int32
 }
 
-// surgeFlags are their names.
-var surgeFlags = []string{"max-surge", "max-unavailable", "undrainable-node-behavior", "drain-timeout", "node-soak-duration"}
-
 func (o *surgeOptions) register(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&o.maxSurge, "max-surge", "", "extra nodes while upgrading, a number or a percentage")
@@ -163,7 +160,7 @@ func (s *session) nodePoolUpdate() *cobra.Command {
 	var options poolOptions
 	var dontWait *bool
 	var command *cobra.Command
-	command = s.verb("update", "Change a pool's mode, labels, taints, tags or upgrade settings", func(ctx context.Context, c *clients) error {
+	command = s.verb("update", "Change a pool's mode, labels, taints, tags or upgrade settings; without a flag, undo what was done to its machines behind the service", func(ctx context.Context, c *clients) error {
 		pool, err := ref.get(ctx, c)
 		if err != nil {
 			return err
@@ -182,7 +179,6 @@ func (s *session) nodePoolUpdate() *cobra.Command {
 	})
 	s.poolFlags(command, &ref, "name", "n")
 	options.registerShared(command)
-	command.MarkFlagsOneRequired(append([]string{"mode", "labels", "tags", "node-taints"}, surgeFlags...)...)
 	dontWait = noWait(command)
 	return command
 }

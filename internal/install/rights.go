@@ -21,6 +21,8 @@ func clusterRules() []rbacv1.PolicyRule {
 		{APIGroups: []string{""}, Resources: []string{"namespaces", "services", "secrets", "configmaps", "pods"}, Verbs: write()},
 		// Evidence of a machine before it is made anew (X8).
 		{APIGroups: []string{""}, Resources: []string{"pods/log"}, Verbs: []string{"get"}},
+		// Scripts that a customer runs in a machine through the IaaS view (G1).
+		{APIGroups: []string{""}, Resources: []string{"pods/exec"}, Verbs: []string{"get", "create"}},
 		// A deleted cluster takes its volumes along; Berth waits until the provisioner has removed them.
 		{APIGroups: []string{""}, Resources: []string{"persistentvolumeclaims"}, Verbs: []string{"get", "list", "delete"}},
 		{APIGroups: []string{""}, Resources: []string{"persistentvolumes"}, Verbs: []string{"get", "list"}},

@@ -25,6 +25,9 @@ func ScaleSet(pool, clusterID string) string {
 	return fmt.Sprintf("aks-%s-%08d%s", pool, binary.BigEndian.Uint64(sum[:8])%1e8, scaleSetTail)
 }
 
+// ScaleSetOf is the scale set of a node that is named as NodeName does.
+func ScaleSetOf(nodeName string) string { return nodeName[:max(0, len(nodeName)-ordinalDigits)] }
+
 // NodeName is the name of a pool's node: the scale set and six digits of base 36.
 func NodeName(pool, clusterID string, ordinal int32) string {
 	return ScaleSet(pool, clusterID) + digits(ordinal)

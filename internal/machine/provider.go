@@ -97,4 +97,31 @@ type Provider interface {
 	// Logs are the last lines, at most limit bytes of them, that the machine's PID 1
 	// and its services wrote, those from before its last start among them.
 	Logs(ctx context.Context, ref Ref, limit int) ([]byte, error)
+	// Run runs a script in a machine that runs and waits for its end. Unlike the other
+	// methods it does so again each time that it is called. An error says that the script
+	// did not run, or that nobody knows what came of it.
+	Run(ctx context.Context, ref Ref, command Command) (Result, error)
+}
+
+// Command is a script that runs in a machine as root.
+type Command struct {
+	Script string `json:"script"`
+	// Arguments are the script's, in order, and Environment its variables, NAME=value.
+	Arguments   []string `json:"arguments,omitempty"`
+	Environment []string `json:"environment,omitempty"`
+	// Timeout bounds its time, after which it is killed with what it started, and Limit the
+	// bytes that are kept of each of its outputs, the last ones.
+	Timeout time.Duration `json:"timeout"`
+	Limit   int           `json:"limit"`
+}
+
+// Result is what came of a Command.
+type Result struct {
+	ExitCode int    `json:"exitCode"`
+	Stdout   string `json:"stdout,omitempty"`
+	Stderr   string `json:"stderr,omitempty"`
+	// Changed are the first of the files of the machine's image that were changed, made or
+	// removed while it ran, in order, and ChangedCount is how many there are.
+	Changed      []string `json:"changed,omitempty"`
+	ChangedCount int32    `json:"changedCount,omitempty"`
 }

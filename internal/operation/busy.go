@@ -28,6 +28,9 @@ func LabelValue(objectName string) string {
 // refuseBusy returns a *BusyError when the target, its cluster or one of its
 // pools is held. A delete is never refused, nor is an abort.
 func refuseBusy(ctx context.Context, reader client.Reader, op *v1beta1.Operation) error {
+	if op.Spec.Type == v1beta1.OperationInstances {
+		return refuseBusyInstances(ctx, reader, op)
+	}
 	if op.Spec.Type != v1beta1.OperationPut {
 		return nil
 	}

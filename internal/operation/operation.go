@@ -74,6 +74,8 @@ func Apply(ctx context.Context, c client.Client, reader client.Reader, op *v1bet
 		return applyDelete(ctx, c, reader, op)
 	case v1beta1.OperationAbort:
 		return applyAbort(ctx, c, reader, op)
+	case v1beta1.OperationInstances:
+		return applyInstances(ctx, c, reader, op)
 	default:
 		return applyPut(ctx, c, reader, op)
 	}

@@ -49,6 +49,7 @@ func ValidateCluster(in ClusterInput) []Violation {
 	allow(&out, "powerState.code", string(in.New.PowerState.Wanted()), string(v1beta1.PowerRunning), string(v1beta1.PowerStopped))
 	validateOverride(&out, in)
 	validateChannels(&out, in.New.AutoUpgradeProfile)
+	validateNodeGroupProfile(&out, in.New.NodeResourceGroupProfile)
 	if profile := in.New.LinuxProfile; profile != nil && !adminUsername.MatchString(profile.AdminUsername) {
 		out.add(CodeInvalidParameter, "linuxProfile.adminUsername", "%q is not a valid user name", profile.AdminUsername)
 	}

@@ -156,6 +156,9 @@ type RepairFacts struct {
 	Node *corev1.Node
 	// Busy says that Berth itself drains, replaces or removes the machine.
 	Busy bool
+	// Instance says that the customer stopped the machine through the IaaS view, or is at
+	// work on it there.
+	Instance bool
 	// Registered says that the node has been Ready once.
 	Registered bool
 	// Begun says that an action was begun already: the turn is this node's.
@@ -173,6 +176,7 @@ var repairBars = []struct {
 	why     string
 }{
 	{BarExempt, func(f RepairFacts, _ RepairPlan) bool { return f.Busy }, "Berth upgrades, drains or removes the node"},
+	{BarExempt, func(f RepairFacts, _ RepairPlan) bool { return f.Instance }, "its owner stopped it through the IaaS view, or is at work there (AKS: node-auto-repair)"},
 	{BarExempt, func(f RepairFacts, _ RepairPlan) bool { return !f.Registered }, "the node was never Ready (AKS: node-auto-repair)"},
 	{BarExempt, func(f RepairFacts, _ RepairPlan) bool { return f.Cluster == nil || NodesAway(f.Cluster) }, "the cluster is stopped, or its certificates are replaced"},
 	{BarExempt, func(f RepairFacts, _ RepairPlan) bool { return f.Cluster.Status.Recovery.UnderWay() }, "the control plane is being recovered (C3)"},

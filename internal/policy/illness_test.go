@@ -72,6 +72,7 @@ func TestRepairBars(t *testing.T) {
 	}{
 		{"an only node", func(*RepairFacts) {}, BarNone},
 		{"Berth is at work on it", func(f *RepairFacts) { f.Busy = true }, BarExempt},
+		{"its owner deallocated it", func(f *RepairFacts) { f.Instance = true }, BarExempt},
 		{"never Ready", func(f *RepairFacts) { f.Registered = false }, BarExempt},
 		{"the cluster is gone", func(f *RepairFacts) { f.Cluster = nil }, BarExempt},
 		{"the cluster is stopped", func(f *RepairFacts) { f.Cluster.Spec.PowerState = &v1beta1.PowerState{Code: off} }, BarExempt},

@@ -15,6 +15,7 @@ import (
 
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/arm/authorization"
+	"berth.dev/berth/internal/arm/compute"
 	"berth.dev/berth/internal/arm/containerservice"
 	"berth.dev/berth/internal/arm/insights"
 	"berth.dev/berth/internal/arm/resources"
@@ -65,7 +66,7 @@ func (p parts) arm() error {
 		GatewayAddress: p.options.GatewayPublic,
 		CA:             ca,
 		Log:            p.log.With("part", "arm"),
-	}, resources.New, resources.Features, authorization.New, containerservice.New, support.New, insights.New)
+	}, resources.New, resources.Features, authorization.New, containerservice.New, compute.New, support.New, insights.New)
 	return p.serveTLS("arm", p.options.ARMAddress, withSupport(front, handler), tls.NoClientCert)
 }
 

@@ -33,6 +33,7 @@ func TestBerth(t *testing.T) {
 		{Name: "images come from a registry outside Berth", Run: outsideImage},
 		{Name: "a Node that was deleted by hand comes back with its pods", Run: deletedNode},
 		{Name: "an ill node is repaired and its evidence kept", Run: illNode},
+		{Name: "what is done to nodes with az vmss is real, counts, and has a way back", Run: iaas},
 		{Name: "a control plane is upgraded and answers meanwhile", Run: controlPlaneUpgrade},
 		{Name: "an upgrade that does not come up is taken back", Run: controlPlaneRollsBack},
 		{Name: "authorised ranges are enforced at the gateway", Run: authorisedRanges},

@@ -108,6 +108,9 @@ func (w *World) settle(ctx context.Context, op *v1beta1.Operation) error {
 	if op.Spec.Type == v1beta1.OperationAbort {
 		return w.settleAbort(ctx, op)
 	}
+	if op.Spec.Type == v1beta1.OperationInstances {
+		return w.settleInstances(ctx, op)
+	}
 	if begun, err := w.begun(ctx, op); err != nil || !begun {
 		return err
 	}

@@ -34,6 +34,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/arm/authorization"
+	"berth.dev/berth/internal/arm/compute"
 	"berth.dev/berth/internal/arm/containerservice"
 	"berth.dev/berth/internal/arm/insights"
 	"berth.dev/berth/internal/arm/resources"
@@ -90,7 +91,7 @@ func Over(t testing.TB, c client.Client) *World {
 	w.Server.Config.Handler = arm.NewServer(arm.Config{
 		Client: w.Client, APIReader: w.Client, Catalogue: Catalogue(), Identity: directory(t),
 		PublicURL: "https://" + w.Server.Listener.Addr().String(), GatewayAddress: Gateway, Now: w.Now,
-	}, resources.New, resources.Features, authorization.New, containerservice.New, support.New, insights.New)
+	}, resources.New, resources.Features, authorization.New, containerservice.New, compute.New, support.New, insights.New)
 	w.Server.StartTLS()
 	t.Cleanup(w.Server.Close)
 	w.CAFile = filepath.Join(t.TempDir(), "ca.pem")
@@ -239,6 +240,7 @@ func (w *World) Wipe(t testing.TB) {
 		&v1beta1.ActivityLogEntryList{},
 		&v1beta1.AdvisoryList{}, &v1beta1.KnownIssueList{},
 		&v1beta1.SupportAccessList{}, &v1beta1.SupportAccessRecordList{},
+		&v1beta1.VirtualMachineScaleSetList{},
 	} {
 		if err := w.Client.List(ctx, list); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/machine"
 	"berth.dev/berth/internal/policy"
 )
 
@@ -22,6 +23,8 @@ const (
 	poolPath         = clusterPath + "/agentPools/{pool}"
 	snapshotType     = "Microsoft.ContainerService/snapshots"
 	snapshotPath     = groupPath + "/providers/" + snapshotType + "/{snapshot}"
+	scaleSetType     = "Microsoft.Compute/virtualMachineScaleSets"
+	scaleSetPath     = groupPath + "/providers/" + scaleSetType + "/{scaleSet}"
 )
 
 // scope is something that can be locked.
@@ -45,6 +48,7 @@ var lockable = []struct {
 	{clusterPath, provider.cluster},
 	{poolPath, provider.pool},
 	{snapshotPath, provider.snapshot},
+	{scaleSetPath, provider.scaleSet},
 }
 
 func (p provider) subscription(_ context.Context, r *arm.Request) (scope, error) {
@@ -99,6 +103,38 @@ func (p provider) snapshot(ctx context.Context, r *arm.Request) (scope, error) {
 		err = arm.ResourceNotFound(snapshotType, name, r.Parameter("group"))
 	}
 	return scope{group.id + "/providers/" + snapshotType + "/" + snapshot.Spec.Name, snapshot}, err
+}
+
+// scaleSet finds the pool whose scale set a node resource group shows (G1).
+func (p provider) scaleSet(ctx context.Context, r *arm.Request) (scope, error) {
+	group, err := p.Group(ctx, r)
+	if err != nil {
+		return scope{}, err
+	}
+	missing := arm.ResourceNotFound(scaleSetType, r.Parameter("scaleSet"), group.Spec.Name)
+	name, ok := policy.ClusterOfGroup(group)
+	if !ok {
+		return scope{}, missing
+	}
+	var cluster v1beta1.ManagedCluster
+	if err := p.APIReader.Get(ctx, client.ObjectKey{Namespace: r.Namespace(), Name: name}, &cluster); err != nil {
+		if apierrors.IsNotFound(err) {
+			return scope{}, missing
+		}
+		return scope{}, fmt.Errorf("read cluster %s: %w", name, err)
+	}
+	var pools v1beta1.AgentPoolList
+	if err := p.APIReader.List(ctx, &pools, client.InNamespace(r.Namespace())); err != nil {
+		return scope{}, fmt.Errorf("list agent pools: %w", err)
+	}
+	for i := range pools.Items {
+		pool := &pools.Items[i]
+		set := machine.ScaleSet(pool.Spec.Name, cluster.Spec.ID)
+		if v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName) == name && strings.EqualFold(set, r.Parameter("scaleSet")) {
+			return scope{policy.GroupID(group) + "/providers/" + scaleSetType + "/" + set, pool}, nil
+		}
+	}
+	return scope{}, missing
 }
 
 // read reads what the names below the request's group name, and says whether it is there.

@@ -107,7 +107,7 @@ type autoUpgradeProfile struct {
 }
 
 type groupProfile struct {
-	RestrictionLevel string `json:"restrictionLevel,omitempty" arm:"only=Unrestricted"`
+	RestrictionLevel string `json:"restrictionLevel,omitempty" arm:"enum=ReadOnly|Unrestricted"`
 }
 
 type provisioningProfile struct {

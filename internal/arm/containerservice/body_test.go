@@ -32,9 +32,10 @@ func full() *view {
 			ResourceGroup: "rg1", Name: "C1", Location: "westus2", ID: "abcdefabcdef", Tags: map[string]string{"a": "b"},
 			KubernetesVersion: "1.37", DNSPrefix: "c1", NodeResourceGroup: "MC", DisableLocalAccounts: true,
 			SKU: &v1beta1.SKU{Name: "Base", Tier: "Free"}, Identity: &v1beta1.Identity{Type: "UserAssigned", UserAssignedIdentities: []string{"/x/id1", "/x/id2"}},
-			LinuxProfile:    &v1beta1.LinuxProfile{AdminUsername: "me", SSHPublicKeys: []string{"ssh-ed25519 AAAA me", "ssh-rsa AAAA"}},
-			APIServerAccess: &v1beta1.APIServerAccessProfile{AuthorizedIPRanges: []string{"10.1.0.0/16"}, DisableRunCommand: true},
-			UpgradeSettings: &v1beta1.ClusterUpgradeSettings{OverrideSettings: &v1beta1.UpgradeOverrideSettings{ForceUpgrade: true, Until: &until}},
+			LinuxProfile:             &v1beta1.LinuxProfile{AdminUsername: "me", SSHPublicKeys: []string{"ssh-ed25519 AAAA me", "ssh-rsa AAAA"}},
+			NodeResourceGroupProfile: &v1beta1.NodeResourceGroupProfile{RestrictionLevel: v1beta1.RestrictionReadOnly},
+			APIServerAccess:          &v1beta1.APIServerAccessProfile{AuthorizedIPRanges: []string{"10.1.0.0/16"}, DisableRunCommand: true},
+			UpgradeSettings:          &v1beta1.ClusterUpgradeSettings{OverrideSettings: &v1beta1.UpgradeOverrideSettings{ForceUpgrade: true, Until: &until}},
 		},
 		Status: v1beta1.ManagedClusterStatus{CurrentKubernetesVersion: "1.37.2", FQDN: "f", ProvisioningState: v1beta1.StateSucceeded, ObservedGeneration: 3},
 	}

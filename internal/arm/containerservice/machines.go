@@ -8,6 +8,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/machine"
 )
 
 func (p provider) listMachines(ctx context.Context, r *arm.Request) (*arm.Response, error) {
@@ -67,9 +68,19 @@ func renderMachine(r *arm.Request, v *view, pool *v1beta1.AgentPool, machine *v1
 	return map[string]any{
 		"id": clusterID(r, &v.cluster.Spec) + "/agentPools/" + pool.Spec.Name + "/machines/" + name, "name": name, "type": machineType,
 		"properties": map[string]any{
-			"resourceId": r.GroupPath(v.cluster.Spec.NodeResourceGroup) + "/providers/Microsoft.Compute/virtualMachines/" + name,
+			"resourceId": instanceID(r, v.cluster.Spec.NodeResourceGroup, name),
 			"network":    map[string]any{"ipAddresses": addresses},
 			"status":     machineProgress(machine),
 		},
 	}
+}
+
+// instanceID is the machine's id in the node resource group, as its node's provider id
+// has it (G1).
+func instanceID(r *arm.Request, group, node string) string {
+	ordinal, err := machine.Ordinal(node)
+	if err != nil {
+		return r.GroupPath(group)
+	}
+	return fmt.Sprintf("%s/providers/Microsoft.Compute/virtualMachineScaleSets/%s/virtualMachines/%d", r.GroupPath(group), machine.ScaleSetOf(node), ordinal)
 }

@@ -70,6 +70,9 @@ func renderProperties(r *arm.Request, v *view) clusterProperties {
 	if profile := spec.AutoUpgradeProfile; profile != nil {
 		properties.AutoUpgradeProfile = &autoUpgradeProfile{UpgradeChannel: profile.UpgradeChannel, NodeOSUpgradeChannel: profile.NodeOSUpgradeChannel}
 	}
+	if profile := spec.NodeResourceGroupProfile; profile != nil {
+		properties.NodeResourceGroupProfile = &groupProfile{RestrictionLevel: profile.RestrictionLevel}
+	}
 	if access := spec.APIServerAccess; access != nil {
 		properties.APIServerAccessProfile = &accessProfile{AuthorizedIPRanges: access.AuthorizedIPRanges, DisableRunCommand: access.DisableRunCommand}
 	}

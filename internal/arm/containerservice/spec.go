@@ -45,6 +45,9 @@ func applyCluster(body *clusterBody, spec *v1beta1.ManagedClusterSpec) error {
 	if profile := properties.AutoUpgradeProfile; profile != nil {
 		applyChannels(profile, spec)
 	}
+	if profile := properties.NodeResourceGroupProfile; profile != nil && profile.RestrictionLevel != "" {
+		spec.NodeResourceGroupProfile = &v1beta1.NodeResourceGroupProfile{RestrictionLevel: profile.RestrictionLevel}
+	}
 	if settings := properties.UpgradeSettings; settings != nil {
 		override, err := overrideSpec(settings.OverrideSettings)
 		if err != nil {

@@ -2,9 +2,11 @@ package resources
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -82,6 +84,14 @@ func (p provider) createGroup(ctx context.Context, r *arm.Request, spec v1beta1.
 }
 
 func (p provider) updateGroup(ctx context.Context, r *arm.Request, group *v1beta1.ResourceGroup) (*arm.Response, error) {
+	if group.Spec.ManagedBy != "" {
+		// Who changed the tags of a node resource group counts (B4).
+		text, err := json.Marshal(v1beta1.TagsChanged{Time: metav1.NewTime(p.Now().Truncate(time.Second)), By: r.Caller.Name()})
+		if err != nil {
+			return nil, fmt.Errorf("note who changed tags: %w", err)
+		}
+		metav1.SetMetaDataAnnotation(&group.ObjectMeta, v1beta1.AnnotationTagsChanged, string(text))
+	}
 	if err := p.Client.Update(ctx, group); err != nil {
 		return nil, fmt.Errorf("update resource group %s: %w", group.Spec.Name, err)
 	}

@@ -4,17 +4,21 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/machine"
+	"berth.dev/berth/internal/policy"
 )
 
 const (
 	clusterType  = "Microsoft.ContainerService/managedClusters"
 	snapshotType = "Microsoft.ContainerService/snapshots"
+	scaleSetType = "Microsoft.Compute/virtualMachineScaleSets"
 )
 
 // resource is what all lists show of a cluster or snapshot.
@@ -54,7 +58,9 @@ func (p provider) listResources(ctx context.Context, r *arm.Request) (*arm.Respo
 func (p provider) allResources(ctx context.Context, r *arm.Request) ([]resource, error) {
 	var clusters v1beta1.ManagedClusterList
 	var snapshots v1beta1.SnapshotList
-	for _, list := range []client.ObjectList{&clusters, &snapshots} {
+	var pools v1beta1.AgentPoolList
+	var sets v1beta1.VirtualMachineScaleSetList
+	for _, list := range []client.ObjectList{&clusters, &snapshots, &pools, &sets} {
 		if err := p.APIReader.List(ctx, list, client.InNamespace(r.Namespace())); err != nil {
 			return nil, fmt.Errorf("list resources: %w", err)
 		}
@@ -69,7 +75,29 @@ func (p provider) allResources(ctx context.Context, r *arm.Request) ([]resource,
 		// A cluster and a snapshot may have the same name.
 		all = append(all, resource{snapshots.Items[i].Name + "/snapshot", snapshotType, spec.ResourceGroup, spec.Name, spec.Location, spec.Tags, v1beta1.StateSucceeded})
 	}
-	return all, nil
+	return append(all, scaleSets(clusters.Items, pools.Items, sets.Items)...), nil
+}
+
+// scaleSets are those of the clusters' pools, in the node resource groups (G1).
+func scaleSets(clusters []v1beta1.ManagedCluster, pools []v1beta1.AgentPool, sets []v1beta1.VirtualMachineScaleSet) []resource {
+	var all []resource
+	for i := range clusters {
+		cluster := &clusters[i].Spec
+		for j := range pools {
+			pool := &pools[j]
+			if cluster.ID == "" || cluster.NodeResourceGroup == "" || v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName) != clusters[i].Name {
+				continue
+			}
+			name := machine.ScaleSet(pool.Spec.Name, cluster.ID)
+			var set *v1beta1.VirtualMachineScaleSet
+			if at := slices.IndexFunc(sets, func(one v1beta1.VirtualMachineScaleSet) bool { return one.Name == pool.Name }); at >= 0 {
+				set = &sets[at]
+			}
+			tags := policy.ScaleSetTags(pool, policy.ScaleSetSystemTags(pool.Spec.Name, name), set)
+			all = append(all, resource{pool.Name + "/scaleset", scaleSetType, cluster.NodeResourceGroup, name, cluster.Location, tags, v1beta1.StateSucceeded})
+		}
+	}
+	return all
 }
 
 func renderResource(r *arm.Request, one resource) map[string]any {

@@ -94,7 +94,11 @@ func (r *Reconciler) converge(ctx context.Context, v *view, cluster *v1beta1.Man
 	if v.machines, err = r.machines(ctx, r.client, v.pool); err != nil {
 		return err
 	}
-	if v.off = poweredOff(v.pool, cluster); v.off {
+	v.off = poweredOff(v.pool, cluster)
+	if err := r.instances(ctx, v); err != nil {
+		return err
+	}
+	if v.off {
 		return r.powerDown(ctx, v, cluster)
 	}
 	if v.goal, v.failure = target(r.Catalogue, v.pool, cluster); v.failure != nil {

@@ -60,6 +60,7 @@ var worth = map[v1beta1.MachinePhase]int{
 	"":                      0,
 	v1beta1.MachinePending:  0,
 	v1beta1.MachineReimaged: 0,
+	v1beta1.MachineOff:      0,
 	v1beta1.MachineBooting:  1,
 	v1beta1.MachineJoined:   2,
 	v1beta1.MachineSoaking:  2,

@@ -18,16 +18,17 @@ func (r *Reconciler) powerDown(ctx context.Context, v *view, cluster *v1beta1.Ma
 	return r.deleteAll(ctx, all)
 }
 
-// wantedCount is how many machines there should be. A stopped pool keeps its count
+// wantedCount is how many machines there should be: those that were deleted through the
+// IaaS view are missing (G4). A stopped pool keeps its count
 // and has none (AKS: start-stop-nodepools).
 func (v view) wantedCount() int32 {
 	switch {
 	case v.off:
 		return 0
 	case v.pool.Spec.Count == nil:
-		return 1
+		return max(0, 1-v.missing())
 	default:
-		return *v.pool.Spec.Count
+		return max(0, *v.pool.Spec.Count-v.missing())
 	}
 }
 

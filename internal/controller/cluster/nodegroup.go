@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -10,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy"
 )
 
 // nodeGroup makes the resource group that shows the machines (G1). A group of
@@ -34,8 +37,44 @@ func (r *reconciler) nodeGroup(ctx context.Context, p *pass) (bool, error) {
 			Message: fmt.Sprintf("the resource group %q exists already and cannot be the node resource group; choose another name", group.Spec.Name),
 			Target:  "nodeResourceGroup",
 		}
+	default:
+		before := group.DeepCopy()
+		if !tagNodeGroup(&group, p.cluster) {
+			break
+		}
+		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		if err := r.client.Patch(ctx, &group, patch); err != nil {
+			return false, fmt.Errorf("tag node resource group: %w", err)
+		}
 	}
 	return true, nil
+}
+
+// annotationTaggedFor on a node resource group is what the cluster was asked for when the
+// service last put its tags there.
+const annotationTaggedFor = "berth.dev/tagged-for"
+
+// tagNodeGroup puts the system's tags on the group, once for each time that the cluster
+// is asked for something: in between they are as the customer leaves them (B4, G2). It
+// says whether it changed the group.
+func tagNodeGroup(group *v1beta1.ResourceGroup, cluster *v1beta1.ManagedCluster) bool {
+	attempt := fmt.Sprintf("%s/%d/%s", cluster.Spec.ID, cluster.Generation, cluster.Annotations[v1beta1.AnnotationOperation])
+	system := policy.NodeGroupTags(cluster.Spec)
+	if group.Annotations[annotationTaggedFor] == attempt && policy.TagsRecorded(group, system) {
+		return false
+	}
+	tags := maps.Clone(system)
+	for name, value := range group.Spec.Tags {
+		same := func(own string) bool { return strings.EqualFold(own, name) }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(system)), same) {
+			tags[name] = value
+		}
+	}
+	group.Spec.Tags = tags
+	metav1.SetMetaDataAnnotation(&group.ObjectMeta, v1beta1.AnnotationSystemTags, policy.RecordTags(system))
+	metav1.SetMetaDataAnnotation(&group.ObjectMeta, annotationTaggedFor, attempt)
+	delete(group.Annotations, v1beta1.AnnotationTagsChanged)
+	return true
 }
 
 // deleteNodeGroup removes the node resource group with the cluster.
@@ -63,10 +102,12 @@ func nodeGroupOf(cluster *v1beta1.ManagedCluster) *v1beta1.ResourceGroup {
 	if name == "" {
 		return &v1beta1.ResourceGroup{}
 	}
-	return &v1beta1.ResourceGroup{
+	group := &v1beta1.ResourceGroup{
 		ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: v1beta1.ObjectName(name)},
 		Spec:       v1beta1.ResourceGroupSpec{Name: name, Location: cluster.Spec.Location, ManagedBy: resourceID(cluster)},
 	}
+	tagNodeGroup(group, cluster)
+	return group
 }
 
 // resourceID is the cluster's ARM id.

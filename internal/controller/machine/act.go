@@ -57,6 +57,7 @@ var actions = map[Step]struct {
 	StepEvict:   {[]action{(*Reconciler).cordon, (*Reconciler).evict}, time.Second},
 	StepStop:    {[]action{removeWithin(stopGrace)}, 5 * time.Second},
 	StepHalt:    {[]action{removeWithin(haltGrace)}, time.Second},
+	StepRest:    {[]action{(*Reconciler).rest}, 10 * time.Minute},
 	StepAbandon: {[]action{removeWithin(hasteGrace)}, 5 * time.Second},
 	StepForget:  {[]action{removeWithin(stopGrace), (*Reconciler).forgetNode, (*Reconciler).endPods, (*Reconciler).retireToken, (*Reconciler).release}, 5 * time.Second},
 	StepRelease: {[]action{removeWithin(hasteGrace), (*Reconciler).release}, 0},
@@ -83,7 +84,7 @@ func (r *Reconciler) act(ctx context.Context, s *scene, step Step) (outcome, err
 
 func (r *Reconciler) ensureMachine(ctx context.Context, s *scene, _ *outcome) error {
 	if s.seen.State == machine.Absent {
-		if err := s.disownNode(ctx); err != nil {
+		if err := s.disownNode(ctx, "MachineReplaced", "the machine is made anew and its kubelet has not joined yet"); err != nil {
 			return err
 		}
 	}

@@ -96,13 +96,16 @@ func (r *Reconciler) reconcile(ctx context.Context, object *v1beta1.Machine) (ct
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if wrote, err := r.take(ctx, s); wrote || err != nil {
+		return ctrl.Result{RequeueAfter: time.Millisecond}, err
+	}
 	if err := r.judge(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
 	if s.repair.Step == policy.RepairBegin {
 		return r.begin(ctx, s)
 	}
-	mendErr := r.mend(ctx, s)
+	mendErr := errors.Join(r.mend(ctx, s), r.restart(ctx, s))
 	if mendErr != nil && s.situation.Intent == Repair {
 		return ctrl.Result{}, mendErr
 	}
@@ -113,6 +116,9 @@ func (r *Reconciler) reconcile(ctx context.Context, object *v1beta1.Machine) (ct
 	}
 	if err != nil {
 		decision.Phase = object.Status.Phase
+	}
+	if underWay(object) != nil {
+		outcome.again = sooner(outcome.again, instanceAgain)
 	}
 	return ctrl.Result{RequeueAfter: sooner(outcome.again, s.repair.Again)}, errors.Join(err, mendErr, r.report(ctx, s, decision, outcome))
 }

@@ -16,7 +16,10 @@ const (
 	Keep Intent = "Keep"
 	// Reimage: the machine shall carry its node with another version or node image.
 	Reimage Intent = "Reimage"
-	// Repair: the machine shall be made anew at once, since its node is ill (E4).
+	// Off: the machine shall not run, as its owner asked through the IaaS view (G1).
+	Off Intent = "Off"
+	// Repair: the machine shall be made anew at once, since its node is ill (E4) or its
+	// owner asked for that through the IaaS view (G1).
 	Repair Intent = "Repair"
 	// Drain: the machine shall go, and its pods shall move to other nodes first.
 	Drain Intent = "Drain"
@@ -62,6 +65,7 @@ const (
 	StepEvict   Step = "Evict"   // cordon the Node and evict what is left
 	StepStop    Step = "Stop"    // remove the machine, in peace
 	StepAbandon Step = "Abandon" // remove the machine, at once
+	StepRest    Step = "Rest"    // let the Node say that its machine is off
 	StepHalt    Step = "Halt"    // remove the machine, soon: what runs there may be of use still
 	StepForget  Step = "Forget"  // remove Node, token and finalizer
 	StepRelease Step = "Release" // remove the finalizer
@@ -154,6 +158,11 @@ var table = []row{
 		Decision{v1beta1.MachinePending, StepRenew}, "nothing of the old node is left to be taken over (G2)"},
 	{Repair, nil, nil, nil, nil,
 		Decision{v1beta1.MachinePending, StepHalt}, "a node that does not work cannot be drained (E4)"},
+
+	{Off, []machine.State{machine.Absent}, nil, nil, nil,
+		Decision{v1beta1.MachineOff, StepRest}, "the Node stays, as that of a deallocated VM does (G1)"},
+	{Off, nil, nil, nil, nil,
+		Decision{v1beta1.MachineOff, StepStop}, "the IaaS view neither cordons nor drains (B3)"},
 
 	{Keep, []machine.State{machine.Absent, machine.Starting}, nil, nil, nil,
 		Decision{v1beta1.MachinePending, StepLaunch}, "files and token may be made while the machine starts"},

@@ -9,8 +9,8 @@ import (
 
 var (
 	allPhases = []v1beta1.MachinePhase{"", v1beta1.MachinePending, v1beta1.MachineBooting, v1beta1.MachineJoined,
-		v1beta1.MachineReady, v1beta1.MachineDraining, v1beta1.MachineBlocked, v1beta1.MachineSoaking, v1beta1.MachineReimaged, v1beta1.MachineDeleting}
-	allIntents = []Intent{Keep, Repair, Reimage, Drain, Discard}
+		v1beta1.MachineReady, v1beta1.MachineDraining, v1beta1.MachineBlocked, v1beta1.MachineSoaking, v1beta1.MachineReimaged, v1beta1.MachineDeleting, v1beta1.MachineOff}
+	allIntents = []Intent{Keep, Off, Repair, Reimage, Drain, Discard}
 	allNodes   = []NodeState{NodeUnknown, NodeMissing, NodeNotReady, NodeReady}
 	allPods    = []PodState{PodsLeft, PodsGone, PodsSoak, PodsTimeUp}
 )
@@ -98,7 +98,7 @@ func TestEverySituationComesToItsEnd(t *testing.T) {
 		s := start
 		for range 20 {
 			d := Decide(s)
-			if d.Step == StepSettle || d.Step == StepForget || d.Step == StepRelease || d.Phase == v1beta1.MachineBlocked {
+			if d.Step == StepSettle || d.Step == StepForget || d.Step == StepRelease || d.Step == StepRest || d.Phase == v1beta1.MachineBlocked {
 				return
 			}
 			s = obey(s, d)

@@ -65,6 +65,14 @@ func (r *Reconciler) describe(ctx context.Context, s *scene) (machine.Machine, e
 			described.Avoid = repair.Host
 		}
 	}
+	if progress := underWay(s.object); progress != nil && progress.Replaced {
+		switch progress.Action {
+		case v1beta1.InstanceReimage:
+			described.Near = progress.Host
+		case v1beta1.InstanceRedeploy:
+			described.Avoid = progress.Host
+		}
+	}
 	return described, nil
 }
 

@@ -148,6 +148,7 @@ func apply(node *corev1.Node, want marks) bool {
 	var old recorded
 	// A record that cannot be read is taken for none: what it named stays.
 	_ = json.Unmarshal([]byte(node.Annotations[annotationMarks]), &old)
+	wake(node)
 	applyLabels(node, want.Labels, old.Labels)
 	applyTaints(node, want.Taints, old.Taints)
 	if node.Spec.ProviderID == "" {

@@ -59,6 +59,12 @@ func (r *Reconciler) observe(ctx context.Context, object *v1beta1.Machine) (*sce
 		return s, nil
 	}
 	r.observeNode(ctx, s)
+	if object.Spec.Requested != nil && object.Spec.Requested.Action == v1beta1.InstanceDelete {
+		// The IaaS view neither cordons nor drains.
+		s.situation.Pods = PodsTimeUp
+		s.observePower()
+		return s, nil
+	}
 	if intent := s.situation.Intent; intent == Drain || intent == Reimage {
 		err := r.observePods(ctx, s)
 		s.observePower()
@@ -90,6 +96,10 @@ func intent(object *v1beta1.Machine, cluster *v1beta1.ManagedCluster) Intent {
 	case object.Spec.KubernetesVersion != object.Status.KubernetesVersion,
 		object.Spec.NodeImageVersion != object.Status.NodeImageVersion:
 		return Reimage
+	case object.Status.Off != nil:
+		return Off
+	case replaces(underWay(object)):
+		return Repair
 	default:
 		return Keep
 	}

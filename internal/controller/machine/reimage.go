@@ -34,7 +34,13 @@ func (r *Reconciler) renew(ctx context.Context, s *scene, _ *outcome) error {
 	spec, status := s.object.Spec, &s.object.Status
 	status.BootstrapTokenID, status.Address, status.Phase = id, "", v1beta1.MachineReimaged
 	status.KubernetesVersion, status.NodeImageVersion = spec.KubernetesVersion, spec.NodeImageVersion
-	if s.situation.Intent == Repair {
+	status.Off, status.Reconciled = nil, spec.Reconciled
+	switch {
+	case s.situation.Intent != Repair:
+		cancelInstance(status)
+	case replaces(underWay(s.object)):
+		status.Phase, status.Instance.Replaced = v1beta1.MachinePending, true
+	default:
 		status.Phase, status.Repair.Replaced = v1beta1.MachinePending, true
 	}
 	if err := r.client.Status().Update(ctx, s.object); err != nil {
@@ -47,7 +53,7 @@ func (r *Reconciler) renew(ctx context.Context, s *scene, _ *outcome) error {
 // speaks for it: its last word may be that it is Ready, from an address that the
 // next incarnation can get again. A kubelet that finds an address there asks for a
 // certificate with it.
-func (s *scene) disownNode(ctx context.Context) error {
+func (s *scene) disownNode(ctx context.Context, reason, message string) error {
 	if s.node == nil || s.tenant == nil {
 		return nil
 	}
@@ -60,7 +66,7 @@ func (s *scene) disownNode(ctx context.Context) error {
 			continue
 		}
 		condition.Status, condition.LastTransitionTime = corev1.ConditionUnknown, metav1.Now()
-		condition.Reason, condition.Message = "MachineReplaced", "the machine is made anew and its kubelet has not joined yet"
+		condition.Reason, condition.Message = reason, message
 		changed = true
 	}
 	if !changed {

@@ -88,6 +88,7 @@ func (r *Reconciler) repairFacts(ctx context.Context, s *scene, reader client.Re
 	facts := policy.RepairFacts{
 		Cluster: s.cluster, Node: s.node,
 		Busy:       s.situation.Intent == Drain || s.situation.Intent == Reimage,
+		Instance:   instanceBusy(s.object),
 		Registered: status.FirstReady != nil || status.ReadySince != nil,
 		Begun:      status.Repair != nil && status.Repair.Began != nil,
 	}

@@ -48,12 +48,15 @@ func nextStatus(s *scene, decision Decision, out outcome, now metav1.Time) {
 	}
 	// The next incarnation has another address, and a certificate for the old one
 	// must not be approved.
+	if files := status.ChangedFiles; files != nil && (files.Incarnation != s.seen.Incarnation || files.Boots != s.seen.Boots) {
+		status.ChangedFiles = nil
+	}
 	if s.seen.State == machine.Absent {
 		status.Address = ""
 	} else if s.seen.Address != "" {
 		status.Address = s.seen.Address
 	}
-	if s.situation.Intent == Keep || s.situation.Intent == Repair {
+	if s.situation.Intent == Keep || s.situation.Intent == Repair || s.situation.Intent == Off {
 		endDrain(status)
 	} else {
 		noteDrain(status, decision.Step, out, now)

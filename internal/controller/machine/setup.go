@@ -47,6 +47,9 @@ func Setup(mgr ctrl.Manager, config Config) error {
 	if err := setupRequests(mgr, NewApprover(c, mgr.GetAPIReader(), config)); err != nil {
 		return fmt.Errorf("set up certificate approval: %w", err)
 	}
+	if err := setupCommands(mgr, NewCommander(c, mgr.GetAPIReader(), config)); err != nil {
+		return fmt.Errorf("set up scripts in machines: %w", err)
+	}
 	err := ctrl.NewControllerManagedBy(mgr).Named("tenant-watch").
 		For(&v1beta1.ManagedCluster{}).
 		Complete(NewKeeper(c, config.Watches))
@@ -72,6 +75,14 @@ func setupMachines(mgr ctrl.Manager, r *Reconciler) error {
 		WatchesRawSource(nodes).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: backoff[reconcile.Request]()}).
 		Complete(r)
+}
+
+// setupCommands gives scripts workers of their own: they may take minutes.
+func setupCommands(mgr ctrl.Manager, c *Commander) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("run-command").
+		For(&v1beta1.Machine{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: backoff[reconcile.Request]()}).
+		Complete(c)
 }
 
 func setupRequests(mgr ctrl.Manager, a *Approver) error {

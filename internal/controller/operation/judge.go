@@ -54,12 +54,19 @@ func aborted() verdict {
 // claimed says whether every target carries what the operation asks for.
 func claimed(op *v1beta1.Operation, targets []target) bool {
 	for _, t := range targets {
-		if op.Spec.Type == v1beta1.OperationDelete {
+		switch op.Spec.Type {
+		case v1beta1.OperationDelete:
 			if t.exists && !t.deleting {
 				return false
 			}
-		} else if !t.held {
-			return false
+		case v1beta1.OperationInstances:
+			if t.exists && !t.deleting && !t.held {
+				return false
+			}
+		default:
+			if !t.held {
+				return false
+			}
 		}
 	}
 	return true
@@ -69,7 +76,7 @@ func claimed(op *v1beta1.Operation, targets []target) bool {
 func judge(op *v1beta1.Operation, targets []target, late bool) verdict {
 	result := verdict{code: v1beta1.OperationSucceeded}
 	for _, t := range targets {
-		switch v := judgeOne(op.Spec.Type, t); v.code {
+		switch v := judgeOne(op, t); v.code {
 		case v1beta1.OperationFailed, v1beta1.OperationCanceled:
 			return v
 		case v1beta1.OperationInProgress:
@@ -77,12 +84,17 @@ func judge(op *v1beta1.Operation, targets []target, late bool) verdict {
 		}
 	}
 	// A delete is never given up: it goes on until nothing is left.
-	if result.code == v1beta1.OperationInProgress && late && op.Spec.Type == v1beta1.OperationPut && !upgrading(targets) {
+	if result.code == v1beta1.OperationInProgress && late && bounded(op) && !upgrading(targets) {
 		return verdict{v1beta1.OperationFailed, &v1beta1.OperationError{
 			Code: "OperationTimeout", Message: "the operation did not come to an end in time; it is still being worked on",
 		}}
 	}
 	return result
+}
+
+// bounded says whether an operation is given up in the end. A delete is not.
+func bounded(op *v1beta1.Operation) bool {
+	return op.Spec.Type == v1beta1.OperationPut || op.Spec.Type == v1beta1.OperationInstances && op.Spec.Instances.Action != v1beta1.InstanceDelete
 }
 
 // upgrading says whether a target replaces its nodes or its control plane one
@@ -94,8 +106,9 @@ func upgrading(targets []target) bool {
 	})
 }
 
-func judgeOne(kind v1beta1.OperationType, t target) verdict {
-	if kind == v1beta1.OperationDelete {
+func judgeOne(op *v1beta1.Operation, t target) verdict {
+	deletes := op.Spec.Type == v1beta1.OperationInstances && op.Spec.Instances.Action == v1beta1.InstanceDelete && (t.held || !t.exists)
+	if op.Spec.Type == v1beta1.OperationDelete || deletes && (t.deleting || !t.exists) {
 		// What is there and not on its way out was made anew since.
 		if t.exists && t.deleting {
 			return verdict{code: v1beta1.OperationInProgress}
@@ -158,10 +171,26 @@ func describe(op *v1beta1.Operation, object client.Object) target {
 	case *v1beta1.AgentPool:
 		t.settled = o.Status.ObservedGeneration == o.Generation && o.Status.ObservedOperation == op.Name
 		t.state, t.cause = o.Status.ProvisioningState, o.Status.Error
+	case *v1beta1.Machine:
+		describeMachine(&t, op, o)
 	case *v1beta1.ResourceGroup:
 		t.settled, t.state = true, o.Status.ProvisioningState
 	}
 	return t
+}
+
+// describeMachine tells how far an instance has come. One that came to its end shows
+// nothing until it is asked for something else.
+func describeMachine(t *target, op *v1beta1.Operation, machine *v1beta1.Machine) {
+	progress := machine.Status.Instance
+	if progress == nil || progress.Operation != op.Name {
+		return
+	}
+	t.settled, t.cause = true, progress.Error
+	t.state = map[v1beta1.OperationStatusCode]v1beta1.ProvisioningState{
+		v1beta1.OperationSucceeded: v1beta1.StateSucceeded, v1beta1.OperationFailed: v1beta1.StateFailed,
+		v1beta1.OperationCanceled: v1beta1.StateCanceled, v1beta1.OperationInProgress: v1beta1.StateUpdating,
+	}[progress.State]
 }
 
 // objectsOf lists what a Put writes, or what a Delete removes.
@@ -176,6 +205,10 @@ func objectsOf(op *v1beta1.Operation) []client.Object {
 		objects = append(objects, object)
 	}
 	switch op.Spec.Target.Kind {
+	case v1beta1.TargetScaleSet:
+		for _, name := range op.Spec.Instances.Machines {
+			add(&v1beta1.Machine{}, name)
+		}
 	case v1beta1.TargetManagedCluster:
 		add(&v1beta1.ManagedCluster{}, op.Spec.Target.Name)
 	case v1beta1.TargetAgentPool:

@@ -15,6 +15,7 @@ func TestJudge(t *testing.T) {
 	rolling := target{exists: true, held: true, settled: true, state: v1beta1.StateUpgrading}
 	leaving := target{exists: true, deleting: true}
 	for _, c := range []struct {
+		action  v1beta1.InstanceAction
 		why     string
 		kind    v1beta1.OperationType
 		targets []target
@@ -36,9 +37,19 @@ func TestJudge(t *testing.T) {
 		{why: "delete under way", kind: v1beta1.OperationDelete, targets: []target{leaving}, want: v1beta1.OperationInProgress},
 		{why: "a delete is not given up", kind: v1beta1.OperationDelete, targets: []target{leaving}, late: true, want: v1beta1.OperationInProgress},
 		{why: "deleted", kind: v1beta1.OperationDelete, targets: []target{{}}, want: v1beta1.OperationSucceeded},
+		{why: "a machine that was restarted", kind: v1beta1.OperationInstances, action: v1beta1.InstanceRestart, targets: []target{done, done}, want: v1beta1.OperationSucceeded},
+		{why: "one that has not begun", kind: v1beta1.OperationInstances, action: v1beta1.InstanceRestart, targets: []target{done, stale}, want: v1beta1.OperationInProgress},
+		{why: "one that is gone meanwhile", kind: v1beta1.OperationInstances, action: v1beta1.InstanceRestart, targets: []target{{}}, want: v1beta1.OperationCanceled, code: "OperationPreempted"},
+		{why: "a start is given up", kind: v1beta1.OperationInstances, action: v1beta1.InstanceStart, targets: []target{running}, late: true, want: v1beta1.OperationFailed, code: "OperationTimeout"},
+		{why: "a deleted machine", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{{}}, want: v1beta1.OperationSucceeded},
+		{why: "one that is going", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{{exists: true, held: true, deleting: true}}, late: true, want: v1beta1.OperationInProgress},
+		{why: "one that is asked to go", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{{exists: true, held: true}}, want: v1beta1.OperationInProgress},
 		{why: "a namesake made since is not the target", kind: v1beta1.OperationDelete, targets: []target{done}, want: v1beta1.OperationSucceeded},
 	} {
 		op := &v1beta1.Operation{Spec: v1beta1.OperationSpec{Type: c.kind}}
+		if c.action != "" {
+			op.Spec.Instances = &v1beta1.InstancesOperation{Action: c.action}
+		}
 		got := judge(op, c.targets, c.late)
 		code := ""
 		if got.cause != nil {

@@ -67,6 +67,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		Watches(&v1beta1.ManagedCluster{}, held).
 		Watches(&v1beta1.AgentPool{}, held).
 		Watches(&v1beta1.ResourceGroup{}, held).
+		Watches(&v1beta1.Machine{}, held).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(r)
 	if err != nil {

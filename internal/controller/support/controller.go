@@ -15,6 +15,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/activity"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/policy/support"
 	"berth.dev/berth/internal/release"
 )
@@ -60,6 +61,8 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		Watches(&v1beta1.AgentPool{}, related).
 		Watches(&v1beta1.Machine{}, related).
 		Watches(&v1beta1.Subscription{}, related).
+		Watches(&v1beta1.ResourceGroup{}, related).
+		Watches(&v1beta1.VirtualMachineScaleSet{}, related).
 		Watches(&v1beta1.ServicePolicy{}, related).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 2}).
 		Complete(r)
@@ -76,6 +79,17 @@ func (r *reconciler) related(ctx context.Context, object client.Object) []ctrl.R
 	switch o := object.(type) {
 	case *v1beta1.AgentPool:
 		return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: o.Namespace, Name: v1beta1.ObjectName(o.Spec.ResourceGroup, o.Spec.ClusterName)}}}
+	case *v1beta1.ResourceGroup:
+		if name, ok := policy.ClusterOfGroup(o); ok {
+			return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: o.Namespace, Name: name}}}
+		}
+		return nil
+	case *v1beta1.VirtualMachineScaleSet:
+		var pool v1beta1.AgentPool
+		if r.client.Get(ctx, client.ObjectKeyFromObject(o), &pool) != nil {
+			return nil
+		}
+		return r.related(ctx, &pool)
 	case *v1beta1.Machine:
 		return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: o.Namespace, Name: o.Spec.Cluster}}}
 	case *v1beta1.Subscription:

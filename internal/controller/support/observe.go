@@ -56,6 +56,9 @@ func (r *reconciler) observe(ctx context.Context, reader client.Reader, cluster 
 	o.power()
 	o.versions(policy.Versions{Catalogue: r.Catalogue, Plan: cluster.Spec.SupportPlan, Now: o.now})
 	o.machines(machines.Items)
+	if err := o.tags(ctx, reader); err != nil {
+		return nil, err
+	}
 	return o, nil
 }
 
@@ -97,25 +100,29 @@ func (o *observation) versions(versions policy.Versions) {
 // service itself is at work, and before the cluster was ever up, missing machines tell
 // nothing.
 func (o *observation) machines(machines []v1beta1.Machine) {
-	for i := range o.pools {
-		pool := &o.pools[i]
-		if pool.Spec.PowerState.Wanted() == v1beta1.PowerRunning && pool.Spec.Count != nil {
-			o.evidence.Machines += int(*pool.Spec.Count)
-		}
-	}
-	runs := false
+	o.removed()
+	runs, own := false, 0
 	for i := range machines {
 		machine := &machines[i]
 		if machine.Spec.ClusterID != o.cluster.Spec.ID {
 			continue
 		}
-		runs = runs || machine.Status.Phase != "" && machine.Status.Phase != v1beta1.MachinePending
+		own++
+		runs = runs || running(machine)
+		o.instance(machine)
 		if change := machine.Status.ChangedMetadata; change != nil {
 			o.evidence.Changes = append(o.evidence.Changes, support.Change{Node: machine.Spec.NodeName, MetadataChange: *change})
 		}
 	}
 	settled, wanted := o.settled(), o.cluster.Status.Initialized && o.cluster.Spec.PowerState.Wanted() == v1beta1.PowerRunning
+	// A pool that has machines missing, or none yet, has machines that should be there.
+	o.evidence.AllOff = settled && !runs && len(o.evidence.Off) > 0 && len(o.evidence.Off) == own
 	o.evidence.NoNodes, o.evidence.NodesUnknown = settled && !runs, wanted && !settled && !runs
+}
+
+// running says whether a machine runs, as far as is known.
+func running(m *v1beta1.Machine) bool {
+	return m.Status.Phase != "" && m.Status.Phase != v1beta1.MachinePending && m.Status.Off == nil
 }
 
 // settled says whether the cluster and its pools are as they were asked for.

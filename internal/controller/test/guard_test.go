@@ -166,6 +166,15 @@ func (p provider) Reboot(ctx context.Context, ref machine.Ref, seen machine.Obse
 	return p.guard.do("reboot machine "+ref.Name, p.version(ref), func() error { return p.Provider.Reboot(ctx, ref, seen) })
 }
 
+func (p provider) Run(ctx context.Context, ref machine.Ref, command machine.Command) (result machine.Result, err error) {
+	err = p.guard.do("run a script in machine "+ref.Name, p.version(ref), func() error {
+		var ranErr error
+		result, ranErr = p.Provider.Run(ctx, ref, command)
+		return ranErr
+	})
+	return result, err
+}
+
 func (p provider) version(ref machine.Ref) func() string {
 	return func() string {
 		seen, err := p.Observe(context.Background(), ref)

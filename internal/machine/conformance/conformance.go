@@ -54,6 +54,7 @@ var cases = []struct {
 	{"a machine is rebooted once for each time that it was seen", reboot},
 	{"a machine that failed is told and can be made anew", failure},
 	{"a machine that is being removed is not revived", stopping},
+	{"no script runs in a machine that does not run", noScript},
 	{"a machine of another cluster with the same name is another machine", clusters},
 	{"callers at the same time make one machine", concurrent},
 }
@@ -215,6 +216,15 @@ func stopping(s *suite) {
 	s.remove()
 	s.ensure()
 	s.expect(machine.Stopping)
+}
+
+func noScript(s *suite) {
+	for _, prepare := range []func(){func() {}, s.ensure} {
+		prepare()
+		if result, err := s.Provider.Run(s.Context(), s.machine.Ref, machine.Command{Script: "true", Timeout: time.Second, Limit: 1}); err == nil {
+			s.Errorf("a script ran where there is no machine: %+v", result)
+		}
+	}
 }
 
 func clusters(s *suite) {

@@ -18,6 +18,8 @@ import (
 type Provider struct {
 	// Prompt makes machines boot and end at once.
 	Prompt bool
+	// Script says what comes of scripts that run in machines; nil means nothing.
+	Script func(machine.Ref, machine.Command) (machine.Result, error)
 
 	mu       sync.Mutex
 	machines map[machine.Ref]*record
@@ -110,6 +112,21 @@ func (p *Provider) Logs(_ context.Context, ref machine.Ref, limit int) ([]byte, 
 	}
 	text := fmt.Appendf(nil, "kubelet    | log of incarnation %s, boot %d\n", have.seen.Incarnation, have.seen.Boots)
 	return text[:min(len(text), limit)], nil
+}
+
+// Run implements machine.Provider.
+func (p *Provider) Run(_ context.Context, ref machine.Ref, command machine.Command) (machine.Result, error) {
+	p.mu.Lock()
+	have, script := p.machines[ref], p.Script
+	runs := have != nil && have.seen.State == machine.Running
+	p.mu.Unlock()
+	switch {
+	case !runs:
+		return machine.Result{}, fmt.Errorf("machine %s does not run", ref.Name)
+	case script == nil:
+		return machine.Result{}, nil
+	}
+	return script(ref, command)
 }
 
 // Boot makes a machine run, or start again, and returns its address.

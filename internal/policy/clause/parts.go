@@ -38,6 +38,10 @@ const (
 	accessRights  = "internal/policy/access/rights.go:rights"
 	accessFront   = "internal/supportaccess/front.go:judge"
 	accessHeld    = "internal/controller/test/supportaccess_test.go:TestSupportAccess"
+	iaasView      = "internal/arm/compute/provider.go:New"
+	iaasLife      = "internal/controller/test/iaas_test.go:TestIaaS"
+	iaasAz        = "test/clients/azvmss_test.go:TestAzVMSS"
+	scenarios     = "test/scenarios/scenarios_test.go:TestScenarios"
 )
 
 func at(refs ...string) []string { return refs }
@@ -70,13 +74,14 @@ func shared() []Clause {
 		{ID: "B1", Short: "The customer defines the agent nodes; their workloads run there.", Status: Held,
 			Code: at("internal/policy/agentpool.go:validatePool"), Tests: at("internal/policy/agentpool_test.go:TestValidatePool", realCluster)},
 		{ID: "B2", Short: "Support cannot reach a node without the customer's authorisation.", Status: Held,
-			Code:  at("internal/policy/triage/found.go:noConsent", accessRights, accessFront),
-			Tests: at(ticketCases, "internal/policy/access/access_test.go:TestRights", accessHeld, realCluster)},
-		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases, ticketWorst), Missing: "Tickets about it are refused; changes are not seen yet."},
+			Code:  at("internal/policy/triage/found.go:noConsent", accessRights, accessFront, "internal/arm/compute/runcommand.go:runCommand"),
+			Tests: at(ticketCases, "internal/policy/access/access_test.go:TestRights", accessHeld, scenarios, realCluster)},
+		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: Held,
+			Code: at("internal/controller/machine/instance.go:noteInstance", "internal/policy/support/instances.go:machinesOff", supportTable, ticketTable), Tests: at(iaasLife, everyRow, ticketCases, ticketWorst)},
 		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
-			Code: at("internal/controller/machine/change.go:changedBy", supportTable), Tests: at("internal/controller/machine/change_test.go:TestChangedBy", supportPolicy),
-			Missing: "The system's labels on nodes count; its annotations, and the tags of the node resource group, are not watched, and who changed them is not always known."},
+			Code:    at("internal/controller/machine/change.go:changedBy", "internal/policy/systemtags.go:ChangedTags", "internal/controller/cluster/nodegroup.go:tagNodeGroup", supportTable),
+			Tests:   at("internal/controller/machine/change_test.go:TestChangedBy", "internal/policy/instance_test.go:TestChangedTags", supportPolicy, iaasLife),
+			Missing: "The system's labels on nodes and its tags on the node resource group and the scale sets count; its annotations on nodes do not, and who changed a label is not always known."},
 	}
 }
 
@@ -144,17 +149,18 @@ func nodes() []Clause {
 
 func customising() []Clause {
 	return []Clause{
-		{ID: "G1", Short: "Nodes appear as IaaS resources in a resource group of their own.", Status: InPart,
-			Code:    at("internal/controller/cluster/nodegroup.go:nodeGroupOf", "internal/policy/lock.go:nodeGroups"),
-			Tests:   at("test/scenarios/scenarios_test.go:TestScenarios", "internal/policy/lock_test.go:TestLocksRefuse"),
-			Missing: "The group is there; the scale sets and their instances are not shown."},
+		{ID: "G1", Short: "Nodes appear as IaaS resources in a resource group of their own.", Status: Held,
+			Code:  at("internal/controller/cluster/nodegroup.go:nodeGroupOf", iaasView, "internal/policy/instance.go:instanceRules", "internal/arm/denied.go:checkDenied", "internal/policy/lock.go:nodeGroups"),
+			Tests: at(scenarios, iaasAz, iaasLife, realCluster, "internal/controller/test/iaas_test.go:TestCrashDuringIaaS", "internal/policy/instance_test.go:TestInstanceActions", "internal/policy/lock_test.go:TestLocksRefuse")},
 		{ID: "G2", Short: "What was not changed through the API does not outlive an upgrade, scale, update or reboot.", Status: InPart,
-			Code: at("internal/controller/machine/reimage.go:labelUpgradeStatus"), Tests: at("test/e2e/poolupgrade_test.go:TestPoolUpgrade"),
-			Missing: "File systems that were changed are replaced; they are not evidence yet."},
-		{ID: "G3", Short: "Changing node extensions is forbidden.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about it are refused; extensions are not seen yet."},
-		{ID: "G4", Short: "Changing the IaaS resources of a pool is unsupported.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about it are refused; changes are not seen yet."},
+			Code:    at("internal/controller/machine/reimage.go:labelUpgradeStatus", "internal/controller/agentpool/instances.go:instances", "internal/node/inventory.go:takeInventory", "internal/policy/support/instances.go:filesChanged"),
+			Tests:   at("test/e2e/poolupgrade_test.go:TestPoolUpgrade", iaasLife, "internal/node/runcommand_test.go:TestScriptsTellWhatTheyChange"),
+			Missing: "Files of the image that a run command changes are evidence; those that somebody changes while logged in to a node are not seen (I1)."},
+		{ID: "G3", Short: "Changing node extensions is forbidden.", Status: Held,
+			Code: at("internal/arm/compute/extensions.go:refuseExtension", ticketTable), Tests: at(scenarios, ticketCases)},
+		{ID: "G4", Short: "Changing the IaaS resources of a pool is unsupported.", Status: Held,
+			Code:  at("internal/controller/agentpool/instances.go:instances", "internal/arm/compute/change.go:compare", "internal/policy/support/instances.go:machinesRemoved", ticketTable),
+			Tests: at(iaasLife, scenarios, everyRow, ticketCases)},
 		{ID: "G5", Short: "DaemonSets are the way to tune nodes.", Status: Held, Code: at("internal/policy/support/evidence.go:Evidence"), Tests: at(supportPolicy, realCluster)},
 		{ID: "G6", Short: "A node that such a DaemonSet made unavailable is the customer's.", Status: Held, Code: at(ticketTable, "internal/policy/triage/evidence.go:suspect", inspected), Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestDaemonSetsOnIllNodes", ticketFound)},
 	}
@@ -169,7 +175,7 @@ func security() []Clause {
 			Code:  at(noticeMatch, adviser, "internal/policy/notice/advisory.go:Advise", "internal/arm/containerservice/notices.go:listAdvisories"),
 			Tests: at(noticeCases, advised, "internal/policy/notice/notice_test.go:TestAdvise", "internal/cli/notice_test.go:TestNoticesAreShown")},
 		{ID: "I1", Short: "Node login is possible and discouraged.", Status: InPart,
-			Code: at(ticketTable), Tests: at(ticketCases), Missing: "Tickets about what a login changed are answered; changes are not seen yet."},
+			Code: at(ticketTable, "internal/node/ssh.go:prepareSSH"), Tests: at(ticketCases), Missing: "Tickets about what a login changed are answered; changes are not seen: nobody can tell them from those of a DaemonSet (G5)."},
 		{ID: "I2", Short: "Security groups can be customised on own subnets only.", Status: InPart,
 			Code: at("internal/controlplane/policy.go:policies"), Tests: at("internal/controlplane/policy_test.go:TestTenantBoundary"),
 			Missing: "What managed networks let through is fixed; there are no subnets of customers' own yet, which are refused by name."},
@@ -188,8 +194,8 @@ func clocks() []Clause {
 		{ID: "J2", Short: "After 12 months stopped, everything is deleted.", Status: Held,
 			Code:  at(supportTable, "internal/controller/support/act.go:begin"),
 			Tests: at("internal/policy/support/clock_test.go:TestClocksNeitherSkipNorHurry", supportPolicy)},
-		{ID: "J3", Short: "A cluster whose nodes were all deallocated is stopped after 30 days.", Status: InPart,
-			Code: at(supportTable), Tests: at(supportPolicy), Missing: "Nodes cannot be deallocated by themselves; what has none is J4's."},
+		{ID: "J3", Short: "A cluster whose nodes were all deallocated is stopped after 30 days.", Status: Held,
+			Code: at("internal/policy/support/instances.go:allOff", supportTable), Tests: at(iaasLife, everyRow, "internal/policy/support/instances_test.go:TestDeallocatedClustersAreStopped")},
 		{ID: "J4", Short: "A cluster with no Ready node and no running machine is stopped after 30 days.", Status: Held,
 			Code:  at(supportTable, "internal/controller/support/observe.go:machines"),
 			Tests: at("internal/policy/support/clock_test.go:TestAClockRunsOutInTime", supportPolicy)},
@@ -234,7 +240,7 @@ func beyond() []Clause {
 		{ID: "X1", Short: "Supportability is a visible state with reason, evidence, clock and the way back.", Status: InPart,
 			Code:    at("internal/policy/support/decide.go:Decide", "internal/arm/containerservice/supportability.go:supportability", "internal/cli/support.go:clusterSupport"),
 			Tests:   at(everyRow, "internal/policy/support/decide_test.go:TestWorseEvidenceIsNeverBetter", supportPolicy, "internal/cli/support_test.go:TestSupportIsShown"),
-			Missing: "There is no portal; evidence from the IaaS view and from nodes' file systems is not collected."},
+			Missing: "There is no portal; what is changed on nodes by a login is not collected."},
 		{ID: "X2", Short: "Backups are proven; the recovery point is 60 s.", Status: Held, Code: at("internal/policy/proof.go:Proven", "internal/policy/backup.go:BackedUp"),
 			Tests: at("internal/policy/proof_test.go:TestProven", "internal/controller/test/proof_test.go:TestProofOfBackups", realCluster)},
 		{ID: "X3", Short: "A deleted cluster can be undeleted. Deletion protection.", Status: Held,
@@ -246,7 +252,7 @@ func beyond() []Clause {
 			Code: at("internal/policy/triage/decide.go:Decide", inspected, "internal/arm/support/triage.go:decide"),
 			Tests: at(ticketCases, ticketWorst, "internal/policy/triage/triage_test.go:TestOutOfSupportIsNeverInScope", ticketFound,
 				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios"),
-			Missing: "Changes through the IaaS view and of nodes' file systems are not collected."},
+			Missing: "What is changed on nodes by a login is not collected."},
 		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: Held,
 			Code:  at("internal/supportaccess/record.go:records", "internal/arm/support/access.go:listAccessRequests"),
 			Tests: at("internal/supportaccess/front_test.go:TestNothingGoesOnUnrecorded", accessHeld, realCluster)},

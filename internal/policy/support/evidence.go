@@ -32,6 +32,15 @@ type Evidence struct {
 	NodesUnknown bool
 	// Changes are changes of metadata that the system made, put back since.
 	Changes []Change
+	// Off are machines that were stopped through the IaaS view, AllOff says that the cluster
+	// has no others, and Removed are machines that were deleted there.
+	Off     []Instance
+	AllOff  bool
+	Removed []Instance
+	// Files were changed on nodes through the IaaS view.
+	Files []Files
+	// Tags are those of the system's that are not as it made them.
+	Tags []Tags
 	// Subscription is the state of the cluster's subscription; empty means Enabled.
 	Subscription v1beta1.SubscriptionState
 }

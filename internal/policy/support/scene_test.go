@@ -37,6 +37,17 @@ func ill() map[string]func(*Evidence) {
 		"SystemMetadataChanged": func(e *Evidence) {
 			e.Changes = []Change{{"n1", v1beta1.MetadataChange{Time: metav1.NewTime(noon.Add(-time.Hour)), Labels: []string{"kubernetes.azure.com/role"}, Manager: "kubectl-label"}}}
 		},
+		"SystemTagsChanged": func(e *Evidence) {
+			e.Tags = []Tags{{Resource: "resource group MC_rg_c_l", By: "someone", Keys: []string{"aks-managed-cluster-name"}, Since: noon.Add(-time.Hour)}}
+		},
+		"MachinesStopped": func(e *Evidence) {
+			e.Off = []Instance{{Node: "n1", By: "someone", Since: noon.Add(-time.Hour), Power: v1beta1.InstanceDeallocated}}
+		},
+		"AllMachinesStopped": func(e *Evidence) { e.AllOff = true },
+		"MachinesDeleted":    func(e *Evidence) { e.Removed = []Instance{{Node: "n2", Since: noon.Add(-time.Hour)}} },
+		"NodeFilesChanged": func(e *Evidence) {
+			e.Files = []Files{{"n1", v1beta1.ChangedFiles{Time: metav1.NewTime(noon.Add(-time.Hour)), Paths: []string{"/etc/passwd"}, Count: 1}}}
+		},
 		"NoNodes":               func(e *Evidence) { e.NoNodes = true },
 		"Stopped":               func(e *Evidence) { e.Stopped, e.StoppedSince = true, noon.Add(-time.Hour) },
 		"Archived":              func(e *Evidence) { e.ArchivedSince = noon.Add(-time.Hour) },

@@ -27,8 +27,8 @@ type proof struct {
 	since   time.Time
 }
 
-// row is one thing that the policy says of clusters. Rows of one clause never hold at
-// the same time.
+// row is one thing that the policy says of clusters. Of the rows of one clause at most one
+// has a clock, unless they never hold at the same time.
 type row struct {
 	clause clause.ID
 	reason string
@@ -61,6 +61,17 @@ var table = []row{
 		back: "Upgrade the node image: `berth nodepool upgrade --node-image-only`, or a channel that does it by itself."},
 	{clause: "B4", reason: "SystemMetadataChanged", state: v1beta1.SupportOutOfSupport, found: changedMetadata,
 		back: "Berth has put it back. Leave labels that the system made alone; the finding ends when nothing was changed for a while."},
+	{clause: "B4", reason: "SystemTagsChanged", state: v1beta1.SupportOutOfSupport, found: changedTags,
+		back: "Put the tags back as they were, or change the cluster or the node pool through the service, which does so. Tags of your own are yours."},
+	{clause: "B3", reason: "MachinesStopped", state: v1beta1.SupportOutOfSupport, found: machinesOff,
+		back: "Start the machines (`az vmss start`), or update their node pool, also without a change: `berth nodepool update`. To have fewer nodes, scale the pool; to have none for a while, stop the pool or the cluster."},
+	{clause: "G4", reason: "MachinesDeleted", state: v1beta1.SupportOutOfSupport, found: machinesRemoved,
+		back: "Scale the node pool through the service, or update it, also without a change: `berth nodepool scale`, `berth nodepool update`."},
+	{clause: "G2", reason: "NodeFilesChanged", state: v1beta1.SupportOutOfSupport, found: filesChanged,
+		back: "Reimage the nodes: `az vmss reimage`, or upgrade the node image; a restart is enough. Customise nodes with DaemonSets instead."},
+	{clause: "J3", reason: "AllMachinesStopped", state: v1beta1.SupportOutOfSupport, found: allOff, unknown: nodesUnknown, settles: true,
+		act: v1beta1.ActStop, after: func(p policy.SupportPlan) time.Duration { return p.NoNodesStop },
+		back: "Start the machines: `az vmss start`. To keep the cluster without nodes, stop it: `berth cluster stop`."},
 	{clause: "J4", reason: "NoNodes", state: v1beta1.SupportOutOfSupport, found: noNodes, unknown: nodesUnknown, settles: true,
 		act: v1beta1.ActStop, after: func(p policy.SupportPlan) time.Duration { return p.NoNodesStop },
 		back: "Have at least one node run and become Ready. To keep the cluster without nodes, stop it: `berth cluster stop`."},

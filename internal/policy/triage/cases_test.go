@@ -46,6 +46,7 @@ var (
 	extended    = told1("G3", v1beta1.SupportOutOfSupport, "extension x was added to pool a", "Remove it.")
 	rescaled    = told1("G4", v1beta1.SupportOutOfSupport, "the scale set of pool a was edited by hand", "Scale the pool.")
 	loggedIn    = told1("I1", v1beta1.SupportOutOfSupport, "/etc/sysctl.conf of node n1 was changed over SSH", "Reimage it.")
+	allOff      = told1("J3", v1beta1.SupportOutOfSupport, "all 2 machines were stopped through the IaaS view", "Start them.")
 	noNodes     = told1("J4", v1beta1.SupportOutOfSupport, "no node is Ready and no machine runs, of 2", "Have a node run.")
 	suspended   = told1("J6", v1beta1.SupportOutOfSupport, "its subscription is Suspended", "Have it enabled.")
 	warned      = told1("J6", v1beta1.SupportSupported, "its subscription is Warned", "Settle it.")
@@ -194,6 +195,7 @@ var cases = []scene{
 	{"n1 is NotReady", NodeNotReady, []change{extended}, out, "G3", "ExtensionsChanged", "tampered"},
 	{"Scaling pool a fails", ClusterOperations, []change{rescaled}, out, "G4", "ScaleSetChanged", "tampered"},
 	{"n1 is NotReady", NodeNotReady, []change{loggedIn}, customer, "I1", "ChangedByLogin", "a reimage mends it"},
+	{"No pod starts", ClusterOperations, []change{allOff}, customer, "J3", "AllMachinesStopped", "that is no way to stop a cluster"},
 	{"Scaling fails", ClusterOperations, []change{noNodes}, customer, "J4", "NoNodes", "no node at all"},
 	{"My cluster is gone", ClusterOperations, []change{suspended}, customer, "J6", "SubscriptionSuspended", "the subscription comes first"},
 	{"kubectl times out", APIServer, []change{warned}, in, "C1", "Connectivity", "a warning takes nothing away"},

@@ -59,7 +59,7 @@ func finding(state v1beta1.SupportState, clause string) func(Ticket, Evidence) p
 
 // otherFinding finds what takes a cluster out of support under a clause that has no row.
 func otherFinding(_ Ticket, e Evidence) proof {
-	known := []string{"B3", "B4", "G2", "G3", "G4", "I1", "F1", "F4", "J4", "J6", "J7"}
+	known := []string{"B3", "B4", "G2", "G3", "G4", "I1", "F1", "F4", "J3", "J4", "J6", "J7"}
 	return told(e, func(f v1beta1.SupportFinding) bool {
 		return f.State == v1beta1.SupportOutOfSupport && !slices.Contains(known, f.Clause)
 	})

@@ -81,6 +81,7 @@ func clusters() []row {
 		{clause: "F1", reason: "NodeImageTooOld", answer: customer, found: finding(v1beta1.SupportOutOfSupport, "F1"), next: "Upgrade the node image."},
 		{clause: "F4", reason: "VersionOutOfSupport", answer: customer, found: finding(v1beta1.SupportOutOfSupport, "F4"), next: "Upgrade to a supported version."},
 		{clause: "F4", reason: "VersionPlatformSupport", topics: kubernetes, answer: customer, found: finding(v1beta1.SupportPlatformOnly, "F4"), next: "Upgrade to a supported version."},
+		{clause: "J3", reason: "AllMachinesStopped", answer: customer, found: finding(v1beta1.SupportOutOfSupport, "J3"), next: "Start the machines."},
 		{clause: "J4", reason: "NoNodes", answer: customer, found: finding(v1beta1.SupportOutOfSupport, "J4"), next: "Have a node run."},
 		{clause: "J6", reason: "SubscriptionSuspended", answer: customer, found: finding(v1beta1.SupportOutOfSupport, "J6"), next: "Have the subscription enabled."},
 		{clause: "X1", reason: "OutOfSupport", answer: out, found: otherFinding, next: "See `berth cluster support`."},

@@ -85,7 +85,7 @@ func TestEveryClauseOfTicketsHasARow(t *testing.T) {
 // against is evidence that can only hurt.
 var against = map[string]change{
 	"B3": resized, "B4": relabelled, "G2": rebaked, "G3": extended, "G4": rescaled, "I1": loggedIn, "F1": oldImage, "F4": retired,
-	"L3": previewed, "J4": noNodes, "J6": suspended, "J7": deleted, "another clause": unknown, "a stop": halted,
+	"L3": previewed, "J3": allOff, "J4": noNodes, "J6": suspended, "J7": deleted, "another clause": unknown, "a stop": halted,
 	"a webhook": blocks, "a contest": fought, "an own CNI": ownNetwork, "own policies": ownPolicies, "a DaemonSet": tuned(aDay, aDay, 1, 1),
 }
 

@@ -1,0 +1,224 @@
+package machine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/addon"
+	"berth.dev/berth/internal/machine"
+)
+
+const (
+	// runTimeout bounds a script (Azure gives it 90 minutes), and runLimit what is kept of
+	// each of its outputs, as Azure has it.
+	runTimeout = 10 * time.Minute
+	runLimit   = 4096
+	// scriptWithin is how long the server that took a request may take to write the script.
+	scriptWithin = 30 * time.Second
+	// namedFiles is how many changed files are written down.
+	namedFiles = 10
+)
+
+// Commander runs the scripts that machines are asked to run through the IaaS view (G1).
+// A script is run once: one whose end nobody saw is not run again.
+type Commander struct {
+	client client.Client
+	reader client.Reader
+	Config
+}
+
+// NewCommander returns a Commander that writes with c and reads with reader, which must
+// not be a cache.
+func NewCommander(c client.Client, reader client.Reader, config Config) *Commander {
+	return &Commander{client: c, reader: reader, Config: config.withDefaults()}
+}
+
+// Reconcile runs a machine's script and waits for its end.
+func (c *Commander) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	object := &v1beta1.Machine{}
+	if err := c.reader.Get(ctx, request.NamespacedName, object); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	asked, progress := object.Spec.Requested, object.Status.Instance
+	if asked == nil || asked.Action != v1beta1.InstanceRunCommand || !object.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	if progress != nil && progress.Operation == asked.Operation {
+		if progress.State != v1beta1.OperationInProgress {
+			return ctrl.Result{}, nil
+		}
+		// It was begun by a process that is gone.
+		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandInterrupted",
+			"the service was restarted while the script ran: it may have been run, wholly or in part"))
+	}
+	secret, wait, err := c.script(ctx, object)
+	if err != nil || wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, err
+	}
+	if secret == nil {
+		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandLost", "the script was lost before it ran; run it again"))
+	}
+	return c.run(ctx, object, secret)
+}
+
+func failed(code, message string) *v1beta1.OperationError {
+	return &v1beta1.OperationError{Code: code, Message: message}
+}
+
+// script reads the script, or says how long to wait for it: the operation is written first.
+func (c *Commander) script(ctx context.Context, object *v1beta1.Machine) (*corev1.Secret, time.Duration, error) {
+	secret := &corev1.Secret{}
+	asked := object.Spec.Requested
+	err := c.reader.Get(ctx, client.ObjectKey{Namespace: object.Namespace, Name: v1beta1.RunCommandSecret(asked.Operation)}, secret)
+	switch {
+	case err == nil:
+		return secret, 0, nil
+	case !apierrors.IsNotFound(err):
+		return nil, 0, fmt.Errorf("read the script of machine %s: %w", object.Name, err)
+	case c.Now().Sub(asked.Time.Time) < scriptWithin:
+		return nil, instanceAgain, nil
+	}
+	return nil, 0, nil
+}
+
+// run notes that the script runs, runs it, and writes down what came of it.
+func (c *Commander) run(ctx context.Context, object *v1beta1.Machine, secret *corev1.Secret) (ctrl.Result, error) {
+	ref := machine.Ref{ClusterID: object.Spec.ClusterID, Name: object.Spec.NodeName}
+	seen, err := c.Provider.Observe(ctx, ref)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	asked := object.Spec.Requested
+	object.Status.Instance = &v1beta1.InstanceProgress{
+		Operation: asked.Operation, Action: asked.Action, State: v1beta1.OperationInProgress, Incarnation: seen.Incarnation, Boots: seen.Boots, Host: seen.Host,
+	}
+	if err := c.client.Status().Update(ctx, object); err != nil {
+		if apierrors.IsConflict(err) {
+			return ctrl.Result{RequeueAfter: 50 * time.Millisecond}, nil
+		}
+		return ctrl.Result{}, fmt.Errorf("note the script of machine %s: %w", object.Name, err)
+	}
+	var command v1beta1.RunCommand
+	if err := json.Unmarshal(secret.Data[v1beta1.RunCommandScript], &command); err != nil {
+		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandLost", "the script cannot be read; run it again"))
+	}
+	result, err := c.Provider.Run(ctx, ref, machine.Command{
+		Script: command.Script, Arguments: command.Arguments, Environment: command.Environment, Timeout: runTimeout, Limit: runLimit,
+	})
+	if err != nil {
+		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandFailed", "the script could not be run to its end: "+err.Error()))
+	}
+	if err := c.keep(ctx, secret, result); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{}, c.end(ctx, object, c.evidence(ctx, object, result), nil)
+}
+
+// keep writes down what a script came to, for whoever asked.
+func (c *Commander) keep(ctx context.Context, secret *corev1.Secret, result machine.Result) error {
+	text, err := json.Marshal(v1beta1.RunCommandOutput{ExitCode: result.ExitCode, Stdout: result.Stdout, Stderr: result.Stderr})
+	if err != nil {
+		return fmt.Errorf("write what came of a script: %w", err)
+	}
+	secret.Data[v1beta1.RunCommandResult] = text
+	if err := c.client.Update(ctx, secret); err != nil {
+		return fmt.Errorf("write what came of a script: %w", err)
+	}
+	return nil
+}
+
+// end writes how a script ended, and the files that it changed, beside those that
+// earlier ones changed in the same file system.
+func (c *Commander) end(ctx context.Context, object *v1beta1.Machine, files *v1beta1.ChangedFiles, failure *v1beta1.OperationError) error {
+	asked := *object.Spec.Requested
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		if err := c.reader.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+			return err
+		}
+		status := &object.Status
+		if status.Instance == nil || status.Instance.Operation != asked.Operation {
+			status.Instance = &v1beta1.InstanceProgress{Operation: asked.Operation, Action: asked.Action}
+		}
+		status.Instance.State, status.Instance.Error = v1beta1.OperationSucceeded, failure
+		if failure != nil {
+			status.Instance.State = v1beta1.OperationFailed
+		}
+		if files != nil {
+			status.ChangedFiles = addFiles(status.ChangedFiles, files)
+		}
+		return c.client.Status().Update(ctx, object)
+	})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("report the script of machine %s: %w", object.Name, err)
+	}
+	return nil
+}
+
+// evidence are the files of the image that a script changed, nil if there are none. Where
+// a customer's pod reaches into the node, or nobody can tell, the files may be its work:
+// that is allowed (G5), and nothing is held against anybody.
+func (c *Commander) evidence(ctx context.Context, object *v1beta1.Machine, result machine.Result) *v1beta1.ChangedFiles {
+	if result.ChangedCount == 0 || len(result.Changed) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
+	defer cancel()
+	tenant, err := c.Tenants.Client(ctx, object.Spec.ClusterID)
+	if err != nil {
+		return nil
+	}
+	var pods corev1.PodList
+	if err := tenant.List(ctx, &pods, client.MatchingFields{"spec.nodeName": object.Spec.NodeName}); err != nil {
+		return nil
+	}
+	if slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return !addon.Managed(&pod) && reaches(&pod.Spec) }) {
+		return nil
+	}
+	progress, asked := object.Status.Instance, object.Spec.Requested
+	return &v1beta1.ChangedFiles{
+		Time: metav1.NewTime(c.Now().Truncate(time.Second)), RequestedBy: asked.RequestedBy, Paths: result.Changed[:min(len(result.Changed), namedFiles)],
+		Count: result.ChangedCount, Incarnation: progress.Incarnation, Boots: progress.Boots,
+	}
+}
+
+// addFiles adds changed files to those of the same file system. The first to change them
+// stays named.
+func addFiles(have, more *v1beta1.ChangedFiles) *v1beta1.ChangedFiles {
+	if have == nil || have.Incarnation != more.Incarnation || have.Boots != more.Boots {
+		return more
+	}
+	sum := have.DeepCopy()
+	sum.Count += more.Count
+	sum.Paths = append(sum.Paths, more.Paths...)
+	slices.Sort(sum.Paths)
+	sum.Paths = slices.Compact(sum.Paths)
+	sum.Paths = sum.Paths[:min(len(sum.Paths), namedFiles)]
+	return sum
+}
+
+// reaches says whether a pod can change the files of its node.
+func reaches(spec *corev1.PodSpec) bool {
+	if spec.HostPID || slices.ContainsFunc(spec.Volumes, func(v corev1.Volume) bool { return v.HostPath != nil }) {
+		return true
+	}
+	mighty := func(context *corev1.SecurityContext) bool {
+		return context != nil && (context.Privileged != nil && *context.Privileged || context.Capabilities != nil && len(context.Capabilities.Add) > 0)
+	}
+	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		if slices.ContainsFunc(containers, func(one corev1.Container) bool { return mighty(one.SecurityContext) }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(spec.EphemeralContainers, func(one corev1.EphemeralContainer) bool { return mighty(one.SecurityContext) })
+}

@@ -1,0 +1,89 @@
+package node
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A script that only looks changes nothing; one that writes, removes, makes or turns a
+// file executable is told by the file's name. Directories that the service writes to, and
+// the times of files that were only read, do not count.
+func TestScriptsTellWhatTheyChange(t *testing.T) {
+	for _, c := range []struct{ why, script, want string }{
+		{"reading", `cat "$DIR/etc/a" > /dev/null; ls -lR "$DIR" > /dev/null`, ""},
+		{"opening for writing without writing", `: >> "$DIR/etc/a"`, ""},
+		{"writing", `echo more >> "$DIR/etc/a"`, "etc/a"},
+		{"removing", `rm "$DIR/etc/a"`, "etc/a"},
+		{"making", `mkdir "$DIR/new"; echo x > "$DIR/new/b"`, "new/b"},
+		{"a mode", `chmod 755 "$DIR/etc/a"`, "etc/a"},
+		{"a link", `ln -sf /nowhere "$DIR/etc/link"`, "etc/link"},
+		{"an empty directory alone", `mkdir "$DIR/empty"`, ""},
+		{"outside", `echo x > "$OUT"`, ""},
+	} {
+		dir := t.TempDir()
+		write := func(path, text string) {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("etc/a", "content")
+		write("usr/bin/tool", "tool")
+		result, err := runScript(t.Context(), script{
+			Script: c.script, Environment: []string{"DIR=" + dir, "OUT=" + filepath.Join(t.TempDir(), "out")}, Timeout: time.Minute, Limit: 4096,
+		}, []string{dir})
+		if err != nil || result.ExitCode != 0 {
+			t.Fatalf("%s: %+v, %v", c.why, result, err)
+		}
+		var got []string
+		for _, path := range result.Changed {
+			got = append(got, strings.TrimPrefix(path, dir+"/"))
+		}
+		if strings.Join(got, " ") != c.want || int(result.ChangedCount) != len(got) {
+			t.Errorf("%s: %v (%d), want %q", c.why, got, result.ChangedCount, c.want)
+		}
+	}
+}
+
+// The directories that the service itself writes to are looked at by nobody.
+func TestOwnDirectoriesAreLeftOut(t *testing.T) {
+	for path := range takeInventory([]string{"/etc"}) {
+		if slices.ContainsFunc(ownDirs, func(own string) bool { return path == own || strings.HasPrefix(path, own+"/") }) {
+			t.Errorf("%s is looked at", path)
+		}
+	}
+	if len(takeInventory([]string{"/etc"})) == 0 {
+		t.Error("nothing is looked at")
+	}
+}
+
+func TestScriptsEnd(t *testing.T) {
+	for _, c := range []struct {
+		why       string
+		asked     script
+		code      int
+		out, errs string
+	}{
+		{"arguments and variables", script{Script: `echo "$1 $2 $WHO"`, Arguments: []string{"a b", "c"}, Environment: []string{"WHO=me"}}, 0, "a b c me\n", ""},
+		{"a script that fails", script{Script: "echo no >&2; exit 7"}, 7, "", "no\n"},
+		{"the end of what is long", script{Script: "for i in 1 2 3 4 5 6 7 8 9; do echo line $i; done", Limit: 14}, 0, "line 8\nline 9\n", ""},
+		{"one that does not end", script{Script: "echo began; sleep 60 & wait", Timeout: 300 * time.Millisecond}, killed, "began\n", "ended after"},
+	} {
+		if c.asked.Timeout == 0 {
+			c.asked.Timeout = time.Minute
+		}
+		if c.asked.Limit == 0 {
+			c.asked.Limit = 4096
+		}
+		result, err := runScript(t.Context(), c.asked, []string{t.TempDir()})
+		if err != nil || result.ExitCode != c.code || result.Stdout != c.out || !strings.Contains(result.Stderr, c.errs) || c.errs == "" && result.Stderr != "" {
+			t.Errorf("%s: %+v, %v", c.why, result, err)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+
+	"berth.dev/berth/api/v1beta1"
+)
+
+// Every action is in the table once, and what it leaves and needs fits together.
+func TestInstanceActions(t *testing.T) {
+	off := &v1beta1.InstanceOff{Power: v1beta1.InstanceDeallocated}
+	seen := map[v1beta1.InstanceAction]bool{}
+	for _, rule := range instanceRules {
+		if seen[rule.action] || rule.why == "" {
+			t.Errorf("%s is there twice, or does not say why", rule.action)
+		}
+		seen[rule.action] = true
+		if refused := ValidateInstance(rule.action, "n1", nil); len(refused) > 0 {
+			t.Errorf("%s of a machine that runs: %v", rule.action, refused)
+		}
+		refused := ValidateInstance(rule.action, "n1", off)
+		if (len(refused) == 0) != rule.whileOff {
+			t.Errorf("%s of a machine that is off: %v", rule.action, refused)
+		}
+		if len(refused) > 0 && (refused[0].Code != CodeOperationNotAllowed || !strings.Contains(refused[0].Message, "'n1'") || !strings.Contains(refused[0].Message, "Deallocated")) {
+			t.Errorf("%s: the refusal does not say what is wrong, and where: %v", rule.action, refused)
+		}
+		if rule.power != "" && !rule.whileOff {
+			t.Errorf("%s cannot be repeated", rule.action)
+		}
+	}
+	for _, c := range []struct {
+		why    string
+		action v1beta1.InstanceAction
+		want   v1beta1.InstancePower
+	}{
+		{"deallocated is what Azure calls it", v1beta1.InstanceDeallocate, v1beta1.InstanceDeallocated},
+		{"stopped is another word", v1beta1.InstancePowerOff, v1beta1.InstanceStopped},
+		{"a machine that restarts runs", v1beta1.InstanceRestart, ""},
+		{"one that is deleted is nothing", v1beta1.InstanceDelete, ""},
+		{"no such action", "Explode", ""},
+	} {
+		if got := InstancePowerAfter(c.action); got != c.want {
+			t.Errorf("%s: %q, want %q", c.why, got, c.want)
+		}
+	}
+	if refused := ValidateInstance("Explode", "n1", nil); len(refused) != 1 || refused[0].Code != CodeInvalidParameter {
+		t.Errorf("an unknown action: %v", refused)
+	}
+	if len(InstanceActions()) != len(instanceRules) {
+		t.Errorf("actions: %v", InstanceActions())
+	}
+}
+
+// Customers' own tags never count, in whatever casing; the system's count until they are
+// as they were (B4).
+func TestChangedTags(t *testing.T) {
+	system := map[string]string{"aks-managed-poolName": "np", "aks-managed-resourceNameSuffix": "12345678"}
+	with := func(more map[string]string) map[string]string {
+		all := map[string]string{}
+		for _, part := range []map[string]string{system, more} {
+			for name, value := range part {
+				all[name] = value
+			}
+		}
+		return all
+	}
+	for _, c := range []struct {
+		why  string
+		have map[string]string
+		want string
+	}{
+		{"as the system made them", system, ""},
+		{"with tags of one's own", with(map[string]string{"team": "blue", "aks-managed-poolName-of-mine": "x"}), ""},
+		{"names have no case", map[string]string{"AKS-Managed-PoolName": "np", "aks-managed-resourceNameSuffix": "12345678"}, ""},
+		{"values have", with(map[string]string{"aks-managed-poolName": "NP"}), "aks-managed-poolName"},
+		{"one is gone", map[string]string{"aks-managed-poolName": "np"}, "aks-managed-resourceNameSuffix"},
+		{"all are gone", nil, "aks-managed-poolName aks-managed-resourceNameSuffix"},
+	} {
+		if got := strings.Join(ChangedTags(c.have, system), " "); got != c.want {
+			t.Errorf("%s: %q, want %q", c.why, got, c.want)
+		}
+	}
+}
+
+// What was changed of a scale set lasts until its pool is changed through the service (G2).
+func TestScaleSetTags(t *testing.T) {
+	pool := &v1beta1.AgentPool{}
+	pool.Generation, pool.Spec.Tags = 3, map[string]string{"team": "blue"}
+	pool.Annotations = map[string]string{v1beta1.AnnotationOperation: "op1"}
+	system := ScaleSetSystemTags("np", "aks-np-12345678-vmss")
+	if system[TagNameSuffix] != "12345678" || system[TagPoolName] != "np" {
+		t.Errorf("the system's: %v", system)
+	}
+	if got := ScaleSetTags(pool, system, nil); len(got) != 3 || got["team"] != "blue" {
+		t.Errorf("nothing was changed: %v", got)
+	}
+	set := &v1beta1.VirtualMachineScaleSet{Spec: v1beta1.VirtualMachineScaleSetSpec{Tags: map[string]string{"a": "b"}, PoolOperation: PoolAttempt(pool)}}
+	if got := ScaleSetTags(pool, system, set); len(got) != 1 || got["a"] != "b" {
+		t.Errorf("changed: %v", got)
+	}
+	pool.Annotations[v1beta1.AnnotationOperation] = "op2"
+	if got := ScaleSetTags(pool, system, set); len(got) != 3 {
+		t.Errorf("changed before the pool was: %v", got)
+	}
+}
+
+// Only a tag that the service is known to have put somewhere can be missing: a group of
+// an older Berth has none.
+func TestTagsRecorded(t *testing.T) {
+	spec := v1beta1.ManagedClusterSpec{Name: "c1", ResourceGroup: "rg1"}
+	group := &v1beta1.ResourceGroup{}
+	if TagsRecorded(group, NodeGroupTags(spec)) {
+		t.Error("a group that was never tagged")
+	}
+	group.Annotations = map[string]string{v1beta1.AnnotationSystemTags: RecordTags(NodeGroupTags(spec))}
+	if !TagsRecorded(group, NodeGroupTags(spec)) {
+		t.Error("a group that was tagged")
+	}
+}
+
+func TestNodeGroupLevels(t *testing.T) {
+	for _, c := range []struct {
+		why, level        string
+		refused, readOnly bool
+	}{
+		{"the default", "", false, false},
+		{"AKS's default by its name", "Unrestricted", false, false},
+		{"a deny assignment", "ReadOnly", false, true},
+		{"a level that AKS does not have", "Sealed", true, false},
+	} {
+		var out violations
+		spec := v1beta1.ManagedClusterSpec{NodeResourceGroupProfile: &v1beta1.NodeResourceGroupProfile{RestrictionLevel: c.level}}
+		validateNodeGroupProfile(&out, spec.NodeResourceGroupProfile)
+		if (len(out) > 0) != c.refused || NodeGroupReadOnly(spec) != c.readOnly {
+			t.Errorf("%s: %v, read-only %t", c.why, out, NodeGroupReadOnly(spec))
+		}
+	}
+	if NodeGroupReadOnly(v1beta1.ManagedClusterSpec{}) {
+		t.Error("a cluster without a profile is read-only")
+	}
+}
