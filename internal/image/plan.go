@@ -92,7 +92,7 @@ func componentSteps() []Step {
 			{Module: module("etcd"), Package: "go.etcd.io/etcd/server/v3", Output: "out/etcd"},
 			{Module: module("etcd"), Package: "go.etcd.io/etcd/etcdctl/v3", Output: "out/etcdctl"},
 			{Module: module("etcd"), Package: "./snapshot", Output: "out/etcd-snapshot"},
-		}, Sources(module("etcd"))),
+		}, Sources(module("etcd")), Sources(module("etcd/snapshot"))),
 		goStep("konnectivity", "konnectivity 0.36.0", []goProgram{
 			{Module: module("konnectivity"), Package: "sigs.k8s.io/apiserver-network-proxy/cmd/server", Output: "out/proxy-server"},
 			{Module: module("konnectivity"), Package: "sigs.k8s.io/apiserver-network-proxy/cmd/agent", Output: "out/proxy-agent"},

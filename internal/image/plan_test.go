@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -273,5 +274,40 @@ func TestCleanRootfsLeavesNothingOfTheHost(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(tree, "dev")); err != nil {
 		t.Error("the mount points are gone")
+	}
+}
+
+// A source that no step reads would change nothing in a build that is there already.
+func TestEverySourceBelongsToAStep(t *testing.T) {
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := map[string]bool{}
+	for _, step := range Plan(time.Now, "1.35.4") {
+		for _, input := range step.Inputs {
+			paths, err := input(t.Context(), root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range paths {
+				read[path] = true
+			}
+		}
+	}
+	for _, dir := range []string{"components", "kube"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !isSource(entry.Name()) {
+				return err
+			}
+			relative, err := filepath.Rel(root, path)
+			if err == nil && !read[relative] {
+				t.Errorf("no step reads %s", relative)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
