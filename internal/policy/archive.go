@@ -54,15 +54,8 @@ func NextArchivePhase(now *v1beta1.ClusterArchive, f ArchiveFacts, after time.Du
 		return next, time.Time{}
 	}
 	switch {
-	case phase == v1beta1.ArchiveRelease && !f.VolumeGone:
-		return phase, time.Time{}
-	case phase == v1beta1.ArchiveRelease:
-		return v1beta1.Archived, time.Time{}
-	case phase == v1beta1.Archived && f.Stopped && !f.VolumeGone:
-		// A start that came to nothing left volumes, and nobody has written to them.
-		return v1beta1.ArchiveRelease, time.Time{}
-	case phase == v1beta1.Archived && !f.Answered:
-		return phase, time.Time{}
+	case phase == v1beta1.ArchiveRelease, phase == v1beta1.Archived:
+		return releasedPhase(phase, f), time.Time{}
 	case !f.Stopped:
 		return v1beta1.ArchiveNone, time.Time{}
 	}
@@ -87,5 +80,22 @@ func NextArchivePhase(now *v1beta1.ClusterArchive, f ArchiveFacts, after time.Du
 			return v1beta1.ArchiveNone, time.Time{}
 		}
 		return until(after, v1beta1.ArchiveBackup)
+	}
+}
+
+// releasedPhase is the phase after one in which the backups hold all that there is.
+func releasedPhase(phase v1beta1.ArchivePhase, f ArchiveFacts) v1beta1.ArchivePhase {
+	switch {
+	case phase == v1beta1.ArchiveRelease && f.VolumeGone:
+		return v1beta1.Archived
+	case phase == v1beta1.ArchiveRelease:
+		return phase
+	case f.Stopped && !f.VolumeGone:
+		// A start that came to nothing left volumes, and nobody has written to them.
+		return v1beta1.ArchiveRelease
+	case !f.Stopped && f.Answered:
+		return v1beta1.ArchiveNone
+	default:
+		return phase
 	}
 }

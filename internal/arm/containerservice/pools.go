@@ -62,9 +62,7 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 	if pool != nil && !pool.DeletionTimestamp.IsZero() {
 		return nil, arm.PendingOperation(name, string(v1beta1.StateDeleting))
 	}
-	if found.comesBack(p.Now()) {
-		body.Properties.ignoreEchoedPower(pool)
-	}
+	found.ignoreEchoedPower(pool, &body.Properties, p.Now())
 	profile, err := p.changedPool(ctx, r, found, pool, &body.Properties)
 	if err != nil {
 		return nil, err

@@ -125,9 +125,10 @@ func powerRefusal(violations []policy.Violation) error {
 }
 
 // ignoreEchoedPower leaves a pool's power state out of its own body if it is the one that
-// is shown: clients send back what they read, and of an archived cluster that is Stopped.
-func (body *poolProperties) ignoreEchoedPower(pool *v1beta1.AgentPool) {
-	if pool != nil && body.PowerState != nil && body.PowerState.Code == renderPower(pool.Status.PowerState).Code {
+// is shown and the PUT starts the cluster: clients send back what they read, which is
+// Stopped then.
+func (v *view) ignoreEchoedPower(pool *v1beta1.AgentPool, body *poolProperties, now time.Time) {
+	if v.comesBack(now) && pool != nil && body.PowerState != nil && body.PowerState.Code == renderPower(pool.Status.PowerState).Code {
 		body.PowerState = nil
 	}
 }

@@ -102,6 +102,12 @@ func failure(f *findings, last *v1beta1.OperationError) *v1beta1.OperationError 
 	}
 }
 
+// stoppedNow says whether a cluster is stopped. What is asked to run and has answered is not
+// any more, whatever its nodes do.
+func stoppedNow(status *v1beta1.ManagedClusterStatus, f *findings) bool {
+	return status.PowerState.Code == v1beta1.PowerStopped && (f.stop || status.APIServerReady == nil)
+}
+
 func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 	f := &p.found
 	set := func(kind string, ok bool, reason, message string) {
@@ -114,14 +120,10 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 		}
 		meta.SetStatusCondition(&status.Conditions, condition)
 	}
-	// What is asked to run and has answered is not stopped any more, whatever its nodes do.
-	stopped := status.PowerState.Code == v1beta1.PowerStopped && (f.stop || status.APIServerReady == nil)
-	if stopped || meta.FindStatusCondition(status.Conditions, v1beta1.ConditionStopped) != nil {
-		reason := v1beta1.PowerRunning
-		if stopped {
-			reason = v1beta1.PowerStopped
-		}
-		set(v1beta1.ConditionStopped, stopped, string(reason), "")
+	if stopped := stoppedNow(status, f); stopped {
+		set(v1beta1.ConditionStopped, true, string(v1beta1.PowerStopped), "")
+	} else if meta.FindStatusCondition(status.Conditions, v1beta1.ConditionStopped) != nil {
+		set(v1beta1.ConditionStopped, false, string(v1beta1.PowerRunning), "")
 	}
 	switch {
 	case p.input.Stopped && f.stop:
