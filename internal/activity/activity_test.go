@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy"
 )
 
 func TestTypeOf(t *testing.T) {
@@ -84,5 +86,40 @@ func TestNoticesAreToldOnce(t *testing.T) {
 	}
 	if id := "/subscriptions/s/resourceGroups/RG/providers/Microsoft.ContainerService/managedClusters/C"; list.Items[0].Spec.ResourceID != id {
 		t.Errorf("the resource is %s, want %s", list.Items[0].Spec.ResourceID, id)
+	}
+}
+
+// An entry is small, whatever a request's path is.
+func TestEntriesAreBounded(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	spec := bounded(v1beta1.ActivitySpec{
+		Operation: long, ResourceID: long, Caller: long, CorrelationID: long, Request: &v1beta1.ActivityRequest{ClientRequestID: long, ClientAddress: long},
+		Notice: &v1beta1.ActivityNotice{Message: long},
+	})
+	raw, err := json.Marshal(spec)
+	if err != nil || len(raw) > 8*maxText {
+		t.Errorf("%d bytes, %v", len(raw), err)
+	}
+}
+
+// What somebody asked for is never made anew as an act of Berth's own, which has room of
+// its own in the log.
+func TestEntriesOfOperations(t *testing.T) {
+	for _, c := range []struct {
+		why   string
+		spec  v1beta1.OperationSpec
+		own   bool
+		write string
+	}{
+		{"asked for", v1beta1.OperationSpec{RequestID: "r"}, false, "/write"},
+		{"Berth's own", v1beta1.OperationSpec{State: v1beta1.StateStopping}, true, "/stop/action"},
+		{"an instance", v1beta1.OperationSpec{RequestID: "r", Type: v1beta1.OperationInstances, Instances: &v1beta1.InstancesOperation{Action: v1beta1.InstancePowerOff}}, false, "/powerOff/action"},
+		{"an instance that goes", v1beta1.OperationSpec{RequestID: "r", Type: v1beta1.OperationInstances, Instances: &v1beta1.InstancesOperation{Action: v1beta1.InstanceDelete}}, false, "/delete"},
+		{"one without its part", v1beta1.OperationSpec{Type: v1beta1.OperationInstances}, true, "/write"},
+	} {
+		entry := ofOperation(&v1beta1.Operation{Spec: c.spec})
+		if own := policy.KindOfActivity(&entry) == policy.ActivityOwn; own != c.own || !strings.HasSuffix(entry.Spec.Operation, c.write) {
+			t.Errorf("%s: own %v, operation %s", c.why, own, entry.Spec.Operation)
+		}
 	}
 }

@@ -74,7 +74,17 @@ func (l Log) create(ctx context.Context, entry *v1beta1.ActivityLogEntry) (bool,
 	return true, nil
 }
 
+// bounded is an entry of a size that does not depend on what was asked: paths and names are
+// as long as whoever asks wants them.
 func bounded(spec v1beta1.ActivitySpec) v1beta1.ActivitySpec {
+	for _, text := range []*string{&spec.Operation, &spec.ResourceID, &spec.Caller, &spec.CorrelationID} {
+		*text = clip(*text)
+	}
+	if spec.Request != nil {
+		request := *spec.Request
+		request.ClientRequestID, request.ClientAddress = clip(request.ClientRequestID), clip(request.ClientAddress)
+		spec.Request = &request
+	}
 	if spec.Notice != nil {
 		notice := *spec.Notice
 		notice.Message = clip(notice.Message)

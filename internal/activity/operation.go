@@ -80,6 +80,9 @@ func ofOperation(op *v1beta1.Operation) v1beta1.ActivityLogEntry {
 	case v1beta1.OperationAbort:
 		verb = "abort/action"
 	}
+	if op.Spec.Instances != nil && op.Spec.Type == v1beta1.OperationInstances {
+		verb = instanceVerb(op.Spec.Instances.Action)
+	}
 	caller := op.Spec.RequestedBy
 	if caller == "" {
 		caller = "berth"
@@ -88,13 +91,24 @@ func ofOperation(op *v1beta1.Operation) v1beta1.ActivityLogEntry {
 	if correlation == "" {
 		correlation = op.Name
 	}
-	return v1beta1.ActivityLogEntry{
-		ObjectMeta: metav1.ObjectMeta{Namespace: op.Namespace, Name: EntryOf(op)},
-		Spec: v1beta1.ActivitySpec{
-			Time: metav1.NewMicroTime(op.CreationTimestamp.Time), Operation: TypeOf(op.Spec.Target.ResourceID) + "/" + verb,
-			ResourceID: op.Spec.Target.ResourceID, Caller: caller, CorrelationID: correlation,
-		},
+	spec := v1beta1.ActivitySpec{
+		Time: metav1.NewMicroTime(op.CreationTimestamp.Time), Operation: TypeOf(op.Spec.Target.ResourceID) + "/" + verb,
+		ResourceID: op.Spec.Target.ResourceID, Caller: caller, CorrelationID: correlation,
 	}
+	if op.Spec.RequestID != "" {
+		// Somebody asked for it: it takes no room of what Berth did by itself.
+		spec.Request = &v1beta1.ActivityRequest{}
+	}
+	return v1beta1.ActivityLogEntry{ObjectMeta: metav1.ObjectMeta{Namespace: op.Namespace, Name: EntryOf(op)}, Spec: bounded(spec)}
+}
+
+// instanceVerb is the end of Microsoft.Compute's own names of operations.
+func instanceVerb(action v1beta1.InstanceAction) string {
+	if action == v1beta1.InstanceDelete {
+		return "delete"
+	}
+	name := string(action)
+	return strings.ToLower(name[:min(1, len(name))]) + name[min(1, len(name)):] + "/action"
 }
 
 // groupType is the type of a resource group.

@@ -119,6 +119,9 @@ func (p parts) gateway() error {
 	}))
 }
 
+// maxHeader bounds a request's line and headers, in bytes: a path becomes names and records.
+const maxHeader = 64 << 10
+
 // serveTLS adds an HTTPS server with the process's certificate, which is read
 // again when its files change.
 func (p parts) serveTLS(name, address string, handler http.Handler, clients tls.ClientAuthType) error {
@@ -130,6 +133,7 @@ func (p parts) serveTLS(name, address string, handler http.Handler, clients tls.
 		Addr:              address,
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
+		MaxHeaderBytes:    maxHeader,
 		IdleTimeout:       2 * time.Minute,
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: clients, GetCertificate: watcher.GetCertificate, NextProtos: []string{"h2", "http/1.1"}},
 		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy/notice"
@@ -44,6 +45,7 @@ type reconciler struct {
 	client client.Client
 	reader client.Reader // not a cache: nothing is announced twice for an old status
 	events events.EventRecorder
+	log    activity.Recorder
 }
 
 // Setup registers the controller with the manager.
@@ -51,7 +53,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(), events: mgr.GetEventRecorder("berth-advisory")}
+	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(), events: mgr.GetEventRecorder("berth-advisory"), log: activity.Quiet(mgr.GetClient(), "berth/advisory", cfg.Now)}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("advisory").
 		For(&v1beta1.ManagedCluster{}).
@@ -116,10 +118,22 @@ func (r *reconciler) look(ctx context.Context, cluster *v1beta1.ManagedCluster) 
 	for i := range last {
 		if !has(next, last[i].Name) {
 			ended := &v1beta1.Advisory{ObjectMeta: metav1.ObjectMeta{Name: last[i].Name}} // it may be gone
-			r.events.Eventf(cluster, ended, corev1.EventTypeNormal, "SecurityAdvisoryEnded", "Advise", "%s: advisory %s does not affect the cluster any more", last[i].Clause, last[i].Name)
+			r.tell(ctx, cluster, ended, corev1.EventTypeNormal, fmt.Sprintf("%s: advisory %s does not affect the cluster any more", last[i].Clause, last[i].Name))
 		}
 	}
 	return nil
+}
+
+// tell records that an advisory affects a cluster, or does not any more, in the activity log
+// and as an event. Events that differ in their words alone are one to Kubernetes, and the
+// words of the first: naming the advisory keeps them apart.
+func (r *reconciler) tell(ctx context.Context, cluster *v1beta1.ManagedCluster, advisory *v1beta1.Advisory, kind, words string) {
+	reason := "SecurityAdvisory"
+	if kind == corev1.EventTypeNormal {
+		reason = "SecurityAdvisoryEnded"
+	}
+	r.events.Eventf(cluster, advisory, kind, reason, "Advise", "%s", words)
+	r.log.Record(ctx, activity.Notice{Object: cluster, ActivityNotice: v1beta1.ActivityNotice{Reason: reason, Message: words, Warning: kind == corev1.EventTypeWarning}})
 }
 
 func (r *reconciler) write(ctx context.Context, cluster *v1beta1.ManagedCluster, next []v1beta1.ClusterAdvisory) error {
@@ -148,9 +162,7 @@ func (r *reconciler) announce(ctx context.Context, cluster *v1beta1.ManagedClust
 			continue
 		}
 		spec := &advisories[n].Spec
-		// Events that differ in their words alone are one to Kubernetes, and the words of the
-		// first: naming the advisory keeps them apart.
-		r.events.Eventf(&fresh, &advisories[n], corev1.EventTypeWarning, "SecurityAdvisory", "Advise", "%s", clip(fmt.Sprintf("%s: advisory %s (%s): %s. %s Found: %s. Next (%s): %s",
+		r.tell(ctx, &fresh, &advisories[n], corev1.EventTypeWarning, clip(fmt.Sprintf("%s: advisory %s (%s): %s. %s Found: %s. Next (%s): %s",
 			one.Clause, one.Name, spec.Severity, spec.Title, spec.Impact, one.Evidence, one.Turn, one.Next)))
 		one.Announced = &now
 	}

@@ -8,12 +8,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/policy/access"
 	"berth.dev/berth/internal/supportaccess"
 )
@@ -23,7 +23,7 @@ type life struct {
 	Config
 	client client.Client
 	reader client.Reader // not a cache: an end is for good
-	events events.EventRecorder
+	events activity.Recorder
 }
 
 func (l *life) setup(mgr ctrl.Manager) error {
@@ -82,7 +82,7 @@ func (l *life) judge(ctx context.Context, reader client.Reader, of *v1beta1.Supp
 	if err := l.write(ctx, before, of); err != nil {
 		return 0, fmt.Errorf("end access %s: %w", of.Name, err)
 	}
-	l.events.Eventf(of, nil, corev1.EventTypeNormal, end.Reason, "End", "%s: %s", end.Clause, end.Message)
+	l.events.Event(of, corev1.EventTypeNormal, end.Reason, "End", fmt.Sprintf("%s: %s", end.Clause, end.Message))
 	return access.Look, nil
 }
 

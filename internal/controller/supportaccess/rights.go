@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/policy/access"
 	"berth.dev/berth/internal/supportaccess"
@@ -45,7 +45,7 @@ type rights struct {
 	Config
 	client client.Client
 	reader client.Reader // not a cache: what it does not see yet would lose its rights
-	events events.EventRecorder
+	events activity.Recorder
 	seen   *tenant.Inventory[string]
 	known  *clusters
 }
@@ -211,7 +211,7 @@ func (r *rights) tell(cluster *v1beta1.ManagedCluster, wanted *wantedRights, cha
 		case one.missing:
 			what = "was removed, and is there again"
 		}
-		r.events.Eventf(cluster, nil, corev1.EventTypeWarning, "SupportRightsPutBack", "PutBack", "C7: %s %s %s", one.kind, one.name, what)
+		r.events.Event(cluster, corev1.EventTypeWarning, "SupportRightsPutBack", "PutBack", fmt.Sprintf("C7: %s %s %s", one.kind, one.name, what))
 	}
 }
 

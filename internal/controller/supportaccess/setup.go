@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/tenant"
 )
 
@@ -21,7 +22,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	recorder := mgr.GetEventRecorder("berth-supportaccess")
+	recorder := activity.NewRecorder(mgr, "berth/supportaccess", cfg.Now)
 	if err := (&life{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(), events: recorder}).setup(mgr); err != nil {
 		return err
 	}
