@@ -151,7 +151,7 @@ func testBadBackups(t *testing.T, p *past) {
 func testDeaths(t *testing.T, p *past) {
 	for step := 1; ; step++ {
 		s := p.stage(t)
-		if err := os.Truncate(s.database(), size(t, s.database())/2); err != nil {
+		if err := os.Truncate(s.database(), used(s.t, s.database())/2); err != nil {
 			t.Fatal(err)
 		}
 		_, err := s.try("die", fmt.Sprint(step))
@@ -183,7 +183,7 @@ func testDeaths(t *testing.T, p *past) {
 // The data are aside and the new ones are not in place yet.
 func testDeathWithinSwap(t *testing.T, p *past) {
 	s := p.stage(t)
-	if err := os.Truncate(s.database(), size(t, s.database())/2); err != nil {
+	if err := os.Truncate(s.database(), used(s.t, s.database())/2); err != nil {
 		t.Fatal(err)
 	}
 	const swap = "7"
@@ -218,7 +218,7 @@ func testNoBackup(t *testing.T, p *past) {
 		t.Run(c.why, func(t *testing.T) {
 			s := p.stage(t)
 			s.t = t
-			if err := os.Truncate(s.database(), size(t, s.database())/2); err != nil {
+			if err := os.Truncate(s.database(), used(s.t, s.database())/2); err != nil {
 				t.Fatal(err)
 			}
 			c.change(s.server)
