@@ -253,6 +253,8 @@ var (
 	ticks = regexp.MustCompile(`/ticks/\d+`)
 	// A machine that is slow has less left to wait.
 	waits = regexp.MustCompile(`(Retry-After: |retry again in )5\d\b`)
+	// Scale sets carry a number that is drawn with their cluster's id.
+	drawn = regexp.MustCompile(`(-|"aks-managed-resourceNameSuffix": ")\d{8}(-vmss|")`)
 	times = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z`)
 )
 
@@ -277,6 +279,7 @@ func (r *runner) render(answer *http.Response, body []byte) string {
 	text = times.ReplaceAllString(text, "<time>")
 	text = waits.ReplaceAllString(text, "${1}60")
 	text = ticks.ReplaceAllString(text, "/ticks/<time>")
+	text = drawn.ReplaceAllString(text, "${1}<number>${2}")
 	known := map[string]string{
 		armtest.Subscription: armtest.Subscription, armtest.TenantID: armtest.TenantID, armtest.OtherTenantID: armtest.OtherTenantID,
 		armtest.SuspendedSubscription: armtest.SuspendedSubscription, armtest.OtherSubscription: armtest.OtherSubscription,
