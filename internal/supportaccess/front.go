@@ -167,7 +167,7 @@ func (f *Front) judge(ctx context.Context, r *http.Request, key client.ObjectKey
 	v.asked, v.readable = access.ParseRequest(r.Method, target, r.Header.Get("Upgrade") != "")
 	v.entry = f.entry(r, v)
 	if refused := f.rights(v); refused != "" {
-		v.entry.Refused = refused
+		v.entry.Refused = clip(refused, 512)
 		v.entry.Code = http.StatusForbidden
 		v.entry.Ended = &v.entry.Time
 	}
@@ -214,7 +214,11 @@ func (f *Front) bearer(ctx context.Context, r *http.Request, key client.ObjectKe
 	return &found, nil
 }
 
-// entry is what is written down of a request.
+// maxName is in bytes: the API server takes no longer name.
+const maxName = 253
+
+// entry is what is written down of a request. All of it is bounded, so that nobody can
+// make a page too large to be stored.
 func (f *Front) entry(r *http.Request, v *visit) v1beta1.SupportRequest {
 	uri := v.target.RequestURI()
 	entry := v1beta1.SupportRequest{
@@ -222,7 +226,7 @@ func (f *Front) entry(r *http.Request, v *visit) v1beta1.SupportRequest {
 		URI: clip(uri, 512), UserAgent: clip(r.UserAgent(), 128), SourceIP: sourceIP(r),
 	}
 	if v.readable {
-		entry.Resource, entry.Namespace, entry.Name = v.asked.FullResource(), v.asked.Namespace, v.asked.Name
+		entry.Resource, entry.Namespace, entry.Name = clip(v.asked.FullResource(), maxName), clip(v.asked.Namespace, maxName), clip(v.asked.Name, maxName)
 	}
 	if entry.Verb == "" {
 		entry.Verb = strings.ToLower(clip(r.Method, 16))
