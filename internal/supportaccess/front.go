@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -127,16 +129,21 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.forward(w, r.WithContext(ctx), v)
 }
 
-// locate reads whose access a request is for, and what of the API server.
+// guid is what subscriptions and accesses are named by: whoever sends anything else has
+// no access, and costs no look.
+var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// locate reads whose access a request is for, and what of the API server, as it was sent.
 func locate(r *http.Request) (client.ObjectKey, *url.URL, bool) {
-	path, found := strings.CutPrefix(r.URL.Path, Prefix)
+	path, found := strings.CutPrefix(r.URL.EscapedPath(), Prefix)
 	parts := strings.SplitN(path, "/", 3)
-	if !found || len(parts) < 3 || parts[0] == "" || parts[1] == "" {
+	if !found || len(parts) < 3 || !guid.MatchString(strings.ToLower(parts[0])) || !guid.MatchString(parts[1]) {
 		return client.ObjectKey{}, nil, false
 	}
-	rest := &url.URL{Path: "/" + parts[2], RawQuery: r.URL.RawQuery}
-	if r.URL.EscapedPath() != r.URL.Path {
-		rest.RawPath = r.URL.RawPath // which ParseRequest refuses
+	rest := &url.URL{RawPath: "/" + parts[2], RawQuery: r.URL.RawQuery}
+	var err error
+	if rest.Path, err = url.PathUnescape(rest.RawPath); err != nil {
+		return client.ObjectKey{}, nil, false
 	}
 	return client.ObjectKey{Namespace: v1beta1.SubscriptionNamespace(parts[0]), Name: parts[1]}, rest, true
 }
@@ -256,9 +263,16 @@ func (f *Front) forward(w http.ResponseWriter, r *http.Request, v *visit) {
 		},
 		ModifyResponse: func(answer *http.Response) error {
 			code.Store(int32(answer.StatusCode)) //nolint:gosec // three digits
+			if leadsAway(answer) {
+				return errElsewhere
+			}
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if errors.Is(err, errElsewhere) {
+				refuse(w, elsewhere())
+				return
+			}
 			answer := f.failed(r.Context(), "ask the cluster", err)
 			code.CompareAndSwap(0, answer.ErrStatus.Code)
 			refuse(w, answer)
@@ -267,11 +281,27 @@ func (f *Front) forward(w http.ResponseWriter, r *http.Request, v *visit) {
 	proxy.ServeHTTP(cuttable{w, r.Context()}, r)
 }
 
-// strip takes from a request by what its sender could be taken for somebody else.
+var errElsewhere = errors.New("the answer leads elsewhere")
+
+// leadsAway says whether a client would follow an answer, with its credential: a node, or
+// whoever else answers by the API server, may name any host. 304 says that nothing changed.
+func leadsAway(answer *http.Response) bool {
+	return answer.StatusCode >= 300 && answer.StatusCode < 400 && answer.StatusCode != http.StatusNotModified
+}
+
+func elsewhere() *apierrors.StatusError {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusBadGateway, Reason: metav1.StatusReasonUnknown,
+		Message: "the cluster's answer leads to another address, where support is not sent; a directory of a node's logs has a slash at its end",
+	}}
+}
+
+// strip takes from a request by what its sender could be taken for somebody else, or for
+// somewhere else; the proxy takes X-Forwarded-For.
 func strip(header http.Header) {
 	for name := range header {
 		lower := strings.ToLower(name)
-		if lower == "authorization" || lower == "cookie" || lower == "audit-id" || strings.HasPrefix(lower, "impersonate-") || strings.HasPrefix(lower, "x-remote-") {
+		if slices.Contains([]string{"authorization", "cookie", "audit-id", "x-real-ip"}, lower) || strings.HasPrefix(lower, "impersonate-") || strings.HasPrefix(lower, "x-remote-") {
 			header.Del(name)
 		}
 	}

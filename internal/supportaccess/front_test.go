@@ -12,8 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +42,10 @@ type bed struct {
 	token  string
 	// fails makes writes of the record fail.
 	fails bool
+	// leads is where the API server's answers lead, by the status of that name.
+	leads   string
+	leadsBy int
+	reads   atomic.Int32
 
 	mu   sync.Mutex
 	seen []*http.Request
@@ -57,6 +63,11 @@ func (b *bed) answer(w http.ResponseWriter, r *http.Request) {
 	b.seen = append(b.seen, r)
 	b.mu.Unlock()
 	if r.Header.Get("Upgrade") == "" {
+		if b.leadsBy != 0 {
+			w.Header().Set("Location", b.leads)
+			w.WriteHeader(b.leadsBy)
+			return
+		}
 		fmt.Fprint(w, "{}")
 		return
 	}
@@ -98,6 +109,10 @@ func newBed(t *testing.T, scopes ...v1beta1.SupportScope) *bed {
 				return errors.New("no room in etcd")
 			}
 			return c.Create(ctx, o, opts...)
+		},
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			b.reads.Add(1)
+			return c.Get(ctx, key, o, opts...)
 		},
 	}).Build()
 	b.front = New(Config{Client: b.client, Reader: b.client, Backends: b})
@@ -160,13 +175,20 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%s: %d", why, status)
 		}
 	}
-	for _, path := range []string{"/supportAccess/", "/supportAccess/x/y", Path(sub, "aaaaaaaa-0000-4000-8000-000000000002") + "/api", Path("../x", "y") + "/api"} {
+	reads := b.reads.Load()
+	for _, path := range []string{
+		"/supportAccess/", "/supportAccess/x/y", Path("../x", "y") + "/api", Path("x", accessName) + "/api", Path(sub, strings.Repeat("a", 5000)) + "/api",
+		Path(sub, "%61aaaaaaa-0000-4000-8000-000000000001") + "/api", Path(sub, "") + "/api", Path(sub, "aaaaaaaa-0000-4000-8000-000000000002") + "/api",
+	} {
 		request := httptest.NewRequest("GET", "http://x"+path, nil)
 		request.Header.Set("Authorization", "Bearer "+b.token)
 		w := httptest.NewRecorder()
 		if b.front.ServeHTTP(w, request); w.Code != http.StatusUnauthorized {
 			t.Errorf("%s: %d", path, w.Code)
 		}
+	}
+	if looks := b.reads.Load() - reads; looks != 1 {
+		t.Errorf("%d looks for accesses, want one for the one address that could be of one", looks)
 	}
 	b.front.Engineer = func(name string) bool { return name != "ann" }
 	if status, _ := b.request("GET", "/api/v1/pods", nil); status != http.StatusUnauthorized {
@@ -182,12 +204,13 @@ func TestWhatGoesOn(t *testing.T) {
 	b := newBed(t, v1beta1.ScopeDiagnose)
 	status, text := b.request("GET", "/api/v1/pods?limit=5", http.Header{
 		"Impersonate-User": {"admin"}, "Impersonate-Extra-A": {"b"}, "X-Remote-User": {"admin"}, "Audit-Id": {"forged"}, "Cookie": {"a=b"},
+		"X-Real-Ip": {"192.0.2.1"}, "X-Forwarded-For": {"192.0.2.1"}, "Forwarded": {"for=192.0.2.1"},
 	})
 	if status != http.StatusOK || text != "{}" || len(b.seen) != 1 {
 		t.Fatalf("%d %s, %d went on", status, text, len(b.seen))
 	}
 	on := b.seen[0]
-	for _, name := range []string{"Authorization", "Impersonate-User", "Impersonate-Extra-A", "X-Remote-User", "Cookie"} {
+	for _, name := range []string{"Authorization", "Impersonate-User", "Impersonate-Extra-A", "X-Remote-User", "Cookie", "X-Real-Ip", "X-Forwarded-For", "Forwarded"} {
 		if on.Header.Get(name) != "" {
 			t.Errorf("%s goes on", name)
 		}
@@ -295,17 +318,44 @@ func TestStreamsAreCut(t *testing.T) {
 // What is refused is recorded, and the refusal says why.
 func TestRefusalsAreRecorded(t *testing.T) {
 	b := newBed(t, v1beta1.ScopeDiagnose)
-	for path, word := range map[string]string{"/api/v1/secrets": "C7", "/api/v1/nodes/n/proxy/logs/x": "NodeLogs", "/api/v1/nodes/n/proxy/logs/%2e%2e/run": "more than one way"} {
+	for path, word := range map[string]string{"/api/v1/secrets": "C7", "/api/v1/nodes/n/proxy/logs/x": "NodeLogs", "/api/v1/nodes/n/proxy/logs/%2e%2e/run": "more than one way", "/api/v1%2Fpods": "more than one way"} {
 		if status, text := b.request("GET", path, nil); status != http.StatusForbidden || !strings.Contains(text, word) {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
 	}
-	if len(b.seen) > 0 || len(b.record()) != 3 {
+	if len(b.seen) > 0 || len(b.record()) != 4 {
 		t.Errorf("%d went on, %d recorded", len(b.seen), len(b.record()))
 	}
 	for _, one := range b.record() {
+		if strings.HasSuffix(one.URI, "pods") && one.URI != "/api/v1%2Fpods" {
+			t.Errorf("recorded is %s, which is not what was sent", one.URI)
+		}
 		if one.Refused == "" || one.Code != http.StatusForbidden || one.Ended == nil {
 			t.Errorf("recorded: %+v", one)
 		}
 	}
+}
+
+// A client is led nowhere: it would take its credential along. What has not changed is no
+// other address.
+func TestNobodyIsLedAway(t *testing.T) {
+	b := newBed(t, v1beta1.ScopeDiagnose, v1beta1.ScopeNodeLogs)
+	foreign := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a client was led away") }))
+	defer foreign.Close()
+	b.leads = foreign.URL
+	for status, want := range map[int]int{301: 502, 302: 502, 303: 502, 307: 502, 308: 502, 300: 502, 304: 304} {
+		b.leadsBy = status
+		request := httptest.NewRequest("GET", Path(sub, accessName)+"/api/v1/nodes/n/proxy/logs/x", nil)
+		request.Header.Set("Authorization", "Bearer "+b.token)
+		w := httptest.NewRecorder()
+		if b.front.ServeHTTP(w, request); w.Code != want || want != status && w.Header().Get("Location") != "" {
+			t.Errorf("%d is answered as %d, to %q", status, w.Code, w.Header().Get("Location"))
+		}
+		if got, _ := b.request("GET", "/api/v1/nodes/n/proxy/logs/x", nil); got != want {
+			t.Errorf("%d is %d to a client", status, got)
+		}
+	}
+	b.until("what the cluster answered is recorded", func() bool {
+		return !slices.ContainsFunc(b.record(), func(one v1beta1.SupportRequest) bool { return one.Code < 300 || one.Code > 308 })
+	})
 }
