@@ -117,7 +117,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The stream is there before it is judged: what changes after that cuts it.
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer f.streams.add(key, cancel)()
+	defer f.streams.add(key, stream{hashed(credential(r)), cancel})()
 	v, refusal := f.judge(ctx, r, key, rest)
 	if refusal != nil {
 		f.Log.Warn("support refused", "access", key.Name, "reason", refusal.Status().Message)
@@ -201,11 +201,20 @@ func (f *Front) rights(v *visit) string {
 	return why
 }
 
-// bearer finds the access that a credential is of, nil if it is of none.
-func (f *Front) bearer(ctx context.Context, r *http.Request, key client.ObjectKey) (*v1beta1.SupportAccess, error) {
+// credential is what a request has for one, empty if it has nothing of that form.
+func credential(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || len(token) != tokenLength {
+		return ""
+	}
+	return token
+}
+
+// bearer finds the access that a credential is of, nil if it is of none.
+func (f *Front) bearer(ctx context.Context, r *http.Request, key client.ObjectKey) (*v1beta1.SupportAccess, error) {
+	token := credential(r)
+	if token == "" {
 		return nil, nil
 	}
 	var found v1beta1.SupportAccess

@@ -21,6 +21,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -138,6 +139,15 @@ func (b *bed) request(method, path string, header http.Header) (int, string) {
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(answer.Body)
 	return answer.StatusCode, string(text)
+}
+
+func (b *bed) access() *v1beta1.SupportAccess {
+	b.t.Helper()
+	var found v1beta1.SupportAccess
+	if err := b.client.Get(b.t.Context(), client.ObjectKey{Namespace: v1beta1.SubscriptionNamespace(sub), Name: accessName}, &found); err != nil {
+		b.t.Fatal(err)
+	}
+	return &found
 }
 
 func (b *bed) record() []v1beta1.SupportRequest {
@@ -270,24 +280,72 @@ func TestNothingGoesOnUnrecorded(t *testing.T) {
 	})
 }
 
-// A stream, such as that of a command, is cut when the access ends.
-func TestStreamsAreCut(t *testing.T) {
-	b := newBed(t, v1beta1.ScopeDiagnose, v1beta1.ScopeExec)
+// stream opens a stream that gives back what it gets.
+func (b *bed) stream() (net.Conn, *bufio.Reader) {
+	b.t.Helper()
 	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	defer conn.Close()
+	b.t.Cleanup(func() { conn.Close() })
 	fmt.Fprintf(conn, "POST %s/api/v1/namespaces/a/pods/b/exec?command=id HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n", Path(sub, accessName), b.token)
 	reader := bufio.NewReader(conn)
 	answer, err := http.ReadResponse(reader, nil)
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("%+v %v", answer, err)
+		b.t.Fatalf("%+v %v", answer, err)
 	}
+	b.goesOn(conn, reader)
+	return conn, reader
+}
+
+func (b *bed) goesOn(conn net.Conn, reader *bufio.Reader) {
+	b.t.Helper()
 	fmt.Fprint(conn, "hello\n")
 	if line, err := reader.ReadString('\n'); line != "hello\n" {
-		t.Fatalf("the stream gives back %q, %v", line, err)
+		b.t.Fatalf("the stream gives back %q, %v", line, err)
 	}
+}
+
+func (b *bed) isCut(conn net.Conn, reader *bufio.Reader) {
+	b.t.Helper()
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
+		b.t.Errorf("the stream goes on: %v", err)
+	}
+}
+
+// What came with a credential is cut when that is replaced. What came with the new one
+// goes on, also where the follower does not know of that yet.
+func TestReplacedCredentialsAreCut(t *testing.T) {
+	b := newBed(t, v1beta1.ScopeDiagnose, v1beta1.ScopeExec)
+	conn, reader := b.stream()
+	before := b.access()
+	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(before)}
+	follow := follower{b.front, b.client}
+	if _, err := follow.Reconcile(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	b.goesOn(conn, reader)
+	changed := before.DeepCopy()
+	b.token, changed.Spec.Token = NewToken()
+	if err := b.client.Update(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	newConn, newReader := b.stream()
+	if err := b.front.replaced(t.Context(), before); err != nil { // as a cache that lags has it
+		t.Fatal(err)
+	}
+	if _, err := follow.Reconcile(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	b.isCut(conn, reader)
+	b.goesOn(newConn, newReader)
+}
+
+// A stream, such as that of a command, is cut when the access ends.
+func TestStreamsAreCut(t *testing.T) {
+	b := newBed(t, v1beta1.ScopeDiagnose, v1beta1.ScopeExec)
+	conn, reader := b.stream()
 	key := client.ObjectKey{Namespace: v1beta1.SubscriptionNamespace(sub), Name: "t1"}
 	var ticket v1beta1.SupportTicket
 	if err := b.client.Get(t.Context(), key, &ticket); err != nil {
@@ -303,10 +361,7 @@ func TestStreamsAreCut(t *testing.T) {
 	} else if _, err := follow.Reconcile(t.Context(), requests[0]); err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
-		t.Errorf("the stream goes on: %v", err)
-	}
+	b.isCut(conn, reader)
 	b.until("its end is recorded", func() bool { all := b.record(); return len(all) == 1 && all[0].Ended != nil && all[0].Code == 101 })
 	status, text := b.request("GET", "/api/v1/pods", nil)
 	var answered metav1.Status

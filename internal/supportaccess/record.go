@@ -33,23 +33,22 @@ func (e *fullError) Error() string {
 // those that come while a page is written share the next write.
 type records struct {
 	Config
-	// process keeps the pages of several processes apart.
-	process string
 
 	mu    sync.Mutex
 	books map[client.ObjectKey]*book
 }
 
 func newRecords(config Config) *records {
-	raw := make([]byte, 4)
-	rand.Read(raw)
-	return &records{Config: config, process: hex.EncodeToString(raw), books: map[client.ObjectKey]*book{}}
+	return &records{Config: config, books: map[client.ObjectKey]*book{}}
 }
 
 // book is the record of one access, as far as this process writes it.
 type book struct {
 	records *records
 	access  *v1beta1.SupportAccess
+	// part keeps its pages apart from those of other processes, and of a book of the
+	// same access that was dropped.
+	part string
 
 	mu      sync.Mutex
 	counted bool
@@ -82,7 +81,9 @@ func (r *records) book(of *v1beta1.SupportAccess) *book {
 	defer r.mu.Unlock()
 	key := client.ObjectKeyFromObject(of)
 	if r.books[key] == nil {
-		r.books[key] = &book{records: r, access: of}
+		part := make([]byte, 4)
+		rand.Read(part)
+		r.books[key] = &book{records: r, access: of, part: hex.EncodeToString(part)}
 	}
 	return r.books[key]
 }
@@ -169,7 +170,7 @@ func (b *book) last() *page {
 	}
 	b.pages++
 	made := &page{object: &v1beta1.SupportAccessRecord{ObjectMeta: metav1.ObjectMeta{
-		Namespace: b.access.Namespace, Name: fmt.Sprintf("%s.%s.%d", b.access.Name, b.records.process, b.pages),
+		Namespace: b.access.Namespace, Name: fmt.Sprintf("%s.%s.%d", b.access.Name, b.part, b.pages),
 		Labels: map[string]string{v1beta1.LabelSupportAccess: b.access.Name},
 		OwnerReferences: []metav1.OwnerReference{{
 			APIVersion: v1beta1.GroupVersion.String(), Kind: "SupportAccess", Name: b.access.Name, UID: b.access.UID,

@@ -98,6 +98,30 @@ func TestEndsAddUp(t *testing.T) {
 	}
 }
 
+// What makes a consent another one: what ended with the one before stays ended.
+func TestRenews(t *testing.T) {
+	narrow, wide := []v1beta1.SupportScope{v1beta1.ScopeDiagnose}, []v1beta1.SupportScope{v1beta1.ScopeDiagnose, v1beta1.ScopeExec}
+	for _, c := range []struct {
+		why    string
+		before v1beta1.SupportTicketSpec
+		scopes []v1beta1.SupportScope
+		want   bool
+	}{
+		{"none before", v1beta1.SupportTicketSpec{}, narrow, true},
+		{"the same", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true, Consent: &v1beta1.SupportConsent{Scopes: wide}}, wide, false},
+		{"narrower", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true, Consent: &v1beta1.SupportConsent{Scopes: wide}}, narrow, false},
+		{"before its end", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true, Consent: &v1beta1.SupportConsent{Scopes: narrow, Expires: at(1)}}, narrow, false},
+		{"after its end", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true, Consent: &v1beta1.SupportConsent{Scopes: narrow, Expires: at(0)}}, narrow, true},
+		{"wider", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true, Consent: &v1beta1.SupportConsent{Scopes: narrow}}, wide, true},
+		{"yes alone is to diagnose", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true}, narrow, false},
+		{"yes alone is to no more", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true}, wide, true},
+	} {
+		if got := Renews(&v1beta1.SupportTicket{Spec: c.before}, c.scopes, now); got != c.want {
+			t.Errorf("%s: %v, want %v", c.why, got, c.want)
+		}
+	}
+}
+
 func TestUntil(t *testing.T) {
 	e := standing()
 	if got := Until(e); !got.Equal(now.Add(time.Hour)) {
