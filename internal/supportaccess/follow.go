@@ -79,7 +79,25 @@ func (l follower) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Res
 		l.front.end(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
+	if err := l.front.replaced(ctx, &found); err != nil {
+		return ctrl.Result{}, err
+	}
 	return ctrl.Result{RequeueAfter: max(access.Until(evidence).Sub(now), time.Second)}, nil
+}
+
+// replaced cuts what came with a credential that another one has made void. What was
+// found may be older than that other one, and is read again first.
+func (f *Front) replaced(ctx context.Context, found *v1beta1.SupportAccess) error {
+	key := client.ObjectKeyFromObject(found)
+	if !f.streams.strangers(key, found.Spec.Token) {
+		return nil
+	}
+	var now v1beta1.SupportAccess
+	if err := f.Reader.Get(ctx, key, &now); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read access %s: %w", key, err)
+	}
+	f.streams.cutStrangers(key, now.Spec.Token)
+	return nil
 }
 
 // end cuts what is open of an access, and forgets how it was reached.

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -115,7 +117,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The stream is there before it is judged: what changes after that cuts it.
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer f.streams.add(key, cancel)()
+	defer f.streams.add(key, stream{hashed(credential(r)), cancel})()
 	v, refusal := f.judge(ctx, r, key, rest)
 	if refusal != nil {
 		f.Log.Warn("support refused", "access", key.Name, "reason", refusal.Status().Message)
@@ -127,16 +129,21 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.forward(w, r.WithContext(ctx), v)
 }
 
-// locate reads whose access a request is for, and what of the API server.
+// guid is what subscriptions and accesses are named by: whoever sends anything else has
+// no access, and costs no look.
+var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// locate reads whose access a request is for, and what of the API server, as it was sent.
 func locate(r *http.Request) (client.ObjectKey, *url.URL, bool) {
-	path, found := strings.CutPrefix(r.URL.Path, Prefix)
+	path, found := strings.CutPrefix(r.URL.EscapedPath(), Prefix)
 	parts := strings.SplitN(path, "/", 3)
-	if !found || len(parts) < 3 || parts[0] == "" || parts[1] == "" {
+	if !found || len(parts) < 3 || !guid.MatchString(strings.ToLower(parts[0])) || !guid.MatchString(parts[1]) {
 		return client.ObjectKey{}, nil, false
 	}
-	rest := &url.URL{Path: "/" + parts[2], RawQuery: r.URL.RawQuery}
-	if r.URL.EscapedPath() != r.URL.Path {
-		rest.RawPath = r.URL.RawPath // which ParseRequest refuses
+	rest := &url.URL{RawPath: "/" + parts[2], RawQuery: r.URL.RawQuery}
+	var err error
+	if rest.Path, err = url.PathUnescape(rest.RawPath); err != nil {
+		return client.ObjectKey{}, nil, false
 	}
 	return client.ObjectKey{Namespace: v1beta1.SubscriptionNamespace(parts[0]), Name: parts[1]}, rest, true
 }
@@ -167,7 +174,7 @@ func (f *Front) judge(ctx context.Context, r *http.Request, key client.ObjectKey
 	v.asked, v.readable = access.ParseRequest(r.Method, target, r.Header.Get("Upgrade") != "")
 	v.entry = f.entry(r, v)
 	if refused := f.rights(v); refused != "" {
-		v.entry.Refused = refused
+		v.entry.Refused = clip(refused, 512)
 		v.entry.Code = http.StatusForbidden
 		v.entry.Ended = &v.entry.Time
 	}
@@ -194,11 +201,20 @@ func (f *Front) rights(v *visit) string {
 	return why
 }
 
-// bearer finds the access that a credential is of, nil if it is of none.
-func (f *Front) bearer(ctx context.Context, r *http.Request, key client.ObjectKey) (*v1beta1.SupportAccess, error) {
+// credential is what a request has for one, empty if it has nothing of that form.
+func credential(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || len(token) != tokenLength {
+		return ""
+	}
+	return token
+}
+
+// bearer finds the access that a credential is of, nil if it is of none.
+func (f *Front) bearer(ctx context.Context, r *http.Request, key client.ObjectKey) (*v1beta1.SupportAccess, error) {
+	token := credential(r)
+	if token == "" {
 		return nil, nil
 	}
 	var found v1beta1.SupportAccess
@@ -214,7 +230,11 @@ func (f *Front) bearer(ctx context.Context, r *http.Request, key client.ObjectKe
 	return &found, nil
 }
 
-// entry is what is written down of a request.
+// maxName is in bytes: the API server takes no longer name.
+const maxName = 253
+
+// entry is what is written down of a request. All of it is bounded, so that nobody can
+// make a page too large to be stored.
 func (f *Front) entry(r *http.Request, v *visit) v1beta1.SupportRequest {
 	uri := v.target.RequestURI()
 	entry := v1beta1.SupportRequest{
@@ -222,7 +242,7 @@ func (f *Front) entry(r *http.Request, v *visit) v1beta1.SupportRequest {
 		URI: clip(uri, 512), UserAgent: clip(r.UserAgent(), 128), SourceIP: sourceIP(r),
 	}
 	if v.readable {
-		entry.Resource, entry.Namespace, entry.Name = v.asked.FullResource(), v.asked.Namespace, v.asked.Name
+		entry.Resource, entry.Namespace, entry.Name = clip(v.asked.FullResource(), maxName), clip(v.asked.Namespace, maxName), clip(v.asked.Name, maxName)
 	}
 	if entry.Verb == "" {
 		entry.Verb = strings.ToLower(clip(r.Method, 16))
@@ -252,9 +272,16 @@ func (f *Front) forward(w http.ResponseWriter, r *http.Request, v *visit) {
 		},
 		ModifyResponse: func(answer *http.Response) error {
 			code.Store(int32(answer.StatusCode)) //nolint:gosec // three digits
+			if leadsAway(answer) {
+				return errElsewhere
+			}
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if errors.Is(err, errElsewhere) {
+				refuse(w, elsewhere())
+				return
+			}
 			answer := f.failed(r.Context(), "ask the cluster", err)
 			code.CompareAndSwap(0, answer.ErrStatus.Code)
 			refuse(w, answer)
@@ -263,11 +290,27 @@ func (f *Front) forward(w http.ResponseWriter, r *http.Request, v *visit) {
 	proxy.ServeHTTP(cuttable{w, r.Context()}, r)
 }
 
-// strip takes from a request by what its sender could be taken for somebody else.
+var errElsewhere = errors.New("the answer leads elsewhere")
+
+// leadsAway says whether a client would follow an answer, with its credential: a node, or
+// whoever else answers by the API server, may name any host. 304 says that nothing changed.
+func leadsAway(answer *http.Response) bool {
+	return answer.StatusCode >= 300 && answer.StatusCode < 400 && answer.StatusCode != http.StatusNotModified
+}
+
+func elsewhere() *apierrors.StatusError {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusBadGateway, Reason: metav1.StatusReasonUnknown,
+		Message: "the cluster's answer leads to another address, where support is not sent; a directory of a node's logs has a slash at its end",
+	}}
+}
+
+// strip takes from a request by what its sender could be taken for somebody else, or for
+// somewhere else; the proxy takes X-Forwarded-For.
 func strip(header http.Header) {
 	for name := range header {
 		lower := strings.ToLower(name)
-		if lower == "authorization" || lower == "cookie" || lower == "audit-id" || strings.HasPrefix(lower, "impersonate-") || strings.HasPrefix(lower, "x-remote-") {
+		if slices.Contains([]string{"authorization", "cookie", "audit-id", "x-real-ip"}, lower) || strings.HasPrefix(lower, "impersonate-") || strings.HasPrefix(lower, "x-remote-") {
 			header.Del(name)
 		}
 	}

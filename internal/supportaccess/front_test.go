@@ -12,13 +12,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -40,6 +43,10 @@ type bed struct {
 	token  string
 	// fails makes writes of the record fail.
 	fails bool
+	// leads is where the API server's answers lead, by the status of that name.
+	leads   string
+	leadsBy int
+	reads   atomic.Int32
 
 	mu   sync.Mutex
 	seen []*http.Request
@@ -57,6 +64,11 @@ func (b *bed) answer(w http.ResponseWriter, r *http.Request) {
 	b.seen = append(b.seen, r)
 	b.mu.Unlock()
 	if r.Header.Get("Upgrade") == "" {
+		if b.leadsBy != 0 {
+			w.Header().Set("Location", b.leads)
+			w.WriteHeader(b.leadsBy)
+			return
+		}
 		fmt.Fprint(w, "{}")
 		return
 	}
@@ -99,6 +111,10 @@ func newBed(t *testing.T, scopes ...v1beta1.SupportScope) *bed {
 			}
 			return c.Create(ctx, o, opts...)
 		},
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			b.reads.Add(1)
+			return c.Get(ctx, key, o, opts...)
+		},
 	}).Build()
 	b.front = New(Config{Client: b.client, Reader: b.client, Backends: b})
 	b.server = httptest.NewServer(b.front)
@@ -123,6 +139,15 @@ func (b *bed) request(method, path string, header http.Header) (int, string) {
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(answer.Body)
 	return answer.StatusCode, string(text)
+}
+
+func (b *bed) access() *v1beta1.SupportAccess {
+	b.t.Helper()
+	var found v1beta1.SupportAccess
+	if err := b.client.Get(b.t.Context(), client.ObjectKey{Namespace: v1beta1.SubscriptionNamespace(sub), Name: accessName}, &found); err != nil {
+		b.t.Fatal(err)
+	}
+	return &found
 }
 
 func (b *bed) record() []v1beta1.SupportRequest {
@@ -160,13 +185,20 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%s: %d", why, status)
 		}
 	}
-	for _, path := range []string{"/supportAccess/", "/supportAccess/x/y", Path(sub, "aaaaaaaa-0000-4000-8000-000000000002") + "/api", Path("../x", "y") + "/api"} {
+	reads := b.reads.Load()
+	for _, path := range []string{
+		"/supportAccess/", "/supportAccess/x/y", Path("../x", "y") + "/api", Path("x", accessName) + "/api", Path(sub, strings.Repeat("a", 5000)) + "/api",
+		Path(sub, "%61aaaaaaa-0000-4000-8000-000000000001") + "/api", Path(sub, "") + "/api", Path(sub, "aaaaaaaa-0000-4000-8000-000000000002") + "/api",
+	} {
 		request := httptest.NewRequest("GET", "http://x"+path, nil)
 		request.Header.Set("Authorization", "Bearer "+b.token)
 		w := httptest.NewRecorder()
 		if b.front.ServeHTTP(w, request); w.Code != http.StatusUnauthorized {
 			t.Errorf("%s: %d", path, w.Code)
 		}
+	}
+	if looks := b.reads.Load() - reads; looks != 1 {
+		t.Errorf("%d looks for accesses, want one for the one address that could be of one", looks)
 	}
 	b.front.Engineer = func(name string) bool { return name != "ann" }
 	if status, _ := b.request("GET", "/api/v1/pods", nil); status != http.StatusUnauthorized {
@@ -182,12 +214,13 @@ func TestWhatGoesOn(t *testing.T) {
 	b := newBed(t, v1beta1.ScopeDiagnose)
 	status, text := b.request("GET", "/api/v1/pods?limit=5", http.Header{
 		"Impersonate-User": {"admin"}, "Impersonate-Extra-A": {"b"}, "X-Remote-User": {"admin"}, "Audit-Id": {"forged"}, "Cookie": {"a=b"},
+		"X-Real-Ip": {"192.0.2.1"}, "X-Forwarded-For": {"192.0.2.1"}, "Forwarded": {"for=192.0.2.1"},
 	})
 	if status != http.StatusOK || text != "{}" || len(b.seen) != 1 {
 		t.Fatalf("%d %s, %d went on", status, text, len(b.seen))
 	}
 	on := b.seen[0]
-	for _, name := range []string{"Authorization", "Impersonate-User", "Impersonate-Extra-A", "X-Remote-User", "Cookie"} {
+	for _, name := range []string{"Authorization", "Impersonate-User", "Impersonate-Extra-A", "X-Remote-User", "Cookie", "X-Real-Ip", "X-Forwarded-For", "Forwarded"} {
 		if on.Header.Get(name) != "" {
 			t.Errorf("%s goes on", name)
 		}
@@ -247,24 +280,72 @@ func TestNothingGoesOnUnrecorded(t *testing.T) {
 	})
 }
 
-// A stream, such as that of a command, is cut when the access ends.
-func TestStreamsAreCut(t *testing.T) {
-	b := newBed(t, v1beta1.ScopeDiagnose, v1beta1.ScopeExec)
+// stream opens a stream that gives back what it gets.
+func (b *bed) stream() (net.Conn, *bufio.Reader) {
+	b.t.Helper()
 	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	defer conn.Close()
+	b.t.Cleanup(func() { conn.Close() })
 	fmt.Fprintf(conn, "POST %s/api/v1/namespaces/a/pods/b/exec?command=id HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n", Path(sub, accessName), b.token)
 	reader := bufio.NewReader(conn)
 	answer, err := http.ReadResponse(reader, nil)
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("%+v %v", answer, err)
+		b.t.Fatalf("%+v %v", answer, err)
 	}
+	b.goesOn(conn, reader)
+	return conn, reader
+}
+
+func (b *bed) goesOn(conn net.Conn, reader *bufio.Reader) {
+	b.t.Helper()
 	fmt.Fprint(conn, "hello\n")
 	if line, err := reader.ReadString('\n'); line != "hello\n" {
-		t.Fatalf("the stream gives back %q, %v", line, err)
+		b.t.Fatalf("the stream gives back %q, %v", line, err)
 	}
+}
+
+func (b *bed) isCut(conn net.Conn, reader *bufio.Reader) {
+	b.t.Helper()
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
+		b.t.Errorf("the stream goes on: %v", err)
+	}
+}
+
+// What came with a credential is cut when that is replaced. What came with the new one
+// goes on, also where the follower does not know of that yet.
+func TestReplacedCredentialsAreCut(t *testing.T) {
+	b := newBed(t, v1beta1.ScopeDiagnose, v1beta1.ScopeExec)
+	conn, reader := b.stream()
+	before := b.access()
+	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(before)}
+	follow := follower{b.front, b.client}
+	if _, err := follow.Reconcile(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	b.goesOn(conn, reader)
+	changed := before.DeepCopy()
+	b.token, changed.Spec.Token = NewToken()
+	if err := b.client.Update(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	newConn, newReader := b.stream()
+	if err := b.front.replaced(t.Context(), before); err != nil { // as a cache that lags has it
+		t.Fatal(err)
+	}
+	if _, err := follow.Reconcile(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	b.isCut(conn, reader)
+	b.goesOn(newConn, newReader)
+}
+
+// A stream, such as that of a command, is cut when the access ends.
+func TestStreamsAreCut(t *testing.T) {
+	b := newBed(t, v1beta1.ScopeDiagnose, v1beta1.ScopeExec)
+	conn, reader := b.stream()
 	key := client.ObjectKey{Namespace: v1beta1.SubscriptionNamespace(sub), Name: "t1"}
 	var ticket v1beta1.SupportTicket
 	if err := b.client.Get(t.Context(), key, &ticket); err != nil {
@@ -280,10 +361,7 @@ func TestStreamsAreCut(t *testing.T) {
 	} else if _, err := follow.Reconcile(t.Context(), requests[0]); err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
-		t.Errorf("the stream goes on: %v", err)
-	}
+	b.isCut(conn, reader)
 	b.until("its end is recorded", func() bool { all := b.record(); return len(all) == 1 && all[0].Ended != nil && all[0].Code == 101 })
 	status, text := b.request("GET", "/api/v1/pods", nil)
 	var answered metav1.Status
@@ -295,17 +373,44 @@ func TestStreamsAreCut(t *testing.T) {
 // What is refused is recorded, and the refusal says why.
 func TestRefusalsAreRecorded(t *testing.T) {
 	b := newBed(t, v1beta1.ScopeDiagnose)
-	for path, word := range map[string]string{"/api/v1/secrets": "C7", "/api/v1/nodes/n/proxy/logs/x": "NodeLogs", "/api/v1/nodes/n/proxy/logs/%2e%2e/run": "more than one way"} {
+	for path, word := range map[string]string{"/api/v1/secrets": "C7", "/api/v1/nodes/n/proxy/logs/x": "NodeLogs", "/api/v1/nodes/n/proxy/logs/%2e%2e/run": "more than one way", "/api/v1%2Fpods": "more than one way"} {
 		if status, text := b.request("GET", path, nil); status != http.StatusForbidden || !strings.Contains(text, word) {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
 	}
-	if len(b.seen) > 0 || len(b.record()) != 3 {
+	if len(b.seen) > 0 || len(b.record()) != 4 {
 		t.Errorf("%d went on, %d recorded", len(b.seen), len(b.record()))
 	}
 	for _, one := range b.record() {
+		if strings.HasSuffix(one.URI, "pods") && one.URI != "/api/v1%2Fpods" {
+			t.Errorf("recorded is %s, which is not what was sent", one.URI)
+		}
 		if one.Refused == "" || one.Code != http.StatusForbidden || one.Ended == nil {
 			t.Errorf("recorded: %+v", one)
 		}
 	}
+}
+
+// A client is led nowhere: it would take its credential along. What has not changed is no
+// other address.
+func TestNobodyIsLedAway(t *testing.T) {
+	b := newBed(t, v1beta1.ScopeDiagnose, v1beta1.ScopeNodeLogs)
+	foreign := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a client was led away") }))
+	defer foreign.Close()
+	b.leads = foreign.URL
+	for status, want := range map[int]int{301: 502, 302: 502, 303: 502, 307: 502, 308: 502, 300: 502, 304: 304} {
+		b.leadsBy = status
+		request := httptest.NewRequest("GET", Path(sub, accessName)+"/api/v1/nodes/n/proxy/logs/x", nil)
+		request.Header.Set("Authorization", "Bearer "+b.token)
+		w := httptest.NewRecorder()
+		if b.front.ServeHTTP(w, request); w.Code != want || want != status && w.Header().Get("Location") != "" {
+			t.Errorf("%d is answered as %d, to %q", status, w.Code, w.Header().Get("Location"))
+		}
+		if got, _ := b.request("GET", "/api/v1/nodes/n/proxy/logs/x", nil); got != want {
+			t.Errorf("%d is %d to a client", status, got)
+		}
+	}
+	b.until("what the cluster answered is recorded", func() bool {
+		return !slices.ContainsFunc(b.record(), func(one v1beta1.SupportRequest) bool { return one.Code < 300 || one.Code > 308 })
+	})
 }

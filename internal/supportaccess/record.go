@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -16,7 +15,8 @@ import (
 )
 
 const (
-	// pageSize is how many requests a page has: about 60 kB.
+	// pageSize is how many requests a page has: about 60 kB, and with what a client may
+	// make of each less than half of what an object may have.
 	pageSize = 100
 	// writeTimeout bounds one write of a page.
 	writeTimeout = 10 * time.Second
@@ -33,23 +33,22 @@ func (e *fullError) Error() string {
 // those that come while a page is written share the next write.
 type records struct {
 	Config
-	// process keeps the pages of several processes apart.
-	process string
 
 	mu    sync.Mutex
 	books map[client.ObjectKey]*book
 }
 
 func newRecords(config Config) *records {
-	raw := make([]byte, 4)
-	rand.Read(raw)
-	return &records{Config: config, process: hex.EncodeToString(raw), books: map[client.ObjectKey]*book{}}
+	return &records{Config: config, books: map[client.ObjectKey]*book{}}
 }
 
 // book is the record of one access, as far as this process writes it.
 type book struct {
 	records *records
 	access  *v1beta1.SupportAccess
+	// part keeps its pages apart from those of other processes, and of a book of the
+	// same access that was dropped.
+	part string
 
 	mu      sync.Mutex
 	counted bool
@@ -59,7 +58,13 @@ type book struct {
 	// open are the pages with requests that have not ended; the last one may have room.
 	open    []*page
 	writing bool
-	waiting []chan error
+	waiting []waiter
+}
+
+// waiter is who waits for a request to be stored, and the page that it is on.
+type waiter struct {
+	page *page
+	done chan error
 }
 
 // page is one page of a book, as it is to be written.
@@ -67,6 +72,8 @@ type page struct {
 	object *v1beta1.SupportAccessRecord
 	stored bool
 	dirty  bool
+	// failed is why the page was given up: with it is whatever came onto it meanwhile.
+	failed error
 }
 
 func (r *records) book(of *v1beta1.SupportAccess) *book {
@@ -74,7 +81,9 @@ func (r *records) book(of *v1beta1.SupportAccess) *book {
 	defer r.mu.Unlock()
 	key := client.ObjectKeyFromObject(of)
 	if r.books[key] == nil {
-		r.books[key] = &book{records: r, access: of}
+		part := make([]byte, 4)
+		rand.Read(part)
+		r.books[key] = &book{records: r, access: of, part: hex.EncodeToString(part)}
 	}
 	return r.books[key]
 }
@@ -149,7 +158,7 @@ func (b *book) add(entry v1beta1.SupportRequest) (<-chan error, error) {
 	last.object.Requests = append(last.object.Requests, entry)
 	last.dirty = true
 	done := make(chan error, 1)
-	b.waiting = append(b.waiting, done)
+	b.waiting = append(b.waiting, waiter{last, done})
 	b.write()
 	return done, nil
 }
@@ -161,7 +170,7 @@ func (b *book) last() *page {
 	}
 	b.pages++
 	made := &page{object: &v1beta1.SupportAccessRecord{ObjectMeta: metav1.ObjectMeta{
-		Namespace: b.access.Namespace, Name: fmt.Sprintf("%s.%s.%d", b.access.Name, b.records.process, b.pages),
+		Namespace: b.access.Namespace, Name: fmt.Sprintf("%s.%s.%d", b.access.Name, b.part, b.pages),
 		Labels: map[string]string{v1beta1.LabelSupportAccess: b.access.Name},
 		OwnerReferences: []metav1.OwnerReference{{
 			APIVersion: v1beta1.GroupVersion.String(), Kind: "SupportAccess", Name: b.access.Name, UID: b.access.UID,
@@ -214,19 +223,18 @@ func (b *book) writer() {
 			return
 		}
 		b.mu.Unlock()
-		err := b.store(dirty, copies)
+		b.store(dirty, copies)
 		for _, one := range waiting {
-			one <- err
+			one.done <- one.page.failed // which the writer alone writes
 		}
 	}
 }
 
 // store writes pages. One that could not be written is given up: whose requests it has
-// are told, and the next ones come on another page.
-func (b *book) store(dirty []*page, copies []*v1beta1.SupportAccessRecord) error {
+// are told, also those that came during the write, and the next ones come on another page.
+func (b *book) store(dirty []*page, copies []*v1beta1.SupportAccessRecord) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	var failed error
 	for i, one := range dirty {
 		var err error
 		if one.stored {
@@ -237,16 +245,17 @@ func (b *book) store(dirty []*page, copies []*v1beta1.SupportAccessRecord) error
 		b.mu.Lock()
 		one.stored = one.stored || err == nil
 		one.object.ResourceVersion, one.object.UID = copies[i].ResourceVersion, copies[i].UID
+		if err != nil {
+			one.failed = fmt.Errorf("write page %s of the record: %w", copies[i].Name, err)
+		}
 		if err != nil || full(one) {
 			b.close(one)
 		}
 		b.mu.Unlock()
 		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("write page %s of the record: %w", copies[i].Name, err))
 			b.records.Log.Error("record of support not written", "page", copies[i].Name, "error", err)
 		}
 	}
-	return failed
 }
 
 // full says whether nothing more can become of a page.

@@ -14,23 +14,29 @@ import (
 type streams struct {
 	mu   sync.Mutex
 	next int
-	open map[client.ObjectKey]map[int]context.CancelFunc
+	open map[client.ObjectKey]map[int]stream
+}
+
+// stream is one of them, and what is kept of the credential that it came with.
+type stream struct {
+	token string
+	cut   context.CancelFunc
 }
 
 func newStreams() *streams {
-	return &streams{open: map[client.ObjectKey]map[int]context.CancelFunc{}}
+	return &streams{open: map[client.ObjectKey]map[int]stream{}}
 }
 
 // add counts a request in, and returns what counts it out.
-func (s *streams) add(key client.ObjectKey, cut context.CancelFunc) func() {
+func (s *streams) add(key client.ObjectKey, one stream) func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next++
 	number := s.next
 	if s.open[key] == nil {
-		s.open[key] = map[int]context.CancelFunc{}
+		s.open[key] = map[int]stream{}
 	}
-	s.open[key][number] = cut
+	s.open[key][number] = one
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -44,8 +50,31 @@ func (s *streams) add(key client.ObjectKey, cut context.CancelFunc) func() {
 func (s *streams) cut(key client.ObjectKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, cut := range s.open[key] {
-		cut()
+	for _, one := range s.open[key] {
+		one.cut()
+	}
+}
+
+// strangers says whether something is open of an access that came with another credential.
+func (s *streams) strangers(key client.ObjectKey, token string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.open[key] {
+		if one.token != token {
+			return true
+		}
+	}
+	return false
+}
+
+// cutStrangers ends what came with another credential.
+func (s *streams) cutStrangers(key client.ObjectKey, token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.open[key] {
+		if one.token != token {
+			one.cut()
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ func supportAccess(e *harness.Env) {
 	}
 	for _, args := range [][]string{
 		{"get", "secrets", "-A"}, {"logs", pod}, {"create", "clusterrolebinding", "mine", "--clusterrole=cluster-admin", "--user=me"}, {"delete", "pod", pod},
-		{"get", "--raw", "/api/v1/nodes/" + node + "/proxy/pods"}, {"get", "secrets", "-A", "--as=admin", "--as-group=system:masters"},
+		{"get", "--raw", "/api/v1/nodes/" + node + "/proxy/pods"}, {"get", "--raw", "/api/v1/nodes/" + node + "/proxy/logs/pods/"}, {"get", "secrets", "-A", "--as=admin", "--as-group=system:masters"},
 	} {
 		if out, err := kubectl(args...); err == nil || !strings.Contains(out, "support policy") {
 			e.T.Errorf("kubectl %s as support: %v\n%s", strings.Join(args, " "), err, out)

@@ -82,7 +82,7 @@ func (p provider) getConsent(ctx context.Context, r *arm.Request) (*arm.Response
 }
 
 // putConsent says to what and until when support may act. What is narrower than before
-// ends accesses that go further.
+// ends accesses that go further; what is wider, or comes after the end, is another consent.
 func (p provider) putConsent(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 	var body consentBody
 	if err := r.Decode(&body); err != nil {
@@ -107,6 +107,9 @@ func (p provider) putConsent(ctx context.Context, r *arm.Request) (*arm.Response
 		}
 		if _, is := access.ClusterOf(ticket.Spec.ResourceID); !is {
 			return arm.Errorf(http.StatusConflict, "Conflict", "The support ticket '%s' is about no cluster, so that there is nothing to consent to. Make one with the cluster's id as technicalTicketDetails.resourceId.", ticket.Spec.Name)
+		}
+		if access.Renews(ticket, scopes, p.Now()) {
+			consentTo(&ticket.Spec, false, p.now())
 		}
 		consentTo(&ticket.Spec, true, p.now())
 		ticket.Spec.Consent = consent

@@ -98,6 +98,30 @@ func TestEndsAddUp(t *testing.T) {
 	}
 }
 
+// What makes a consent another one: what ended with the one before stays ended.
+func TestRenews(t *testing.T) {
+	narrow, wide := []v1beta1.SupportScope{v1beta1.ScopeDiagnose}, []v1beta1.SupportScope{v1beta1.ScopeDiagnose, v1beta1.ScopeExec}
+	for _, c := range []struct {
+		why    string
+		before v1beta1.SupportTicketSpec
+		scopes []v1beta1.SupportScope
+		want   bool
+	}{
+		{"none before", v1beta1.SupportTicketSpec{}, narrow, true},
+		{"the same", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true, Consent: &v1beta1.SupportConsent{Scopes: wide}}, wide, false},
+		{"narrower", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true, Consent: &v1beta1.SupportConsent{Scopes: wide}}, narrow, false},
+		{"before its end", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true, Consent: &v1beta1.SupportConsent{Scopes: narrow, Expires: at(1)}}, narrow, false},
+		{"after its end", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true, Consent: &v1beta1.SupportConsent{Scopes: narrow, Expires: at(0)}}, narrow, true},
+		{"wider", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true, Consent: &v1beta1.SupportConsent{Scopes: narrow}}, wide, true},
+		{"yes alone is to diagnose", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true}, narrow, false},
+		{"yes alone is to no more", v1beta1.SupportTicketSpec{AdvancedDiagnosticConsent: true}, wide, true},
+	} {
+		if got := Renews(&v1beta1.SupportTicket{Spec: c.before}, c.scopes, now); got != c.want {
+			t.Errorf("%s: %v, want %v", c.why, got, c.want)
+		}
+	}
+}
+
 func TestUntil(t *testing.T) {
 	e := standing()
 	if got := Until(e); !got.Equal(now.Add(time.Hour)) {
@@ -145,6 +169,7 @@ func TestRights(t *testing.T) {
 		{"POST", "/api/v1/namespaces/a/pods/b/exec?command=id", v1beta1.ScopeExec, "B2: a command"},
 		{"GET", "/api/v1/namespaces/a/pods/b/exec?command=id", v1beta1.ScopeExec, "by websocket"},
 		{"GET", "/api/v1/namespaces/a/pods/b/portforward", v1beta1.ScopeExec, "a port"},
+		{"GET", "/api/v1/nodes/n/proxy/logs/podsx", v1beta1.ScopeNodeLogs, "which is no container's"},
 
 		{"GET", "/api/v1/secrets", none, "C7: never Secrets"},
 		{"GET", "/api/v1/namespaces/kube-system/secrets/s", none, "nor the service's own"},
@@ -159,6 +184,14 @@ func TestRights(t *testing.T) {
 		{"DELETE", "/api/v1/namespaces/a/pods/b", none, "nothing is changed"},
 		{"DELETE", "/api/v1/namespaces/a/pods", none, "nor all of it"},
 		{"POST", "/api/v1/namespaces/a/pods/b/eviction", none, "nor drained"},
+		{"POST", "/api/v1/namespaces/kube-system/pods/kube-proxy/exec?command=cat", none, "a managed component's token outlasts the access"},
+		{"GET", "/api/v1/namespaces/kube-system/pods/kube-proxy/exec?command=cat", none, "by websocket"},
+		{"POST", "/api/v1/namespaces/kube-system/pods/kube-proxy/attach", none, "nor its input"},
+		{"GET", "/api/v1/namespaces/kube-system/pods/kube-proxy/portforward", none, "nor its ports"},
+		{"GET", "/api/v1/nodes/n/proxy/logs/pods", none, "logs of containers need consent of their own, by a node as well"},
+		{"GET", "/api/v1/nodes/n/proxy/logs/pods/a_b_c/app/0.log", none, "one of them"},
+		{"GET", "/api/v1/nodes/n/proxy/logs/containers/", none, "by their other name"},
+		{"GET", "/api/v1/nodes/n/proxy/logs/?query=/pods/a_b_c/app/0.log", none, "as a query"},
 		{"GET", "/api/v1/nodes/n/proxy/pods", none, "the kubelet's API has more than logs"},
 		{"GET", "/api/v1/nodes/n/proxy/exec/a/b/c", none, "and runs commands"},
 		{"GET", "/api/v1/nodes/n/proxy/logsx", none, "which only begins so"},
@@ -184,6 +217,15 @@ func TestRights(t *testing.T) {
 			}
 		}
 	}
+	for _, target := range []string{"pods/a_b_c/app/0.log", "containers/", "?query=kubelet"} {
+		request, _ := parse(t, http.MethodGet, "/api/v1/nodes/n/proxy/logs/"+target)
+		if ok, why := Allowed([]v1beta1.SupportScope{v1beta1.ScopeNodeLogs, v1beta1.ScopeContainerLogs}, request); !ok {
+			t.Errorf("%s with both consents: %s", target, why)
+		}
+		if _, why := Allowed([]v1beta1.SupportScope{v1beta1.ScopeNodeLogs}, request); !strings.Contains(why, "consent to ContainerLogs") {
+			t.Errorf("%s without the one: %s", target, why)
+		}
+	}
 	if ok, _ := Allowed(Scopes(), Request{Verb: "get", Resource: "nodes", Subresource: "proxy", Name: "n", Path: "logs", Upgrade: true}); ok {
 		t.Error("logs of a node become a stream, over which a kubelet runs commands")
 	}
@@ -201,6 +243,9 @@ func TestAmbiguousRequests(t *testing.T) {
 		"/api/v1/proxy/nodes/n/run":              "the older form of a proxy",
 		"/api/v1/namespaces/a/pods/b/log/c":      "more than a subresource",
 		"/api/v1/pods/":                          "a slash at the end",
+		"/api/v1/nodes/n:8080/proxy/logs/x":      "another port of a node",
+		"/api/v1/nodes/http:n:8080/proxy/logs/x": "and another scheme",
+		"/api/v1/nodes/https:n:/proxy/logs/x":    "a scheme alone",
 		`/api/v1/pods;x/b`:                       "a parameter",
 	} {
 		if request, ok := parse(t, http.MethodGet, target); ok {

@@ -58,11 +58,11 @@ var table = []row{
 	{"C7", "ConsentWithdrawn", func(e Evidence, _ time.Time) bool {
 		since := e.Ticket.Spec.Consented
 		return since != nil && since.After(e.Access.Created.Time)
-	}, func(Evidence) string { return "the customer withdrew the consent that it was given with" }},
-	{"C7", "ConsentExpired", func(e Evidence, now time.Time) bool {
-		consent := e.Ticket.Spec.Consent
-		return consent != nil && consent.Expires != nil && !now.Before(consent.Expires.Time)
-	}, func(Evidence) string { return "the customer's consent has come to its end" }},
+	}, func(Evidence) string {
+		return "the consent that it was given with was withdrawn, or replaced by another one"
+	}},
+	{"C7", "ConsentExpired", func(e Evidence, now time.Time) bool { return expired(e.Ticket, now) },
+		func(Evidence) string { return "the customer's consent has come to its end" }},
 	{"B2", "ScopeNotConsented", func(e Evidence, _ time.Time) bool { return len(beyond(e)) > 0 },
 		func(e Evidence) string { return "the customer does not consent to " + strings.Join(beyond(e), ", ") }},
 	{"C7", "Expired", func(e Evidence, now time.Time) bool { return !now.Before(e.Access.Expires.Time) },
@@ -98,6 +98,19 @@ func Consented(ticket *v1beta1.SupportTicket) []v1beta1.SupportScope {
 	default:
 		return ticket.Spec.Consent.Scopes
 	}
+}
+
+func expired(ticket *v1beta1.SupportTicket, now time.Time) bool {
+	consent := ticket.Spec.Consent
+	return consent != nil && consent.Expires != nil && !now.Before(consent.Expires.Time)
+}
+
+// Renews says whether consent to some scopes is another one than the ticket has, and not
+// that one with less or with another end: what ended with the one before stays ended (C7).
+func Renews(ticket *v1beta1.SupportTicket, scopes []v1beta1.SupportScope, now time.Time) bool {
+	before := Consented(ticket)
+	return len(before) == 0 || expired(ticket, now) ||
+		slices.ContainsFunc(scopes, func(scope v1beta1.SupportScope) bool { return !slices.Contains(before, scope) })
 }
 
 // beyond are the scopes of an access that the customer does not consent to.

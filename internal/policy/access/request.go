@@ -17,6 +17,8 @@ type Request struct {
 	Path string
 	// Upgrade: the connection is to become a stream.
 	Upgrade bool
+	// Query: something follows the path.
+	Query bool
 }
 
 // resource is the resource with its subresource, as RBAC spells them.
@@ -51,7 +53,7 @@ var verbs = map[string]string{
 // server might read in another way: then nothing can be said of it.
 func ParseRequest(method string, target *url.URL, upgrade bool) (Request, bool) {
 	verb, known := verbs[method]
-	q := Request{Verb: verb, Upgrade: upgrade}
+	q := Request{Verb: verb, Upgrade: upgrade, Query: target.RawQuery != ""}
 	path := target.Path
 	if !known || target.EscapedPath() != path || !plain(path) {
 		return q, false
@@ -120,6 +122,8 @@ func (q *Request) name(rest []string) bool {
 	}
 	tail := rest[min(3, len(rest)):]
 	switch {
+	case strings.Contains(q.Name, ":") && (q.Resource == "nodes" || q.Subresource == "proxy"):
+		return false // a scheme and a port, which an API server would go to
 	case q.Subresource == "proxy":
 		q.Path = strings.Join(tail, "/")
 	case len(tail) > 0, rest[len(rest)-1] == "":

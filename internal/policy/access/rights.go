@@ -29,10 +29,14 @@ type right struct {
 	// resources are RBAC's, with their subresources; those of paths end in "*" or not.
 	resources, paths []string
 	verbs            []string
-	// namespace limits it; the role cannot, so that Berth alone does.
-	namespace string
-	// below limits a proxy to what is below this path of it, as the role cannot either.
-	below string
+	// namespace limits it, notNamespace is where it does not hold, whatever else does. The
+	// role cannot say so: Berth alone does.
+	namespace, notNamespace string
+	// below limits a proxy to what is below this path of it, as the role cannot either;
+	// what is below notBelow needs the scope with as well.
+	below    string
+	notBelow []string
+	with     v1beta1.SupportScope
 }
 
 var (
@@ -77,8 +81,11 @@ var rights = []right{
 	{clause: "C7", scope: v1beta1.ScopeDiagnose, verbs: read, resources: []string{"configmaps"}, namespace: systemNamespace},
 	{clause: "C7", scope: v1beta1.ScopeDiagnose, verbs: []string{"get"}, resources: []string{"pods/log"}, namespace: systemNamespace},
 	{clause: "B2", scope: v1beta1.ScopeContainerLogs, verbs: []string{"get"}, resources: []string{"pods/log"}},
-	{clause: "B2", scope: v1beta1.ScopeNodeLogs, verbs: []string{"get"}, resources: []string{"nodes/proxy"}, below: "logs"},
-	{clause: "B2", scope: v1beta1.ScopeExec, verbs: connect, resources: []string{"pods/exec", "pods/attach", "pods/portforward"}},
+	{clause: "B2", scope: v1beta1.ScopeNodeLogs, verbs: []string{"get"}, resources: []string{"nodes/proxy"}, below: "logs",
+		// There a node has what its containers wrote.
+		notBelow: []string{"logs/pods", "logs/containers"}, with: v1beta1.ScopeContainerLogs},
+	// Managed components hold tokens, which would outlast the access.
+	{clause: "B2", scope: v1beta1.ScopeExec, verbs: connect, resources: []string{"pods/exec", "pods/attach", "pods/portforward"}, notNamespace: systemNamespace},
 }
 
 // Scopes are those that there are, the narrowest first.
@@ -112,10 +119,14 @@ func Allowed(scopes []v1beta1.SupportScope, q Request) (bool, string) {
 		if !r.covers(q) {
 			continue
 		}
-		if slices.Contains(scopes, r.scope) {
+		if r.notNamespace != "" && r.notNamespace == q.Namespace {
+			return false, fmt.Sprintf("%s in %s is nothing that support does: the managed components there hold credentials (support policy C7)", q, q.Namespace)
+		}
+		missing := r.missing(q, scopes)
+		if len(missing) == 0 {
 			return true, ""
 		}
-		wanting = append(wanting, string(r.scope))
+		wanting = append(wanting, strings.Join(missing, " and "))
 	}
 	if len(wanting) > 0 {
 		return false, fmt.Sprintf("%s needs the customer's consent to %s (support policy B2)", q, strings.Join(slices.Compact(wanting), " or "))
@@ -137,8 +148,26 @@ func (r right) covers(q Request) bool {
 		return q.Path == ""
 	}
 	// What is below may not become a stream: a kubelet runs commands over one.
-	return !q.Upgrade && (q.Path == r.below || strings.HasPrefix(q.Path, r.below+"/"))
+	return !q.Upgrade && isBelow(q.Path, r.below)
 }
+
+// missing are the scopes that a request which the right covers lacks.
+func (r right) missing(q Request, scopes []v1beta1.SupportScope) []string {
+	needs := []v1beta1.SupportScope{r.scope}
+	// With a query a kubelet may be asked for another file than its path says.
+	if r.with != "" && (q.Query || slices.ContainsFunc(r.notBelow, func(path string) bool { return isBelow(q.Path, path) })) {
+		needs = append(needs, r.with)
+	}
+	var missing []string
+	for _, scope := range needs {
+		if !slices.Contains(scopes, scope) {
+			missing = append(missing, string(scope))
+		}
+	}
+	return missing
+}
+
+func isBelow(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
 
 func covered(pattern, path string) bool {
 	if prefix, all := strings.CutSuffix(pattern, "*"); all {
