@@ -61,6 +61,7 @@ type Operation struct {
 }
 
 // OperationSpec is written once, by whoever took the request.
+// +kubebuilder:validation:XValidation:rule="self.type != 'Instances' || has(self.instances)",message="an Instances operation must say what it asks of which machines"
 type OperationSpec struct {
 	Type OperationType `json:"type"`
 	// State is the provisioningState of the target while the operation runs.
@@ -87,6 +88,11 @@ type InstancesOperation struct {
 	Action InstanceAction `json:"action"`
 	// Machines are object names.
 	Machines []string `json:"machines"`
+}
+
+// Asks says whether the operation asks machines for this action; nil asks for nothing.
+func (o *InstancesOperation) Asks(action InstanceAction) bool {
+	return o != nil && o.Action == action
 }
 
 // OperationTarget names the resource, in the operation's own namespace.

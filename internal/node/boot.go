@@ -166,6 +166,9 @@ func (m *machine) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := markBooted(bootedMark, initStat); err != nil {
+		return err
+	}
 	reaping, stopReaping := context.WithCancel(context.Background())
 	defer stopReaping()
 	reaper := supervise.NewReaper()

@@ -268,6 +268,9 @@ func TestAMachineBootsRunsAPodAndStops(t *testing.T) {
 		defer cancel()
 		return checkContainerd(m.inside(containerdSocket))(ctx) == nil
 	})
+	if err := awaitBoot(t.Context(), m.inside(bootedMark), m.inside(initStat), time.Second); err != nil {
+		t.Error(err)
+	}
 	if got := readFile(t, m.inside("/proc/meminfo")); meminfoKiB(got, "MemTotal") != 4096*1024 {
 		t.Errorf("the machine's memory is %q", got)
 	}

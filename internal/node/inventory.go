@@ -13,9 +13,9 @@ import (
 // has booted, but for what ownDirs names.
 var imageDirs = []string{"/usr", "/etc", "/opt", "/boot"}
 
-// ownDirs are written by the service itself, and files that a container runtime and the
-// kubelet keep.
-var ownDirs = []string{"/etc/cni", "/opt/cni", "/etc/kubernetes", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/berth", "/etc/containerd", "/usr/libexec/kubernetes"}
+// ownDirs are written by the service itself, and files that a container runtime, the
+// kubelet and the SSH server keep, which makes its host keys at the first login.
+var ownDirs = []string{"/etc/cni", "/opt/cni", "/etc/kubernetes", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/berth", "/etc/containerd", "/etc/dropbear", "/usr/libexec/kubernetes"}
 
 // maxChanged is how many changed files are named.
 const maxChanged = 20

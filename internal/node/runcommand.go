@@ -53,6 +53,9 @@ func NewRunCommand() *cobra.Command {
 			if err := joinInit(); err != nil {
 				return err
 			}
+			if err := awaitBoot(cmd.Context(), bootedMark, initStat, bootWithin); err != nil {
+				return err
+			}
 			result, err := runScript(cmd.Context(), asked, imageDirs)
 			if err != nil {
 				return err

@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -10,10 +11,19 @@ import (
 	"berth.dev/berth/api/v1beta1"
 )
 
+// machinesOf are the machines that the operation names, in one order for all operations:
+// two that name the same ones never each hold what the other wants.
+func machinesOf(op *v1beta1.Operation) []string {
+	if op.Spec.Instances == nil {
+		return nil
+	}
+	return slices.Sorted(slices.Values(op.Spec.Instances.Machines))
+}
+
 // applyInstances asks every machine that the operation names for its action. A machine
 // that is gone, or going, is left alone.
 func applyInstances(ctx context.Context, c client.Client, reader client.Reader, op *v1beta1.Operation) error {
-	for _, name := range op.Spec.Instances.Machines {
+	for _, name := range machinesOf(op) {
 		machine := &v1beta1.Machine{}
 		key := client.ObjectKey{Namespace: op.Namespace, Name: name}
 		err := reader.Get(ctx, key, machine)
@@ -27,7 +37,7 @@ func applyInstances(ctx context.Context, c client.Client, reader client.Reader, 
 			continue
 		}
 		// A delete preempts whatever the machine is asked for.
-		if op.Spec.Instances.Action != v1beta1.InstanceDelete {
+		if !op.Spec.Instances.Asks(v1beta1.InstanceDelete) {
 			if err := refuseHeld(ctx, reader, machine, op); err != nil {
 				return err
 			}
@@ -61,10 +71,10 @@ func refuseBusyInstances(ctx context.Context, reader client.Reader, op *v1beta1.
 			return err
 		}
 	}
-	if op.Spec.Instances.Action == v1beta1.InstanceDelete {
+	if op.Spec.Instances.Asks(v1beta1.InstanceDelete) {
 		return nil
 	}
-	for _, name := range op.Spec.Instances.Machines {
+	for _, name := range machinesOf(op) {
 		machine := &v1beta1.Machine{}
 		err := reader.Get(ctx, client.ObjectKey{Namespace: op.Namespace, Name: name}, machine)
 		if client.IgnoreNotFound(err) != nil {

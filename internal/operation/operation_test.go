@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,5 +151,33 @@ func TestLabelValue(t *testing.T) {
 	}
 	if LabelValue("rg.c1") != "rg.c1" {
 		t.Error("a short name was changed")
+	}
+}
+
+// Operations ask their machines in one order, whichever they were named in; one that
+// names none asks none.
+func TestMachinesAreAskedInOneOrder(t *testing.T) {
+	var asked []string
+	c := store(t, interceptor.Funcs{Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
+		asked = append(asked, object.GetName())
+		return c.Update(ctx, object, options...)
+	}})
+	for _, name := range []string{"a", "b", "c"} {
+		if err := c.Create(t.Context(), &v1beta1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	op := &v1beta1.Operation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "some"},
+		Spec:       v1beta1.OperationSpec{Type: v1beta1.OperationInstances},
+	}
+	for _, machines := range []*v1beta1.InstancesOperation{nil, {Action: v1beta1.InstanceRestart, Machines: []string{"c", "a", "b"}}} {
+		op.Spec.Instances = machines
+		if err := Apply(t.Context(), c, c, op); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(asked, []string{"a", "b", "c"}) || op.Spec.Instances.Machines[0] != "c" {
+		t.Errorf("asked %v", asked)
 	}
 }

@@ -2,8 +2,10 @@ package policy
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1beta1"
 )
@@ -88,3 +90,18 @@ func validateNodeGroupProfile(out *violations, profile *v1beta1.NodeResourceGrou
 
 // ShutDown says whether a node says that its machine is off.
 func ShutDown(node *corev1.Node) bool { return tainted(node, TaintShutdown) }
+
+const (
+	defaultOperationTimeout = 30 * time.Minute
+	// operationSlack lets a target that gives up at the same time tell why.
+	operationSlack = time.Minute
+)
+
+// OperationTimeout is how long an operation may take before it is given up, by
+// ServicePolicy.spec.createTimeout: AKS's 30 minutes where that is nil, and a minute more.
+func OperationTimeout(createTimeout *metav1.Duration) time.Duration {
+	if createTimeout == nil {
+		return defaultOperationTimeout + operationSlack
+	}
+	return createTimeout.Duration + operationSlack
+}

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"net/http"
+	"time"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
@@ -29,6 +30,10 @@ const (
 	instancePath     = instancesPath + "/{instance}"
 )
 
+// anyRequest limits every route, as AKS's own are where it names no limit: a request to
+// act on machines costs as much as any.
+var anyRequest = &arm.Limit{Handler: "ComputeHandler", Burst: 60, Every: time.Second, Scope: arm.PerPath}
+
 type provider struct{ *arm.Server }
 
 // New is the provider Microsoft.Compute.
@@ -37,7 +42,7 @@ func New(s *arm.Server) arm.Provider {
 	routes := append(p.scaleSetRoutes(), p.instanceRoutes()...)
 	routes = append(routes, p.extensionRoutes()...)
 	return arm.Provider{
-		Namespace: namespace, Versions: versions,
+		Namespace: namespace, Versions: versions, DefaultLimit: anyRequest,
 		Types: []arm.ResourceType{
 			{Name: "virtualMachineScaleSets", Locations: true}, {Name: "virtualMachineScaleSets/virtualMachines", Locations: true},
 			{Name: "virtualMachineScaleSets/extensions", Locations: true},

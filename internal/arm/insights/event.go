@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ const (
 // event is one event of an entry, before it is rendered.
 type event struct {
 	entry *v1beta1.ActivityLogEntry
+	// place is where it stands among its entry's: 0 the beginning, 1 the answer, 2 the end.
+	place int
 	at    time.Time
 	// name is BeginRequest, EndRequest or a notice's reason.
 	name             string
@@ -40,9 +43,11 @@ func eventsOf(entry *v1beta1.ActivityLogEntry) []event {
 		return []event{{entry: entry, at: entry.Spec.Time.Time, name: notice.Reason, status: "Active", level: level, message: notice.Message}}
 	}
 	all := []event{{entry: entry, at: entry.Spec.Time.Time, name: "BeginRequest", status: "Started", level: "Informational"}}
-	for _, result := range []*v1beta1.ActivityResult{entry.Status.Answer, entry.Status.End} {
+	for i, result := range []*v1beta1.ActivityResult{entry.Status.Answer, entry.Status.End} {
 		if result != nil {
-			all = append(all, ended(entry, result))
+			made := ended(entry, result)
+			made.place = i + 1
+			all = append(all, made)
 		}
 	}
 	return all
@@ -86,7 +91,7 @@ func (e event) group() string {
 
 // id is a GUID that the event has for ever.
 func (e event) id() string {
-	sum := sha256.Sum256([]byte(e.entry.Namespace + "\n" + e.entry.Name + "\n" + e.name + "\n" + e.status))
+	sum := sha256.Sum256([]byte(e.entry.Namespace + "\n" + e.entry.Name + "\n" + e.name + "\n" + e.status + "\n" + strconv.Itoa(e.place)))
 	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 

@@ -55,8 +55,16 @@ func (r *Reconciler) take(ctx context.Context, s *scene) (bool, error) {
 			return false, err
 		}
 	}
+	var late bool
+	if underWay(s.object) != nil {
+		service, err := r.servicePolicy(ctx)
+		if err != nil {
+			return false, err
+		}
+		late = r.Now().After(instanceDeadline(s.object, service.Spec.CreateTimeout))
+	}
 	before := s.object.Status.DeepCopy()
-	noteInstance(s.object, s.seen, token, metav1.NewTime(r.Now()))
+	noteInstance(s.object, s.seen, token, metav1.NewTime(r.Now()), late)
 	if equality.Semantic.DeepEqual(before, &s.object.Status) {
 		return false, nil
 	}
@@ -67,8 +75,9 @@ func (r *Reconciler) take(ctx context.Context, s *scene) (bool, error) {
 }
 
 // noteInstance changes the status to what comes next of an action. A token is for a
-// machine that is started: its next incarnation joins with one of its own.
-func noteInstance(object *v1beta1.Machine, seen machine.Observation, token string, now metav1.Time) {
+// machine that is started: its next incarnation joins with one of its own. An action that
+// does not show in time has failed, so that the service looks after the machine again.
+func noteInstance(object *v1beta1.Machine, seen machine.Observation, token string, now metav1.Time, late bool) {
 	status, asked := &object.Status, object.Spec.Requested
 	switch {
 	case asked != nil && carriedOutHere(asked.Action) && (status.Instance == nil || status.Instance.Operation != asked.Operation):
@@ -79,7 +88,20 @@ func noteInstance(object *v1beta1.Machine, seen machine.Observation, token strin
 		cancelInstance(status)
 	case underWay(object) != nil && shows(status.Instance, seen):
 		status.Instance.State = v1beta1.OperationSucceeded
+	case underWay(object) != nil && late:
+		status.Instance.State = v1beta1.OperationFailed
+		status.Instance.Error = &v1beta1.OperationError{Code: "OperationTimeout", Message: "the machine did not show in time what was asked of it"}
 	}
+}
+
+// instanceDeadline is when an action ends that never shows: with its operation, which is
+// given up after the policy's time for creates and a little more.
+func instanceDeadline(object *v1beta1.Machine, timeout *metav1.Duration) time.Time {
+	asked := object.Spec.Requested
+	if asked == nil {
+		return time.Time{}
+	}
+	return asked.Time.Add(policy.OperationTimeout(timeout))
 }
 
 // carriedOutHere leaves out what the pool does, and what runs in the machine.

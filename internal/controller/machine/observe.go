@@ -192,10 +192,9 @@ func (r *Reconciler) drainTimeout(ctx context.Context, s *scene) (time.Duration,
 	if own := s.object.Spec.DrainTimeout; own != nil && (s.situation.Intent == Reimage || s.object.Spec.Surge) {
 		return own.Duration, nil
 	}
-	found := &v1beta1.ServicePolicy{}
-	err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, found)
-	if client.IgnoreNotFound(err) != nil {
-		return 0, fmt.Errorf("read service policy: %w", err)
+	found, err := r.servicePolicy(ctx)
+	if err != nil {
+		return 0, err
 	}
 	if found.Spec.DrainTimeout == nil {
 		return defaultDrainTimeout, nil

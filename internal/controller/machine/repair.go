@@ -41,12 +41,21 @@ func (r *Reconciler) judge(ctx context.Context, s *scene) error {
 }
 
 func (r *Reconciler) repairPlan(ctx context.Context) (policy.RepairPlan, error) {
+	found, err := r.servicePolicy(ctx)
+	if err != nil {
+		return policy.RepairPlan{}, err
+	}
+	return policy.Repairs(found.Spec), nil
+}
+
+// servicePolicy is the operator's policy, an empty one where there is none.
+func (r *Reconciler) servicePolicy(ctx context.Context) (*v1beta1.ServicePolicy, error) {
 	found := &v1beta1.ServicePolicy{}
 	err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, found)
 	if client.IgnoreNotFound(err) != nil {
-		return policy.RepairPlan{}, fmt.Errorf("read service policy: %w", err)
+		return nil, fmt.Errorf("read service policy: %w", err)
 	}
-	return policy.Repairs(found.Spec), nil
+	return found, nil
 }
 
 // repairInput is what a repair depends on, the cluster's other machines as reader has them.

@@ -17,6 +17,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/addon"
 	"berth.dev/berth/internal/machine"
+	"berth.dev/berth/internal/operation"
 )
 
 const (
@@ -62,6 +63,9 @@ func (c *Commander) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.R
 		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandInterrupted",
 			"the service was restarted while the script ran: it may have been run, wholly or in part"))
 	}
+	if over, err := c.over(ctx, object); over || err != nil {
+		return ctrl.Result{}, err
+	}
 	secret, wait, err := c.script(ctx, object)
 	if err != nil || wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, err
@@ -74,6 +78,20 @@ func (c *Commander) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.R
 
 func failed(code, message string) *v1beta1.OperationError {
 	return &v1beta1.OperationError{Code: code, Message: message}
+}
+
+// over says whether the operation that asks has ended before its script ran: whoever
+// asked was told that it failed, and the script is not run any more.
+func (c *Commander) over(ctx context.Context, object *v1beta1.Machine) (bool, error) {
+	op := &v1beta1.Operation{}
+	err := c.reader.Get(ctx, client.ObjectKey{Namespace: object.Namespace, Name: object.Spec.Requested.Operation}, op)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("read the operation of machine %s: %w", object.Name, err)
+	}
+	if err == nil && !operation.Finished(op) {
+		return false, nil
+	}
+	return true, c.end(ctx, object, nil, failed("RunCommandOver", "the operation ended before the script ran; it was not run"))
 }
 
 // script reads the script, or says how long to wait for it: the operation is written first.
@@ -113,6 +131,7 @@ func (c *Commander) run(ctx context.Context, object *v1beta1.Machine, secret *co
 	if err := json.Unmarshal(secret.Data[v1beta1.RunCommandScript], &command); err != nil {
 		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandLost", "the script cannot be read; run it again"))
 	}
+	customers := c.reached(ctx, object)
 	result, err := c.Provider.Run(ctx, ref, machine.Command{
 		Script: command.Script, Arguments: command.Arguments, Environment: command.Environment, Timeout: runTimeout, Limit: runLimit,
 	})
@@ -122,16 +141,21 @@ func (c *Commander) run(ctx context.Context, object *v1beta1.Machine, secret *co
 	if err := c.keep(ctx, secret, result); err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{}, c.end(ctx, object, c.evidence(ctx, object, result), nil)
+	var files *v1beta1.ChangedFiles
+	if !customers {
+		files = c.evidence(ctx, object, result)
+	}
+	return ctrl.Result{}, c.end(ctx, object, files, nil)
 }
 
-// keep writes down what a script came to, for whoever asked.
+// keep writes down what a script came to, for whoever asked, in the place of the script,
+// which nobody needs any more and may hold secrets.
 func (c *Commander) keep(ctx context.Context, secret *corev1.Secret, result machine.Result) error {
 	text, err := json.Marshal(v1beta1.RunCommandOutput{ExitCode: result.ExitCode, Stdout: result.Stdout, Stderr: result.Stderr})
 	if err != nil {
 		return fmt.Errorf("write what came of a script: %w", err)
 	}
-	secret.Data[v1beta1.RunCommandResult] = text
+	secret.Data = map[string][]byte{v1beta1.RunCommandResult: text}
 	if err := c.client.Update(ctx, secret); err != nil {
 		return fmt.Errorf("write what came of a script: %w", err)
 	}
@@ -139,23 +163,30 @@ func (c *Commander) keep(ctx context.Context, secret *corev1.Secret, result mach
 }
 
 // end writes how a script ended, and the files that it changed, beside those that
-// earlier ones changed in the same file system.
+// earlier ones changed in the same file system. A machine that was asked for something
+// else meanwhile keeps that one's progress, and the files count all the same.
 func (c *Commander) end(ctx context.Context, object *v1beta1.Machine, files *v1beta1.ChangedFiles, failure *v1beta1.OperationError) error {
 	asked := *object.Spec.Requested
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		if err := c.reader.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
 			return err
 		}
-		status := &object.Status
+		status, asks := &object.Status, object.Spec.Requested
+		if files != nil {
+			status.ChangedFiles = addFiles(status.ChangedFiles, files)
+		}
+		if asks == nil || asks.Operation != asked.Operation {
+			if files == nil {
+				return nil
+			}
+			return c.client.Status().Update(ctx, object)
+		}
 		if status.Instance == nil || status.Instance.Operation != asked.Operation {
 			status.Instance = &v1beta1.InstanceProgress{Operation: asked.Operation, Action: asked.Action}
 		}
 		status.Instance.State, status.Instance.Error = v1beta1.OperationSucceeded, failure
 		if failure != nil {
 			status.Instance.State = v1beta1.OperationFailed
-		}
-		if files != nil {
-			status.ChangedFiles = addFiles(status.ChangedFiles, files)
 		}
 		return c.client.Status().Update(ctx, object)
 	})
@@ -169,20 +200,7 @@ func (c *Commander) end(ctx context.Context, object *v1beta1.Machine, files *v1b
 // a customer's pod reaches into the node, or nobody can tell, the files may be its work:
 // that is allowed (G5), and nothing is held against anybody.
 func (c *Commander) evidence(ctx context.Context, object *v1beta1.Machine, result machine.Result) *v1beta1.ChangedFiles {
-	if result.ChangedCount == 0 || len(result.Changed) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
-	defer cancel()
-	tenant, err := c.Tenants.Client(ctx, object.Spec.ClusterID)
-	if err != nil {
-		return nil
-	}
-	var pods corev1.PodList
-	if err := tenant.List(ctx, &pods, client.MatchingFields{"spec.nodeName": object.Spec.NodeName}); err != nil {
-		return nil
-	}
-	if slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return !addon.Managed(&pod) && reaches(&pod.Spec) }) {
+	if result.ChangedCount == 0 || len(result.Changed) == 0 || c.reached(ctx, object) {
 		return nil
 	}
 	progress, asked := object.Status.Instance, object.Spec.Requested
@@ -190,6 +208,22 @@ func (c *Commander) evidence(ctx context.Context, object *v1beta1.Machine, resul
 		Time: metav1.NewTime(c.Now().Truncate(time.Second)), RequestedBy: asked.RequestedBy, Paths: result.Changed[:min(len(result.Changed), namedFiles)],
 		Count: result.ChangedCount, Incarnation: progress.Incarnation, Boots: progress.Boots,
 	}
+}
+
+// reached says whether a pod of the customer's reaches into the node, or nobody can tell.
+// It is asked before a script and after it: such a pod may come or go meanwhile.
+func (c *Commander) reached(ctx context.Context, object *v1beta1.Machine) bool {
+	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
+	defer cancel()
+	tenant, err := c.Tenants.Client(ctx, object.Spec.ClusterID)
+	if err != nil {
+		return true
+	}
+	var pods corev1.PodList
+	if err := tenant.List(ctx, &pods, client.MatchingFields{"spec.nodeName": object.Spec.NodeName}); err != nil {
+		return true
+	}
+	return slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return !addon.Managed(&pod) && reaches(&pod.Spec) })
 }
 
 // addFiles adds changed files to those of the same file system. The first to change them

@@ -24,7 +24,11 @@ import (
 	"berth.dev/berth/internal/tenant"
 )
 
-const workers = 8
+const (
+	workers = 8
+	// scriptWorkers is how many scripts run at once; each costs little but a stream.
+	scriptWorkers = 32
+)
 
 // Setup registers the controllers of this package with the manager. The manager's
 // cache of Pods may be limited to machine pods (pod.CacheOptions).
@@ -81,7 +85,7 @@ func setupMachines(mgr ctrl.Manager, r *Reconciler) error {
 func setupCommands(mgr ctrl.Manager, c *Commander) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("run-command").
 		For(&v1beta1.Machine{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: backoff[reconcile.Request]()}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: scriptWorkers, RateLimiter: backoff[reconcile.Request]()}).
 		Complete(c)
 }
 

@@ -17,6 +17,8 @@ type target struct {
 	name string
 	// exists and deleting: there is such an object, and it is on its way out.
 	exists, deleting bool
+	// later: the object was made after the operation, under the name of what it meant.
+	later bool
 	// held: the object carries this operation's desired state.
 	held bool
 	// settled: the object's status describes its spec as it is now, and this
@@ -60,7 +62,7 @@ func claimed(op *v1beta1.Operation, targets []target) bool {
 				return false
 			}
 		case v1beta1.OperationInstances:
-			if t.exists && !t.deleting && !t.held {
+			if t.exists && !t.deleting && !t.held && !t.later {
 				return false
 			}
 		default:
@@ -74,6 +76,9 @@ func claimed(op *v1beta1.Operation, targets []target) bool {
 
 // judge decides how an operation stands whose targets were all claimed once.
 func judge(op *v1beta1.Operation, targets []target, late bool) verdict {
+	if op.Spec.Type == v1beta1.OperationInstances && op.Spec.Instances == nil {
+		return verdict{v1beta1.OperationFailed, &v1beta1.OperationError{Code: "BadRequest", Message: "the operation does not say what it asks of which machines"}}
+	}
 	result := verdict{code: v1beta1.OperationSucceeded}
 	for _, t := range targets {
 		switch v := judgeOne(op, t); v.code {
@@ -94,7 +99,7 @@ func judge(op *v1beta1.Operation, targets []target, late bool) verdict {
 
 // bounded says whether an operation is given up in the end. A delete is not.
 func bounded(op *v1beta1.Operation) bool {
-	return op.Spec.Type == v1beta1.OperationPut || op.Spec.Type == v1beta1.OperationInstances && op.Spec.Instances.Action != v1beta1.InstanceDelete
+	return op.Spec.Type == v1beta1.OperationPut || op.Spec.Type == v1beta1.OperationInstances && !op.Spec.Instances.Asks(v1beta1.InstanceDelete)
 }
 
 // upgrading says whether a target replaces its nodes or its control plane one
@@ -107,8 +112,14 @@ func upgrading(targets []target) bool {
 }
 
 func judgeOne(op *v1beta1.Operation, t target) verdict {
-	deletes := op.Spec.Type == v1beta1.OperationInstances && op.Spec.Instances.Action == v1beta1.InstanceDelete && (t.held || !t.exists)
-	if op.Spec.Type == v1beta1.OperationDelete || deletes && (t.deleting || !t.exists) {
+	if op.Spec.Type == v1beta1.OperationInstances && op.Spec.Instances.Asks(v1beta1.InstanceDelete) {
+		// Whoever holds the machine by now asks for its removal too, as nothing else preempts one.
+		if t.exists && !t.later {
+			return verdict{code: v1beta1.OperationInProgress}
+		}
+		return verdict{code: v1beta1.OperationSucceeded}
+	}
+	if op.Spec.Type == v1beta1.OperationDelete {
 		// What is there and not on its way out was made anew since.
 		if t.exists && t.deleting {
 			return verdict{code: v1beta1.OperationInProgress}
@@ -164,6 +175,8 @@ func describe(op *v1beta1.Operation, object client.Object) target {
 		held:    object.GetAnnotations()[v1beta1.AnnotationOperation] == op.Name,
 		aborted: operation.Aborted(object),
 	}
+	created := object.GetCreationTimestamp()
+	t.later = created.After(op.CreationTimestamp.Time)
 	switch o := object.(type) {
 	case *v1beta1.ManagedCluster:
 		t.settled = o.Status.ObservedGeneration == o.Generation && o.Status.ObservedOperation == op.Name
@@ -206,6 +219,9 @@ func objectsOf(op *v1beta1.Operation) []client.Object {
 	}
 	switch op.Spec.Target.Kind {
 	case v1beta1.TargetScaleSet:
+		if op.Spec.Instances == nil {
+			break
+		}
 		for _, name := range op.Spec.Instances.Machines {
 			add(&v1beta1.Machine{}, name)
 		}

@@ -2,6 +2,9 @@ package operation
 
 import (
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1beta1"
 )
@@ -44,6 +47,13 @@ func TestJudge(t *testing.T) {
 		{why: "a deleted machine", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{{}}, want: v1beta1.OperationSucceeded},
 		{why: "one that is going", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{{exists: true, held: true, deleting: true}}, late: true, want: v1beta1.OperationInProgress},
 		{why: "one that is asked to go", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{{exists: true, held: true}}, want: v1beta1.OperationInProgress},
+		{why: "one that another delete holds by now", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{{exists: true}}, want: v1beta1.OperationInProgress},
+		{why: "one that went already when it was asked for", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{{exists: true, held: true}, leaving}, want: v1beta1.OperationInProgress},
+		{why: "all that went already", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{leaving, leaving}, want: v1beta1.OperationInProgress},
+		{why: "a machine made since is not the one", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{{exists: true, later: true}}, want: v1beta1.OperationSucceeded},
+		{why: "nor is one made since that goes", kind: v1beta1.OperationInstances, action: v1beta1.InstanceDelete, targets: []target{{exists: true, later: true, deleting: true}}, want: v1beta1.OperationSucceeded},
+		{why: "a restart that a delete preempts", kind: v1beta1.OperationInstances, action: v1beta1.InstanceRestart, targets: []target{leaving}, want: v1beta1.OperationCanceled, code: "OperationPreempted"},
+		{why: "one that does not say what of which machines", kind: v1beta1.OperationInstances, want: v1beta1.OperationFailed, code: "BadRequest"},
 		{why: "a namesake made since is not the target", kind: v1beta1.OperationDelete, targets: []target{done}, want: v1beta1.OperationSucceeded},
 	} {
 		op := &v1beta1.Operation{Spec: v1beta1.OperationSpec{Type: c.kind}}
@@ -74,10 +84,31 @@ func TestClaimed(t *testing.T) {
 		{"a delete of what is gone", v1beta1.OperationDelete, []target{{}}, true},
 		{"a delete not asked for yet", v1beta1.OperationDelete, []target{{exists: true, held: true}}, false},
 		{"a delete under way", v1beta1.OperationDelete, []target{{exists: true, deleting: true}}, true},
+		{"a machine that is not asked yet", v1beta1.OperationInstances, []target{{exists: true}}, false},
+		{"a machine that goes already", v1beta1.OperationInstances, []target{{exists: true, deleting: true}}, true},
+		{"a machine made since is never asked", v1beta1.OperationInstances, []target{{exists: true, later: true}}, true},
 	} {
 		op := &v1beta1.Operation{Spec: v1beta1.OperationSpec{Type: c.kind}}
 		if got := claimed(op, c.targets); got != c.want {
 			t.Errorf("%s: %v, want %v", c.why, got, c.want)
 		}
+	}
+}
+
+// A namesake is told by its time; an operation that names no machines looks at none.
+func TestInstancesAreSeen(t *testing.T) {
+	asked := time.Date(2026, 2, 1, 12, 0, 0, 0, time.UTC)
+	op := &v1beta1.Operation{
+		ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(asked)},
+		Spec:       v1beta1.OperationSpec{Type: v1beta1.OperationInstances, Target: v1beta1.OperationTarget{Kind: v1beta1.TargetScaleSet}},
+	}
+	for after, want := range map[time.Duration]bool{-time.Hour: false, 0: false, time.Second: true} {
+		machine := &v1beta1.Machine{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(asked.Add(after))}}
+		if got := describe(op, machine); got.later != want {
+			t.Errorf("made %s after the operation: later %t", after, got.later)
+		}
+	}
+	if objects := objectsOf(op); len(objects) != 0 || !bounded(op) {
+		t.Errorf("%v", objects)
 	}
 }

@@ -21,14 +21,12 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy"
 )
 
-// AKS's figures, where ServicePolicy has none.
+// AKS's figure, where ServicePolicy has none, and Berth's own.
 const (
-	defaultTimeout   = 30 * time.Minute
-	defaultRetention = 24 * time.Hour
-	// timeoutSlack lets a target that gives up at the same time tell why.
-	timeoutSlack       = time.Minute
+	defaultRetention   = 24 * time.Hour
 	defaultServerGrace = 5 * time.Second
 	// lookAgain is how soon a target is looked at that another operation holds by
 	// now, and whose events therefore lead there.
@@ -100,7 +98,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if operation.Finished(&op) {
 		result, err = r.retire(ctx, &op, orDefault(service.Spec.OperationRetention, defaultRetention))
 	} else {
-		result, err = r.advance(ctx, &op, orDefault(service.Spec.CreateTimeout, defaultTimeout))
+		result, err = r.advance(ctx, &op, policy.OperationTimeout(service.Spec.CreateTimeout))
 	}
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("operation %s: %w", request.Name, err)
@@ -143,7 +141,7 @@ func (r *reconciler) advance(ctx context.Context, op *v1beta1.Operation, timeout
 			return ctrl.Result{}, err
 		}
 	}
-	left := op.CreationTimestamp.Add(timeout + timeoutSlack).Sub(r.Now())
+	left := op.CreationTimestamp.Add(timeout).Sub(r.Now())
 	v := judge(op, targets, left <= 0)
 	if v.code != v1beta1.OperationInProgress {
 		return ctrl.Result{}, r.end(ctx, op, v)
@@ -223,6 +221,9 @@ func (r *reconciler) start(ctx context.Context, op *v1beta1.Operation) error {
 }
 
 func (r *reconciler) end(ctx context.Context, op *v1beta1.Operation, v verdict) error {
+	if err := r.forgetScript(ctx, op); err != nil {
+		return err
+	}
 	return operation.End(ctx, r.client, op, v.code, v.cause, r.Now())
 }
 

@@ -166,6 +166,12 @@ func (w *world) runScripts() {
 		if command.Script == "break" {
 			return machine.Result{}, fmt.Errorf("the stream broke")
 		}
+		if command.Script == "leave" {
+			tuner := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "tuner"}}
+			if err := w.client.Delete(context.Background(), tuner, client.GracePeriodSeconds(0)); err != nil {
+				return machine.Result{}, err
+			}
+		}
 		if command.Script == "look" {
 			return machine.Result{Stdout: "seen " + strings.Join(command.Arguments, " ")}, nil
 		}
@@ -193,6 +199,10 @@ func (w *world) runScripts() {
 	if files := w.machineObjects()[0].Status.ChangedFiles; files != nil {
 		w.t.Errorf("what a DaemonSet may have changed counts: %+v", files)
 	}
+	w.runScript("run-leave", "leave", v1beta1.OperationSucceeded)
+	if files := w.machineObjects()[0].Status.ChangedFiles; files != nil {
+		w.t.Errorf("what a pod may have changed that has gone meanwhile counts: %+v", files)
+	}
 }
 
 func (w *world) runScript(name, script string, want v1beta1.OperationStatusCode) v1beta1.RunCommandOutput {
@@ -219,6 +229,9 @@ func (w *world) runScript(name, script string, want v1beta1.OperationStatusCode)
 	}
 	if err := w.client.Get(w.t.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
 		w.t.Fatal(err)
+	}
+	if _, there := secret.Data[v1beta1.RunCommandScript]; there {
+		w.t.Errorf("%s: the script is kept after its end", name)
 	}
 	var output v1beta1.RunCommandOutput
 	if err := json.Unmarshal(secret.Data[v1beta1.RunCommandResult], &output); err != nil && want == v1beta1.OperationSucceeded {

@@ -1,0 +1,41 @@
+package compute_test
+
+import (
+	"net/http"
+	"testing"
+
+	"berth.dev/berth/internal/arm/armtest"
+)
+
+// One path of Microsoft.Compute takes 60 requests at once, as AKS's own do, and no more.
+func TestRequestsAreThrottled(t *testing.T) {
+	w := armtest.New(t)
+	token := w.Token(t, armtest.ClientID)
+	get := func(path string) *http.Response {
+		t.Helper()
+		address := w.Server.URL + "/subscriptions/" + armtest.Subscription + path + "?api-version=2024-07-01"
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		answer, err := w.Server.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		return answer
+	}
+	const all, missing = "/providers/Microsoft.Compute/virtualMachineScaleSets", "/resourceGroups/none/providers/Microsoft.Compute/virtualMachineScaleSets/none"
+	for i := range 60 {
+		if answer := get(all); answer.StatusCode == http.StatusTooManyRequests {
+			t.Fatalf("request %d: %s", i+1, answer.Status)
+		}
+	}
+	if answer := get(all); answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("one more: %s, Retry-After %q", answer.Status, answer.Header.Get("Retry-After"))
+	}
+	if answer := get(missing); answer.StatusCode != http.StatusNotFound {
+		t.Errorf("another path: %s", answer.Status)
+	}
+}
