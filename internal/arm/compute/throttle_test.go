@@ -27,13 +27,13 @@ func TestRequestsAreThrottled(t *testing.T) {
 		return answer
 	}
 	const all, missing = "/providers/Microsoft.Compute/virtualMachineScaleSets", "/resourceGroups/none/providers/Microsoft.Compute/virtualMachineScaleSets/none"
-	for i := range 60 {
-		if answer := get(all); answer.StatusCode == http.StatusTooManyRequests {
-			t.Fatalf("request %d: %s", i+1, answer.Status)
-		}
+	// One a second comes back while they are sent.
+	answered, answer := 0, get(all)
+	for answer.StatusCode == http.StatusOK && answered < 1000 {
+		answered, answer = answered+1, get(all)
 	}
-	if answer := get(all); answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
-		t.Errorf("one more: %s, Retry-After %q", answer.Status, answer.Header.Get("Retry-After"))
+	if answered < 60 || answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("after %d: %s, Retry-After %q", answered, answer.Status, answer.Header.Get("Retry-After"))
 	}
 	if answer := get(missing); answer.StatusCode != http.StatusNotFound {
 		t.Errorf("another path: %s", answer.Status)
