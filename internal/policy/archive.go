@@ -35,8 +35,9 @@ type ArchiveFacts struct {
 	Proof v1beta1.ProofResult
 	// VolumeGone: nothing of etcd's is left on a disk.
 	VolumeGone bool
-	// Answered: the control plane has come back, so that its etcd holds more than the backups.
-	Answered bool
+	// Recovered: its etcd has data again since it was archived, so that it may hold more than
+	// the backups; Answered: its API server was seen to answer.
+	Recovered, Answered bool
 }
 
 // NextArchivePhase decides how far the archiving of a control plane is, and when that
@@ -90,8 +91,11 @@ func releasedPhase(phase v1beta1.ArchivePhase, f ArchiveFacts) v1beta1.ArchivePh
 		return v1beta1.Archived
 	case phase == v1beta1.ArchiveRelease:
 		return phase
+	case f.Stopped && f.Recovered && !f.VolumeGone:
+		// Somebody may have written before it was seen to answer.
+		return v1beta1.ArchiveBackup
 	case f.Stopped && !f.VolumeGone:
-		// A start that came to nothing left volumes, and nobody has written to them.
+		// A start that came to nothing left volumes, on which no etcd has run.
 		return v1beta1.ArchiveRelease
 	case !f.Stopped && f.Answered:
 		return v1beta1.ArchiveNone

@@ -26,6 +26,7 @@ func TestNextArchivePhase(t *testing.T) {
 	backedUp := with(func(f *ArchiveFacts) { f.BackedUp = true })
 	proof := func(result v1beta1.ProofResult) ArchiveFacts { return with(func(f *ArchiveFacts) { f.Proof = result }) }
 	volumeGone := with(func(f *ArchiveFacts) { f.VolumeGone = true })
+	recovered := with(func(f *ArchiveFacts) { f.Recovered = true })
 	started, startedGone, answers := ArchiveFacts{}, ArchiveFacts{VolumeGone: true}, ArchiveFacts{Answered: true}
 	for _, c := range []struct {
 		why   string
@@ -56,6 +57,7 @@ func TestNextArchivePhase(t *testing.T) {
 		{"being allocated again", v1beta1.Archived, time.Hour, started, v1beta1.Archived},
 		{"allocated again", v1beta1.Archived, time.Hour, answers, v1beta1.ArchiveNone},
 		{"stopped before it was", v1beta1.Archived, time.Hour, stopped, v1beta1.ArchiveRelease},
+		{"stopped when it may have been written to, though nobody saw it answer", v1beta1.Archived, time.Hour, recovered, v1beta1.ArchiveBackup},
 		{"failed just now", v1beta1.ArchiveFailed, time.Minute, stopped, v1beta1.ArchiveFailed},
 		{"failed a while ago", v1beta1.ArchiveFailed, 2 * time.Hour, stopped, v1beta1.ArchiveBackup},
 	} {

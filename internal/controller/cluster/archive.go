@@ -58,6 +58,12 @@ func (r *reconciler) stillStopped(ctx context.Context, p *pass) (bool, error) {
 	return live.Spec.PowerState.Wanted() == v1beta1.PowerStopped, nil
 }
 
+// recoveredSince says whether etcd's data were put back at a time or after it. Only then may
+// an etcd of an archived cluster have run.
+func recoveredSince(recovery *v1beta1.ControlPlaneRecovery, at metav1.Time) bool {
+	return recovery != nil && recovery.Restored && recovery.EndTime != nil && !recovery.EndTime.Before(&at)
+}
+
 func phaseOf(archive *v1beta1.ClusterArchive) v1beta1.ArchivePhase {
 	if archive == nil {
 		return v1beta1.ArchiveNone
@@ -100,7 +106,7 @@ func (r *reconciler) archiveFacts(ctx context.Context, p *pass) (policy.ArchiveF
 		if err := r.reader.List(ctx, &claims, client.InNamespace(namespaceOf(p.cluster))); err != nil {
 			return facts, "", fmt.Errorf("list claims: %w", err)
 		}
-		facts.VolumeGone = len(claims.Items) == 0
+		facts.VolumeGone, facts.Recovered = len(claims.Items) == 0, recoveredSince(status.Recovery, status.Archive.PhaseTime)
 		return facts, "a start came to nothing", nil
 	}
 	return facts, "", nil

@@ -77,3 +77,23 @@ func TestRecoveryMessage(t *testing.T) {
 		t.Errorf("nothing lost: %q", said)
 	}
 }
+
+// An etcd of an archived cluster has run only on data that were put back since.
+func TestRecoveredSince(t *testing.T) {
+	at := func(second int64) *metav1.Time { t := metav1.Unix(second, 0); return &t }
+	for why, c := range map[string]struct {
+		recovery *v1beta1.ControlPlaneRecovery
+		want     bool
+	}{
+		"none":                   {nil, false},
+		"one that goes on":       {&v1beta1.ControlPlaneRecovery{Restored: true}, false},
+		"one before the archive": {&v1beta1.ControlPlaneRecovery{Restored: true, EndTime: at(9)}, false},
+		"one that was given up":  {&v1beta1.ControlPlaneRecovery{EndTime: at(11)}, false},
+		"one since":              {&v1beta1.ControlPlaneRecovery{Restored: true, EndTime: at(11)}, true},
+		"one in the same second": {&v1beta1.ControlPlaneRecovery{Restored: true, EndTime: at(10)}, true},
+	} {
+		if got := recoveredSince(c.recovery, *at(10)); got != c.want {
+			t.Errorf("%s: %v", why, got)
+		}
+	}
+}
