@@ -19,6 +19,19 @@ type az struct {
 	env          []string
 }
 
+// startAz is az, registered with an ARM server of its own whose operations end by themselves.
+func startAz(t *testing.T) (az, *armtest.World) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("az takes a second a command")
+	}
+	w := armtest.New(t)
+	w.Run(t)
+	a := newAz(t, w)
+	a.register(t, w)
+	return a, w
+}
+
 func newAz(t *testing.T, w *armtest.World) az {
 	t.Helper()
 	path, err := exec.LookPath("az")
@@ -94,13 +107,7 @@ type cluster struct {
 }
 
 func TestAz(t *testing.T) {
-	if testing.Short() {
-		t.Skip("az takes a second a command")
-	}
-	w := armtest.New(t)
-	w.Run(t)
-	a := newAz(t, w)
-	a.register(t, w)
+	a, w := startAz(t)
 	a.fails(t, "login --service-principal -u "+armtest.ClientID+" -p wrong --tenant "+armtest.TenantID, "AADSTS7000215", 1)
 	a.login(t)
 	a.run(t, "account set -s "+armtest.Subscription, nil)
@@ -201,13 +208,7 @@ func azStops(t *testing.T, a az) {
 
 // TestAzUser logs a user in by password, and has az go on with the refresh token.
 func TestAzUser(t *testing.T) {
-	if testing.Short() {
-		t.Skip("az takes a second a command")
-	}
-	w := armtest.New(t)
-	w.Run(t)
-	a := newAz(t, w)
-	a.register(t, w)
+	a, w := startAz(t)
 	a.fails(t, "login -u "+armtest.UserName+" -p wrong", "AADSTS50126", 1)
 	a.fails(t, "login -u nobody@berth.internal -p wrong", "AADSTS50126", 1)
 	a.run(t, "login -u "+armtest.UserName+" -p "+armtest.ClientSecret, nil)

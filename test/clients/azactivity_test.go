@@ -37,13 +37,7 @@ type azRequest struct {
 
 // TestAzActivityLog reads with az who did what.
 func TestAzActivityLog(t *testing.T) {
-	if testing.Short() {
-		t.Skip("az takes a second a command")
-	}
-	w := armtest.New(t)
-	w.Run(t)
-	a := newAz(t, w)
-	a.register(t, w)
+	a, _ := startAz(t)
 	a.login(t)
 	a.run(t, "group create -n rg1 -l westus2", nil)
 	a.run(t, "aks create -g rg1 -n c1 --no-ssh-key --node-count 1", nil)

@@ -2,19 +2,11 @@ package clients
 
 import (
 	"testing"
-
-	"berth.dev/berth/internal/arm/armtest"
 )
 
 // TestAzFeature registers a preview with az before it uses it.
 func TestAzFeature(t *testing.T) {
-	if testing.Short() {
-		t.Skip("az takes a second a command")
-	}
-	w := armtest.New(t)
-	w.Run(t)
-	a := newAz(t, w)
-	a.register(t, w)
+	a, _ := startAz(t)
 	a.login(t)
 	a.run(t, "group create -n rg1 -l westus2", nil)
 	const name = "Microsoft.ContainerService/KubernetesVersionPreview"

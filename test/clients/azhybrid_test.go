@@ -9,13 +9,7 @@ import (
 // TestAzHybrid takes a cluster through its life under az's profile for Azure Stack,
 // which speaks api-version 2020-11-01: older than eTags, OS SKUs and node OS channels.
 func TestAzHybrid(t *testing.T) {
-	if testing.Short() {
-		t.Skip("az takes a second a command")
-	}
-	w := armtest.New(t)
-	w.Run(t)
-	a := newAz(t, w)
-	a.register(t, w)
+	a, _ := startAz(t)
 	a.run(t, "cloud update -n Berth --profile 2020-09-01-hybrid", nil)
 	a.login(t)
 	a.run(t, "account set -s "+armtest.Subscription, nil)

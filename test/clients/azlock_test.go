@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"berth.dev/berth/internal/arm/armtest"
 )
 
 // azLock is what the test reads of a lock.
@@ -18,13 +16,7 @@ type azLock struct {
 
 // TestAzLock locks a cluster, its group and the subscription with az.
 func TestAzLock(t *testing.T) {
-	if testing.Short() {
-		t.Skip("az takes a second a command")
-	}
-	w := armtest.New(t)
-	w.Run(t)
-	a := newAz(t, w)
-	a.register(t, w)
+	a, _ := startAz(t)
 	a.login(t)
 	a.run(t, "group create -n rg1 -l westus2", nil)
 	a.run(t, "aks create -g rg1 -n c1 --no-ssh-key --node-count 1", nil)

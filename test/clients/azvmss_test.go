@@ -3,8 +3,6 @@ package clients
 import (
 	"strings"
 	"testing"
-
-	"berth.dev/berth/internal/arm/armtest"
 )
 
 // azInstance is what the test reads of an instance.
@@ -18,13 +16,7 @@ type azInstance struct {
 // TestAzVMSS does with az what a customer can do to nodes behind the service's back.
 // Debian's az has no working vmss commands but in its profile for Azure Stack.
 func TestAzVMSS(t *testing.T) {
-	if testing.Short() {
-		t.Skip("az takes a second a command")
-	}
-	w := armtest.New(t)
-	w.Run(t)
-	a := newAz(t, w)
-	a.register(t, w)
+	a, w := startAz(t)
 	a.run(t, "cloud update -n Berth --profile 2020-09-01-hybrid", nil)
 	a.login(t)
 	a.run(t, "group create -n rg1 -l westus2", nil)

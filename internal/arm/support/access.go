@@ -192,28 +192,10 @@ func (p provider) listAccesses(ctx context.Context, r *arm.Request) (*arm.Respon
 	return p.Page(r, items)
 }
 
-// changeAccess changes the access that the path names, anew where another writer was faster.
+// changeAccess changes the access that the path names.
 func (p provider) changeAccess(ctx context.Context, r *arm.Request, apply func(*v1beta1.SupportAccess) error) (*v1beta1.SupportAccess, error) {
-	for attempt := 1; ; attempt++ {
-		found, err := p.requireAccess(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		before := found.DeepCopy()
-		if err := apply(found); err != nil {
-			return nil, err
-		}
-		if equality.Semantic.DeepEqual(before, found) {
-			return found, nil
-		}
-		err = p.Client.Update(ctx, found)
-		if err == nil {
-			return found, nil
-		}
-		if !apierrors.IsConflict(err) || attempt == attempts {
-			return nil, fmt.Errorf("write access %s: %w", found.Name, err)
-		}
-	}
+	find := func() (*v1beta1.SupportAccess, error) { return p.requireAccess(ctx, r) }
+	return update(ctx, p.Client, find, apply)
 }
 
 // revokeAccess ends an access, for good. The customer may, and so may every engineer.

@@ -117,32 +117,19 @@ func (p provider) putAgain(r *arm.Request, existing *v1beta1.SupportTicket, spec
 	return arm.OK(renderTicket(r, existing))
 }
 
-// attempts bounds how often a change meets another one.
-const attempts = 5
-
-// change changes the ticket that the path names, anew where another writer was faster.
+// change changes the ticket that the path names.
 func (p provider) change(ctx context.Context, r *arm.Request, apply func(*v1beta1.SupportTicket) error) (*v1beta1.SupportTicket, error) {
-	for attempt := 1; ; attempt++ {
-		ticket, err := p.require(ctx, r)
-		if err != nil {
-			return nil, err
-		}
+	find := func() (*v1beta1.SupportTicket, error) { return p.require(ctx, r) }
+	return update(ctx, p.Client, find, func(ticket *v1beta1.SupportTicket) error {
 		before := ticket.DeepCopy()
 		if err := apply(ticket); err != nil {
-			return nil, err
+			return err
 		}
-		if equality.Semantic.DeepEqual(before, ticket) {
-			return ticket, nil
+		if !equality.Semantic.DeepEqual(before, ticket) {
+			ticket.Spec.Modified = p.now()
 		}
-		ticket.Spec.Modified = p.now()
-		err = p.Client.Update(ctx, ticket)
-		if err == nil {
-			return ticket, nil
-		}
-		if !apierrors.IsConflict(err) || attempt == attempts {
-			return nil, fmt.Errorf("write support ticket %s: %w", ticket.Spec.Name, err)
-		}
-	}
+		return nil
+	})
 }
 
 func (p provider) patchTicket(ctx context.Context, r *arm.Request) (*arm.Response, error) {
