@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/spf13/cobra"
 )
 
@@ -44,19 +42,5 @@ func (s *session) showSupport(found map[string]any) error {
 
 // supportability reads Berth's own resource, which the SDK does not know.
 func (c *clients) supportability(ctx context.Context, ref clusterRef) (map[string]any, error) {
-	response, err := c.ask(ctx, http.MethodGet, []int{http.StatusOK},
-		"resourceGroups", ref.group, "providers", "Microsoft.ContainerService", "managedClusters", ref.name, "supportability")
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	payload, err := runtime.Payload(response)
-	if err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
-	}
-	body, err := rawObject(json.RawMessage(payload))
-	if err != nil {
-		return nil, err
-	}
-	return flat(body), nil
+	return c.object(ctx, c.of(http.MethodGet, ownVersion, "resourceGroups", ref.group, "providers", "Microsoft.ContainerService", "managedClusters", ref.name, "supportability"))
 }

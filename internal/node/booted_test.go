@@ -1,9 +1,11 @@
 package node
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -33,15 +35,23 @@ func TestScriptsWaitForTheBoot(t *testing.T) {
 	wait("this boot's", "4711", "")
 	wait("an earlier boot's", "4712", "has not booted")
 
-	marked := make(chan error)
+	// The first look finds nothing of use, and meanwhile the mark takes its place.
+	pipe, came := filepath.Join(t.TempDir(), "booted"), filepath.Join(t.TempDir(), "came")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), markBooted(came, stat("4712"))); err != nil {
+		t.Fatal(err)
+	}
+	looked := make(chan error)
 	go func() {
-		time.Sleep(150 * time.Millisecond)
-		marked <- markBooted(mark, stat("4712"))
+		first, err := os.OpenFile(pipe, os.O_WRONLY, 0) // until somebody reads
+		if err == nil {
+			err = errors.Join(os.Rename(came, pipe), first.Close())
+		}
+		looked <- err
 	}()
-	if err := awaitBoot(t.Context(), mark, stat("4712"), time.Minute); err != nil {
+	if err := awaitBoot(t.Context(), pipe, stat("4712"), time.Minute); err != nil {
 		t.Errorf("one that comes: %v", err)
 	}
-	if err := <-marked; err != nil {
+	if err := <-looked; err != nil {
 		t.Error(err)
 	}
 	if started, err := startOf("/proc/self/stat"); err != nil || len(started) == 0 {

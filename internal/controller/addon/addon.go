@@ -95,7 +95,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named("addon").
 		For(&v1beta1.ManagedCluster{}).
-		Watches(&v1beta1.AgentPool{}, handler.EnqueueRequestsFromMapFunc(poolRequest)).
+		Watches(&v1beta1.AgentPool{}, handler.EnqueueRequestsFromMapFunc(apply.ClusterOfPool)).
 		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(apply.AllClusters(mgr.GetClient()))).
 		WatchesRawSource(changes).
 		WithOptions(controller.Options{
@@ -107,15 +107,6 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		return fmt.Errorf("set up add-on controller: %w", err)
 	}
 	return nil
-}
-
-func poolRequest(_ context.Context, object client.Object) []ctrl.Request {
-	pool, ok := object.(*v1beta1.AgentPool)
-	if !ok {
-		return nil
-	}
-	name := v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName)
-	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: pool.Namespace, Name: name}}}
 }
 
 // Reconcile implements reconcile.Reconciler.

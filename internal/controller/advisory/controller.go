@@ -57,7 +57,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("advisory").
 		For(&v1beta1.ManagedCluster{}).
-		Watches(&v1beta1.AgentPool{}, handler.EnqueueRequestsFromMapFunc(clusterOf)).
+		Watches(&v1beta1.AgentPool{}, handler.EnqueueRequestsFromMapFunc(apply.ClusterOfPool)).
 		Watches(&v1beta1.Advisory{}, handler.EnqueueRequestsFromMapFunc(apply.AllClusters(mgr.GetClient()))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 2}).
 		Complete(r)
@@ -65,15 +65,6 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		return fmt.Errorf("set up advisory controller: %w", err)
 	}
 	return setupCount(mgr)
-}
-
-func clusterOf(_ context.Context, object client.Object) []ctrl.Request {
-	pool, ok := object.(*v1beta1.AgentPool)
-	if !ok {
-		return nil
-	}
-	name := v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName)
-	return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: pool.Namespace, Name: name}}}
 }
 
 // Reconcile implements reconcile.Reconciler.

@@ -27,3 +27,13 @@ func AllClusters(reader client.Reader) handler.MapFunc {
 		return requests
 	}
 }
+
+// ClusterOfPool has a pool's cluster looked at when the pool changes.
+func ClusterOfPool(_ context.Context, object client.Object) []reconcile.Request {
+	pool, ok := object.(*v1beta1.AgentPool)
+	if !ok {
+		return nil
+	}
+	name := v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName)
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: pool.Namespace, Name: name}}}
+}

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -89,7 +88,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("cluster").
 		For(&v1beta1.ManagedCluster{}).
-		Watches(&v1beta1.AgentPool{}, handler.EnqueueRequestsFromMapFunc(poolRequest)).
+		Watches(&v1beta1.AgentPool{}, handler.EnqueueRequestsFromMapFunc(apply.ClusterOfPool)).
 		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(apply.AllClusters(mgr.GetClient()))).
 		Watches(&corev1.Namespace{}, owned).
 		Watches(&corev1.Service{}, owned).
@@ -109,14 +108,4 @@ func ownerRequest(_ context.Context, object client.Object) []ctrl.Request {
 		return nil
 	}
 	return []ctrl.Request{{NamespacedName: owner}}
-}
-
-func poolRequest(_ context.Context, object client.Object) []ctrl.Request {
-	pool, ok := object.(*v1beta1.AgentPool)
-	if !ok {
-		return nil
-	}
-	return []ctrl.Request{{NamespacedName: types.NamespacedName{
-		Namespace: pool.Namespace, Name: v1beta1.ObjectName(pool.Spec.ResourceGroup, pool.Spec.ClusterName),
-	}}}
 }
