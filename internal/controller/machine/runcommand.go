@@ -61,7 +61,7 @@ func (c *Commander) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.R
 		}
 		// It was begun by a process that is gone.
 		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandInterrupted",
-			"the service was restarted while the script ran: it may have been run, wholly or in part"))
+			"nobody saw the end of the script, or could write it down: it may have been run, wholly or in part"))
 	}
 	if over, err := c.over(ctx, object); over || err != nil {
 		return ctrl.Result{}, err
