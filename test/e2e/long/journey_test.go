@@ -178,7 +178,8 @@ func upgradesItself(e *harness.Env) {
 // skipsMinor takes a whole cluster under long-term support past a minor. Its control
 // plane runs that one on the way, since its API servers are two and share an etcd.
 func skipsMinor(e *harness.Env) {
-	e.Run("az", "aks", "create", "-g", "rg1", "-n", "lts", "--no-ssh-key", "-k", oldest, "-c", "1", "--tier", "premium", "--k8s-support-plan", "AKSLongTermSupport")
+	// az of Debian knows neither the tier nor the plan.
+	e.Run("berth", "cluster", "create", "-g", "rg1", "-n", "lts", "-k", oldest, "-c", "1", "--tier", "premium", "--k8s-support-plan", "AKSLongTermSupport")
 	e.Run("az", "aks", "get-credentials", "-g", "rg1", "-n", "lts")
 	objects := e.ObjectsOf("lts")
 	out, err := e.Try("az", "aks", "upgrade", "-g", "rg1", "-n", "lts", "-k", newest, "-y", "--control-plane-only")
