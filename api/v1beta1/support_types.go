@@ -19,8 +19,9 @@ type SupportAct string
 
 // The acts.
 const (
-	ActStop   SupportAct = "Stop"   // the cluster is stopped, its state is kept
-	ActDelete SupportAct = "Delete" // the cluster is deleted with all its resources
+	ActStop    SupportAct = "Stop"    // the cluster is stopped, its state is kept
+	ActArchive SupportAct = "Archive" // the control plane of a stopped cluster is kept as backups alone (J5)
+	ActDelete  SupportAct = "Delete"  // the cluster is deleted with all its resources
 )
 
 // SupportStatus is a cluster's supportability, with its clocks.
@@ -70,6 +71,8 @@ type SupportClock struct {
 	// what had elapsed then; nil before the first.
 	Notice        *metav1.Duration `json:"notice,omitempty"`
 	NoticeElapsed *metav1.Duration `json:"noticeElapsed,omitempty"`
+	// Due says that it has run out, and that the act is carried out until the clock is gone.
+	Due bool `json:"due,omitempty"`
 }
 
 // SupportOperation is an Operation that the support policy asked for. It is written

@@ -14,6 +14,9 @@ var supportColumns = []column{
 	{"Message", "message"}, {"WayBack", "wayBack"},
 }
 
+// clockColumns are those of a clock, whether a finding has it or not.
+var clockColumns = []column{{"Clock", "clause"}, {"Act", "act"}, {"Since", "since"}, {"Elapsed", "elapsed"}, {"Ends", "ends"}, {"NoticeGiven", "noticeGiven"}}
+
 func (s *session) clusterSupport() *cobra.Command {
 	var ref clusterRef
 	command := s.verb("support", "Show whether the support policy covers a cluster: why not, what happens when, and the way back", func(ctx context.Context, c *clients) error {
@@ -27,17 +30,24 @@ func (s *session) clusterSupport() *cobra.Command {
 	return command
 }
 
-// showSupport prints the state and, for people in a table of their own, the findings.
+// showSupport prints the state and, for people in tables of their own, the findings and the clocks.
 func (s *session) showSupport(found map[string]any) error {
 	if err := s.print(found, []column{{"Support", "state"}, {"ResourceGroup", "resourceGroup"}}); err != nil || s.output != "table" {
 		return err
 	}
-	rows := objectsAt(found, "findings")
-	if len(rows) == 0 {
-		return nil
+	for _, part := range []struct {
+		rows    []map[string]any
+		columns []column
+	}{{objectsAt(found, "findings"), supportColumns}, {objectsAt(found, "clocks"), clockColumns}} {
+		if len(part.rows) == 0 {
+			continue
+		}
+		fmt.Fprintln(s.streams.Out)
+		if err := s.print(part.rows, part.columns); err != nil {
+			return err
+		}
 	}
-	fmt.Fprintln(s.streams.Out)
-	return s.print(rows, supportColumns)
+	return nil
 }
 
 // supportability reads Berth's own resource, which the SDK does not know.

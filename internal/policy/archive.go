@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"berth.dev/berth/api/v1beta1"
@@ -24,11 +25,20 @@ func ArchiveAfter(spec v1beta1.ServicePolicySpec) time.Duration {
 	return set.Duration
 }
 
+// ArchiveDue says whether the time after which a stopped cluster is archived was seen to
+// pass, and notice was given (J5).
+func ArchiveDue(status *v1beta1.SupportStatus) bool {
+	return status != nil && slices.ContainsFunc(status.Clocks, func(clock v1beta1.SupportClock) bool {
+		return clock.Act == v1beta1.ActArchive && clock.Due
+	})
+}
+
 // ArchiveFacts are what is known of a cluster that may be archived.
 type ArchiveFacts struct {
-	// Stopped: it is asked to be stopped, and is. StoppedSince is since when.
-	Stopped      bool
-	StoppedSince time.Time
+	// Stopped: it is asked to be stopped, and is.
+	Stopped bool
+	// Due: the support policy's clock for it has run out.
+	Due bool
 	// BackedUp: all that its etcd held when the archiving began is stored.
 	BackedUp bool
 	// Proof is what came of the proof of that; empty while there is nothing.
@@ -43,8 +53,8 @@ type ArchiveFacts struct {
 // NextArchivePhase decides how far the archiving of a control plane is, and when that
 // may change by itself: zero is when a fact does. The volume goes only after its backups
 // were proven; one that is on its way is gone before the cluster starts (J5, X2).
-func NextArchivePhase(now *v1beta1.ClusterArchive, f ArchiveFacts, after time.Duration, at time.Time) (v1beta1.ArchivePhase, time.Time) {
-	phase, since := v1beta1.ArchiveNone, f.StoppedSince
+func NextArchivePhase(now *v1beta1.ClusterArchive, f ArchiveFacts, at time.Time) (v1beta1.ArchivePhase, time.Time) {
+	phase, since := v1beta1.ArchiveNone, time.Time{}
 	if now != nil {
 		phase, since = now.Phase, now.PhaseTime.Time
 	}
@@ -77,10 +87,10 @@ func NextArchivePhase(now *v1beta1.ClusterArchive, f ArchiveFacts, after time.Du
 	case v1beta1.ArchiveFailed:
 		return until(archiveAgain, v1beta1.ArchiveBackup)
 	default:
-		if after == 0 || f.StoppedSince.IsZero() {
-			return v1beta1.ArchiveNone, time.Time{}
+		if f.Due {
+			return v1beta1.ArchiveBackup, time.Time{}
 		}
-		return until(after, v1beta1.ArchiveBackup)
+		return v1beta1.ArchiveNone, time.Time{}
 	}
 }
 

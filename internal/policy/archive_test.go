@@ -20,8 +20,7 @@ func TestArchiveAfter(t *testing.T) {
 
 // Every phase with every fact that moves it (J5).
 func TestNextArchivePhase(t *testing.T) {
-	const after = 30 * 24 * time.Hour
-	stopped := ArchiveFacts{Stopped: true, StoppedSince: proofNow.Add(-40 * 24 * time.Hour)}
+	stopped := ArchiveFacts{Stopped: true, Due: true}
 	with := func(change func(*ArchiveFacts)) ArchiveFacts { f := stopped; change(&f); return f }
 	backedUp := with(func(f *ArchiveFacts) { f.BackedUp = true })
 	proof := func(result v1beta1.ProofResult) ArchiveFacts { return with(func(f *ArchiveFacts) { f.Proof = result }) }
@@ -36,8 +35,7 @@ func TestNextArchivePhase(t *testing.T) {
 		want  v1beta1.ArchivePhase
 	}{
 		{"it runs", v1beta1.ArchiveNone, 0, started, v1beta1.ArchiveNone},
-		{"stopped, not for long", v1beta1.ArchiveNone, 0, with(func(f *ArchiveFacts) { f.StoppedSince = proofNow.Add(-after + time.Second) }), v1beta1.ArchiveNone},
-		{"stopped, nobody knows since when", v1beta1.ArchiveNone, 0, with(func(f *ArchiveFacts) { f.StoppedSince = time.Time{} }), v1beta1.ArchiveNone},
+		{"stopped, not for long", v1beta1.ArchiveNone, 0, with(func(f *ArchiveFacts) { f.Due = false }), v1beta1.ArchiveNone},
 		{"stopped for long", v1beta1.ArchiveNone, 0, stopped, v1beta1.ArchiveBackup},
 		{"being backed up", v1beta1.ArchiveBackup, time.Minute, stopped, v1beta1.ArchiveBackup},
 		{"backed up", v1beta1.ArchiveBackup, time.Minute, backedUp, v1beta1.ArchiveProve},
@@ -65,17 +63,35 @@ func TestNextArchivePhase(t *testing.T) {
 		if c.phase != v1beta1.ArchiveNone {
 			now = &v1beta1.ClusterArchive{Phase: c.phase, PhaseTime: *ago(c.held)}
 		}
-		got, due := NextArchivePhase(now, c.facts, after, proofNow)
+		got, due := NextArchivePhase(now, c.facts, proofNow)
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", c.why, got, c.want)
 		}
 		if !due.IsZero() {
-			if later, _ := NextArchivePhase(now, c.facts, after, due); later == got {
+			if later, _ := NextArchivePhase(now, c.facts, due); later == got {
 				t.Errorf("%s: nothing changes at %s", c.why, due)
 			}
 		}
 	}
-	if got, _ := NextArchivePhase(nil, stopped, 0, proofNow); got != v1beta1.ArchiveNone {
-		t.Errorf("archived though that is off: %q", got)
+}
+
+// Whoever keeps control planes archives by the clock of the support policy alone.
+func TestArchiveDue(t *testing.T) {
+	clock := v1beta1.SupportClock{Clause: "J5", Act: v1beta1.ActArchive, Due: true}
+	early, deletion := clock, clock
+	early.Due, deletion.Act = false, v1beta1.ActDelete
+	for _, c := range []struct {
+		why    string
+		status *v1beta1.SupportStatus
+		want   bool
+	}{
+		{"nobody has looked yet", nil, false},
+		{"another clock has run out", &v1beta1.SupportStatus{Clocks: []v1beta1.SupportClock{deletion}}, false},
+		{"it runs", &v1beta1.SupportStatus{Clocks: []v1beta1.SupportClock{early}}, false},
+		{"it has run out", &v1beta1.SupportStatus{Clocks: []v1beta1.SupportClock{deletion, clock}}, true},
+	} {
+		if got := ArchiveDue(c.status); got != c.want {
+			t.Errorf("%s: %v", c.why, got)
+		}
 	}
 }

@@ -35,8 +35,10 @@ type SupportPlan struct {
 	// Interval is the time between looks, and Settle how long nodes must be away.
 	Interval, Settle                            time.Duration
 	NoNodesStop, StoppedDelete, SuspendedDelete time.Duration
-	NodeImageAge, ChangedMetadata               time.Duration
-	VulnerabilityFixAge                         time.Duration
+	// ArchiveAfter is zero for never (J5).
+	ArchiveAfter                  time.Duration
+	NodeImageAge, ChangedMetadata time.Duration
+	VulnerabilityFixAge           time.Duration
 	// Notices are the times before a clock's end, the longest first; never empty.
 	Notices []time.Duration
 }
@@ -53,6 +55,7 @@ func Support(spec v1beta1.ServicePolicySpec) SupportPlan {
 		NoNodesStop:     durationOr(set.NoNodesStop, DefaultNoNodesStop),
 		StoppedDelete:   durationOr(set.StoppedDelete, DefaultStoppedDelete),
 		SuspendedDelete: durationOr(set.SuspendedDelete, DefaultSuspendedDelete),
+		ArchiveAfter:    ArchiveAfter(spec),
 		NodeImageAge:    durationOr(set.NodeImageAge, DefaultNodeImageAge),
 		ChangedMetadata: durationOr(set.ChangedMetadata, DefaultChangedMetadata),
 

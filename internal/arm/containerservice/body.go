@@ -51,6 +51,8 @@ type clusterProperties struct {
 	MaxAgentPools            int32       `json:"maxAgentPools,omitempty" arm:"read"`
 	ResourceUID              string      `json:"resourceUID,omitempty" arm:"read"`
 	Status                   any         `json:"status,omitempty" arm:"read"`
+	// Supportability is Berth's own (X1); AKS's clients pass over what they do not know.
+	Supportability *supportState `json:"supportability,omitempty" arm:"read"`
 
 	KubernetesVersion      string               `json:"kubernetesVersion,omitempty"`
 	DNSPrefix              string               `json:"dnsPrefix,omitempty"`

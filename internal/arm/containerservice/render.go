@@ -50,6 +50,7 @@ func renderProperties(r *arm.Request, v *view) clusterProperties {
 		EnableRBAC:               &yes,
 		SupportPlan:              supportPlan(spec),
 		Status:                   clusterProgress(status.Upgrade),
+		Supportability:           renderSupportState(status.Support),
 		UpgradeSettings:          renderOverride(spec.UpgradeSettings),
 		ServicePrincipalProfile:  servicePrincipalProfile{ClientID: "msi"},
 		DisableLocalAccounts:     &noLocal,

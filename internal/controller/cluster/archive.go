@@ -22,15 +22,11 @@ func (r *reconciler) archive(ctx context.Context, p *pass) (bool, error) {
 	if now == nil && (!p.input.Stopped || !p.found.stop) {
 		return true, nil
 	}
-	service, err := r.servicePolicy(ctx)
-	if err != nil {
-		return false, err
-	}
 	facts, said, err := r.archiveFacts(ctx, p)
 	if err != nil {
 		return false, err
 	}
-	next, due := policy.NextArchivePhase(now, facts, policy.ArchiveAfter(service), p.now)
+	next, due := policy.NextArchivePhase(now, facts, p.now)
 	if phaseOf(now) != next {
 		if next == v1beta1.ArchiveRelease {
 			if stays, err := r.stillStopped(ctx, p); err != nil || !stays {
@@ -77,8 +73,8 @@ func (r *reconciler) archiveFacts(ctx context.Context, p *pass) (policy.ArchiveF
 	facts := policy.ArchiveFacts{
 		Stopped: p.found.stop && policy.ReplicasAtRest(status.Replicas.At(), p.cluster.Spec.SKU.HighlyAvailable()) && status.Backup != nil &&
 			status.PowerState.Code == v1beta1.PowerStopped && status.Initialized,
-		StoppedSince: policy.PowerOf(p.cluster, p.now).StoppedSince,
-		Answered:     status.APIServerReady != nil,
+		Due:      policy.ArchiveDue(status.Support),
+		Answered: status.APIServerReady != nil,
 	}
 	switch phaseOf(status.Archive) {
 	case v1beta1.ArchiveBackup:

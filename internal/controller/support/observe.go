@@ -73,6 +73,7 @@ func (o *observation) power() {
 	if archive := status.Archive; o.evidence.Stopped && archive != nil && archive.Phase == v1beta1.Archived {
 		o.evidence.ArchivedSince = archive.PhaseTime.Time
 	}
+	o.evidence.Archivable = o.evidence.Stopped && o.evidence.ArchivedSince.IsZero() && status.Initialized && status.Backup != nil
 }
 
 // versions collects those that run, and the images of nodes. A stopped pool has no

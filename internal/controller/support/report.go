@@ -107,8 +107,9 @@ func noticeOf(cluster *v1beta1.ManagedCluster, notice support.Notice) activity.N
 
 // actWords say what an act does.
 var actWords = map[v1beta1.SupportAct]string{
-	v1beta1.ActStop:   "the cluster will be stopped",
-	v1beta1.ActDelete: "the cluster will be deleted with all its resources",
+	v1beta1.ActStop:    "the cluster will be stopped",
+	v1beta1.ActArchive: "the control plane will be archived, so that only its backups are kept",
+	v1beta1.ActDelete:  "the cluster will be deleted with all its resources",
 }
 
 func has(findings []v1beta1.SupportFinding, one v1beta1.SupportFinding) bool {

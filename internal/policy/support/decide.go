@@ -94,21 +94,37 @@ func (d *decision) add(r row, found proof) {
 	case r.act != "":
 		d.act(r, r.act)
 	}
-	status := &d.verdict.Status
-	status.Findings = append(status.Findings, finding)
-	if rank[r.state] > rank[status.State] {
-		status.State = r.state
-	}
+	d.found(finding)
 }
 
-// hold keeps a clock that there was as it stands.
+// hold keeps a clock that there was as it stands, and what was found with it.
 func (d *decision) hold(r row) {
 	for _, clock := range d.last.Clocks {
 		if clock.Clause == string(r.clause) {
 			clock.Observed = metav1.NewTime(d.now)
 			clock.Ends = metav1.NewTime(d.now.Add(max(left(&clock, r.after(d.plan), d.plan), 0)))
 			d.verdict.Status.Clocks = append(d.verdict.Status.Clocks, clock)
+			d.keep(r, clock.Ends)
 		}
+	}
+}
+
+// keep has a finding of the last status go on.
+func (d *decision) keep(r row, ends metav1.Time) {
+	for _, finding := range d.last.Findings {
+		if finding.Clause == string(r.clause) && finding.Reason == r.reason {
+			finding.Ends = ends.DeepCopy()
+			d.found(finding)
+		}
+	}
+}
+
+// found adds a finding, and the state that it makes.
+func (d *decision) found(finding v1beta1.SupportFinding) {
+	status := &d.verdict.Status
+	status.Findings = append(status.Findings, finding)
+	if rank[finding.State] > rank[status.State] {
+		status.State = finding.State
 	}
 }
 
@@ -117,12 +133,13 @@ func (d *decision) run(r row, clock *v1beta1.SupportClock, length time.Duration,
 	lead := notify(clock, length, d.plan)
 	clock.Ends = metav1.NewTime(d.now.Add(max(left(clock, length, d.plan), 0)))
 	finding.Ends = clock.Ends.DeepCopy()
+	clock.Due = lead == 0 && due(clock, length, d.plan)
 	d.verdict.Status.Clocks = append(d.verdict.Status.Clocks, *clock)
 	switch {
 	case lead > 0:
 		d.verdict.Notices = append(d.verdict.Notices, Notice{*finding, lead})
 		d.again(next(clock, length, d.plan))
-	case due(clock, length, d.plan):
+	case clock.Due:
 		d.act(r, r.act)
 	default:
 		d.again(next(clock, length, d.plan))
@@ -158,10 +175,10 @@ func (d *decision) since(r row, found proof) metav1.Time {
 }
 
 // act asks for an act. A deletion goes before a stop, and the first clause to ask for
-// one is named.
+// one is named. To archive is no operation: whoever keeps control planes reads the clock.
 func (d *decision) act(r row, act v1beta1.SupportAct) {
 	before := d.verdict.Due
-	if act == "" || before != nil && (before.Act == act || before.Act == v1beta1.ActDelete) {
+	if act == "" || act == v1beta1.ActArchive || before != nil && (before.Act == act || before.Act == v1beta1.ActDelete) {
 		return
 	}
 	d.verdict.Due = &Due{Clause: string(r.clause), Act: act}

@@ -131,8 +131,40 @@ func TestAClockStandsWhileNobodyKnows(t *testing.T) {
 	if got, want := of(third).Elapsed.Duration, of(first).Elapsed.Duration+time.Minute; got != want || of(first).Elapsed.Duration < aDay {
 		t.Errorf("an hour of which nobody knows, and a minute: %s after %s", got, of(first).Elapsed.Duration)
 	}
-	if begun := Decide(nil, unknown, defaults(), now); len(begun.Status.Clocks) != 0 {
-		t.Errorf("a clock began: %+v", begun.Status.Clocks)
+	if second.Status.State != v1beta1.SupportOutOfSupport || len(second.Status.Findings) != 1 || second.Status.Findings[0].Reason != "NoNodes" {
+		t.Errorf("what was found before is told no longer: %s %+v", second.Status.State, second.Status.Findings)
+	}
+	if begun := Decide(nil, unknown, defaults(), now); len(begun.Status.Clocks) != 0 || len(begun.Status.Findings) != 0 {
+		t.Errorf("a clock began: %+v", begun.Status)
+	}
+}
+
+// A stopped cluster is archived after 30 days that were seen to pass, with notice; a clock
+// that leaps a year archives nothing at once. It is no operation (J5).
+func TestArchiveClock(t *testing.T) {
+	e, plan, now := healthy(), defaults(), noon
+	e.Archivable = true
+	last := Decide(nil, e, plan, now).Status
+	now = now.Add(365 * aDay)
+	if leapt := Decide(&last, e, plan, now); policy.ArchiveDue(&leapt.Status) || len(leapt.Notices) != 0 {
+		t.Errorf("a leap of a year: %+v, notices %+v", leapt.Status.Clocks, leapt.Notices)
+	}
+	notices, looked := 0, time.Duration(0)
+	for ; !policy.ArchiveDue(&last) && looked < 40*aDay; looked += plan.Interval {
+		now = now.Add(plan.Interval)
+		verdict := Decide(&last, e, plan, now)
+		if verdict.Due != nil {
+			t.Fatalf("an operation is asked for: %+v", verdict.Due)
+		}
+		notices += len(verdict.Notices)
+		last = verdict.Status
+	}
+	if looked < 30*aDay-2*plan.Interval || looked > 30*aDay || notices != len(plan.Notices) {
+		t.Errorf("due after %s of looks, with %d notices", looked, notices)
+	}
+	plan.ArchiveAfter = 0
+	if never := Decide(&last, e, plan, now); policy.ArchiveDue(&never.Status) || len(never.Status.Clocks) != 0 {
+		t.Errorf("archived though that is off: %+v", never.Status)
 	}
 }
 

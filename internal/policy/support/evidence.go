@@ -21,6 +21,9 @@ type Evidence struct {
 	// is not known.
 	Stopped      bool
 	StoppedSince time.Time
+	// Archivable says that the control plane is at rest and has backups that could take the
+	// place of its volume (J5).
+	Archivable bool
 	// ArchivedSince is when the control plane was archived; zero if it is not (J5).
 	ArchivedSince time.Time
 	// NoNodes says that the cluster runs, nothing is being changed, and none of its

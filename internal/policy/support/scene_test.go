@@ -50,6 +50,7 @@ func ill() map[string]func(*Evidence) {
 		},
 		"NoNodes":               func(e *Evidence) { e.NoNodes = true },
 		"Stopped":               func(e *Evidence) { e.Stopped, e.StoppedSince = true, noon.Add(-time.Hour) },
+		"ArchiveAhead":          func(e *Evidence) { e.Archivable = true },
 		"Archived":              func(e *Evidence) { e.ArchivedSince = noon.Add(-time.Hour) },
 		"SubscriptionWarned":    func(e *Evidence) { e.Subscription = v1beta1.SubscriptionWarned },
 		"SubscriptionSuspended": func(e *Evidence) { e.Subscription = v1beta1.SubscriptionSuspended },

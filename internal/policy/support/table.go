@@ -78,6 +78,9 @@ var table = []row{
 	{clause: "J2", reason: "Stopped", state: v1beta1.SupportSupported, found: stopped,
 		act: v1beta1.ActDelete, after: func(p policy.SupportPlan) time.Duration { return p.StoppedDelete },
 		back: "Start the cluster: `berth cluster start`."},
+	{clause: "J5", reason: "ArchiveAhead", state: v1beta1.SupportSupported, found: archiveAhead,
+		act: v1beta1.ActArchive, after: func(p policy.SupportPlan) time.Duration { return p.ArchiveAfter },
+		back: "Start the cluster: `berth cluster start`. Its data are kept either way."},
 	{clause: "J5", reason: "Archived", state: v1beta1.SupportArchived, found: archived,
 		back: "Start the cluster, or PUT it or a pool of it as it shall be: its control plane is allocated again from its backups."},
 	{clause: "J6", reason: "SubscriptionWarned", state: v1beta1.SupportSupported, found: subscription(v1beta1.SubscriptionWarned, "its subscription is Warned; when it is suspended the cluster is stopped at once"),
@@ -165,6 +168,13 @@ func stopped(e Evidence, _ policy.SupportPlan, _ time.Time) proof {
 		return proof{}
 	}
 	return proof{message: "the cluster is stopped; its state is kept for a while", since: e.StoppedSince}
+}
+
+func archiveAhead(e Evidence, plan policy.SupportPlan, _ time.Time) proof {
+	if !e.Archivable || plan.ArchiveAfter == 0 {
+		return proof{}
+	}
+	return proof{message: "the cluster is stopped; in time nothing of its control plane is kept but its backups", since: e.StoppedSince}
 }
 
 func archived(e Evidence, _ policy.SupportPlan, _ time.Time) proof {
