@@ -83,7 +83,8 @@ func contend(catalogue *release.Catalogue, pool *v1beta1.AgentPool, cluster *v1b
 	}
 	c.failed = pool.Status.ProvisioningState == v1beta1.StateFailed && !newAttempt(pool)
 	goal, failure := target(catalogue, pool, cluster)
-	c.due = failure == nil && !gaveUp(pool) && pool.DeletionTimestamp.IsZero() &&
+	// A pool that is stopped has no nodes to replace: it gets what was asked for when it starts.
+	c.due = failure == nil && !gaveUp(pool) && !poweredOff(pool, cluster) && pool.DeletionTimestamp.IsZero() &&
 		pool.Status.CurrentOrchestratorVersion != "" && goal != poolVersions(pool)
 	return c
 }

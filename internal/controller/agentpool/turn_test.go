@@ -43,6 +43,44 @@ func TestLineUp(t *testing.T) {
 	}
 }
 
+// A pool that is stopped has nothing to replace and holds nobody up; one that has begun does.
+func TestContend(t *testing.T) {
+	catalogue := &release.Catalogue{
+		Releases:         []release.Release{{Version: newVersions.kubernetes, Default: true}, {Version: oldVersions.kubernetes}},
+		NodeImageVersion: newVersions.image,
+		NodeImages:       []release.NodeImage{{Version: newVersions.image, Images: map[string]string{oldVersions.kubernetes: "r", newVersions.kubernetes: "r"}}},
+	}
+	for _, c := range []struct {
+		why          string
+		asked        string
+		power        v1beta1.PowerCode
+		rolling      bool
+		due, running bool
+	}{
+		{why: "it runs what is asked for", asked: oldVersions.kubernetes},
+		{why: "another version is asked for", asked: newVersions.kubernetes, due: true},
+		{why: "the same, but it is stopped", asked: newVersions.kubernetes, power: v1beta1.PowerStopped},
+		{why: "it starts", asked: newVersions.kubernetes, power: v1beta1.PowerRunning, due: true},
+		{why: "it is being upgraded", asked: newVersions.kubernetes, rolling: true, due: true, running: true},
+	} {
+		pool, cluster := &v1beta1.AgentPool{}, &v1beta1.ManagedCluster{}
+		cluster.Status.CurrentKubernetesVersion = newVersions.kubernetes
+		pool.Spec.OrchestratorVersion = c.asked
+		if c.power != "" {
+			pool.Spec.PowerState = &v1beta1.PowerState{Code: c.power}
+		}
+		pool.Status = v1beta1.AgentPoolStatus{
+			ProvisioningState: v1beta1.StateSucceeded, CurrentOrchestratorVersion: oldVersions.kubernetes, NodeImageVersion: oldVersions.image,
+		}
+		if c.rolling {
+			pool.Status.Upgrade = &v1beta1.PoolUpgrade{OrchestratorVersion: newVersions.kubernetes, NodeImageVersion: newVersions.image}
+		}
+		if got := contend(catalogue, pool, cluster); got.due != c.due || got.running != c.running {
+			t.Errorf("%s: due %v, running %v", c.why, got.due, got.running)
+		}
+	}
+}
+
 func TestTarget(t *testing.T) {
 	const first, second, third = "BerthDebian-12containerd-202601.01.0", "BerthDebian-12containerd-202602.01.0", "BerthDebian-12containerd-202603.01.0"
 	both := map[string]string{"1.36.3": "r", "1.37.2": "r"}

@@ -98,10 +98,14 @@ func (r *Reconciler) begin(ctx context.Context, v *view, cluster *v1beta1.Manage
 	if err := r.deleteAll(ctx, left); err != nil {
 		return err
 	}
+	asked, err := r.askedAt(ctx, v)
+	if err != nil {
+		return err
+	}
 	now := metav1.NewTime(v.now)
 	v.pool.Status.Upgrade = &v1beta1.PoolUpgrade{
 		OrchestratorVersion: v.goal.kubernetes, NodeImageVersion: v.goal.image,
-		Force: policy.UpgradeForced(cluster.Spec.UpgradeSettings, v.now), StartTime: now, ProgressTime: &now,
+		Force: policy.UpgradeForced(cluster.Spec.UpgradeSettings, asked), StartTime: now, ProgressTime: &now,
 		Surge: surgeCount(v.pool.Spec.UpgradeSettings, v.wantedCount()),
 		Nodes: v.wantedCount(),
 	}
@@ -110,6 +114,25 @@ func (r *Reconciler) begin(ctx context.Context, v *view, cluster *v1beta1.Manage
 	}
 	v.stage = stageRolling
 	return nil
+}
+
+// askedAt is when the operation began that asked for the upgrade: an override of gates and
+// budgets that held then holds for every pool of it, however long those before take (AKS:
+// upgrade-options).
+func (r *Reconciler) askedAt(ctx context.Context, v *view) (time.Time, error) {
+	name := v.pool.Annotations[v1beta1.AnnotationOperation]
+	if name == "" {
+		return v.now, nil
+	}
+	var op v1beta1.Operation
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: v.pool.Namespace, Name: name}, &op)
+	if apierrors.IsNotFound(err) {
+		return v.now, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read operation %s: %w", name, err)
+	}
+	return op.CreationTimestamp.Time, nil
 }
 
 // surgeCount is how many nodes an upgrade adds: at least one, unless nodes may be

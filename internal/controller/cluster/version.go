@@ -52,18 +52,25 @@ func (r *reconciler) wanted(p *pass) (release.Release, bool) {
 		}
 		return wanted, false
 	}
-	if current != wanted.Version && halted(p.cluster) {
+	if current != "" && current != wanted.Version && halted(p.cluster) {
 		wanted, _ = r.Catalogue.Release(current)
 	}
 	p.goal = wanted
 	return policy.NextStep(r.Catalogue, current, wanted), true
 }
 
-// halted says whether an upgrade was aborted that has done a step of several: the next is
-// not begun (AKS: abort).
+// halted says whether an upgrade was aborted that has not begun, or has done a step of
+// several: the next is not begun (AKS: abort).
 func halted(cluster *v1beta1.ManagedCluster) bool {
 	up := cluster.Status.Upgrade
-	return operation.Aborted(cluster) && up != nil && up.Phase == v1beta1.UpgradeSucceeded && up.Operation == cluster.Annotations[v1beta1.AnnotationOperation]
+	switch {
+	case !operation.Aborted(cluster):
+		return false
+	case up != nil && up.Operation == cluster.Annotations[v1beta1.AnnotationOperation]:
+		return up.Phase == v1beta1.UpgradeSucceeded
+	default:
+		return !up.UnderWay()
+	}
 }
 
 // wantedRelease resolves what a customer asked for. Asking for a minor, or for

@@ -3,6 +3,7 @@ package cluster
 import (
 	"testing"
 
+	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/release"
 )
 
@@ -26,6 +27,36 @@ func TestWantedRelease(t *testing.T) {
 		got, ok := wantedRelease(catalogue, c.asked, c.current)
 		if got.Version != c.want || ok != (c.want != "") {
 			t.Errorf("%s: %q with %q running gives %q, want %q", c.why, c.asked, c.current, got.Version, c.want)
+		}
+	}
+}
+
+// An abort stops what has not begun, and lets go on or back what has.
+func TestHalted(t *testing.T) {
+	step := func(operation string, phase v1beta1.UpgradePhase) *v1beta1.ControlPlaneUpgrade {
+		return &v1beta1.ControlPlaneUpgrade{Operation: operation, Phase: phase}
+	}
+	for _, c := range []struct {
+		why     string
+		aborted string
+		upgrade *v1beta1.ControlPlaneUpgrade
+		want    bool
+	}{
+		{"nothing was aborted", "", nil, false},
+		{"another operation was", "before", nil, false},
+		{"no upgrade has ever begun", "op", nil, true},
+		{"the last one was another operation's", "op", step("before", v1beta1.UpgradeSucceeded), true},
+		{"that of another operation failed", "op", step("before", v1beta1.UpgradeFailed), true},
+		{"that of another operation is under way", "op", step("before", v1beta1.UpgradeTrial), false},
+		{"its own is under way", "op", step("op", v1beta1.UpgradeTrial), false},
+		{"its own has done a step of several", "op", step("op", v1beta1.UpgradeSucceeded), true},
+		{"its own failed", "op", step("op", v1beta1.UpgradeFailed), false},
+	} {
+		cluster := &v1beta1.ManagedCluster{}
+		cluster.Annotations = map[string]string{v1beta1.AnnotationOperation: "op", v1beta1.AnnotationAbort: c.aborted}
+		cluster.Status.Upgrade = c.upgrade
+		if got := halted(cluster); got != c.want {
+			t.Errorf("%s: %v", c.why, got)
 		}
 	}
 }

@@ -35,6 +35,9 @@ func newsOf(object *v1beta1.Machine, intent Intent, before *v1beta1.MachineStatu
 	}
 	switch status.Phase {
 	case v1beta1.MachineDraining:
+		if status.DrainBlocker != "" {
+			return news{corev1.EventTypeWarning, "Drain", fmt.Sprintf("Eviction blocked on node %s for now: %s", node, status.DrainBlocker)}
+		}
 		return news{corev1.EventTypeNormal, "Drain", "Draining node: " + node}
 	case v1beta1.MachineBlocked:
 		return news{corev1.EventTypeWarning, "Drain", fmt.Sprintf("Eviction blocked on node %s: %s", node, status.DrainBlocker)}
@@ -48,7 +51,7 @@ func newsOf(object *v1beta1.Machine, intent Intent, before *v1beta1.MachineStatu
 // tell puts an event on the Node.
 func (r *Reconciler) tell(ctx context.Context, s *scene, before *v1beta1.MachineStatus) {
 	if what := newsOf(s.object, s.situation.Intent, before); what.reason != "" {
-		r.emit(ctx, s, eventSource, what, fmt.Sprint(s.object.Generation, s.object.Status.Phase))
+		r.emit(ctx, s, eventSource, what, fmt.Sprint(s.object.Generation, s.object.Status.Phase, what.kind))
 	}
 }
 

@@ -122,6 +122,7 @@ func TestMachineThatCannotBeDrainedKeepsItsNode(t *testing.T) {
 			return w.exists(ctx, m) && m.Status.Phase == v1beta1.MachineDraining &&
 				strings.HasPrefix(m.Status.DrainBlocker, "pod "+w.namespace+"/web, PodDisruptionBudget "+w.namespace+"/web (")
 		})
+		w.untilEvent(m, "Warning", "Drain", "for now: pod "+w.namespace+"/web, PodDisruptionBudget")
 		w.clock.advance(2 * time.Minute)
 		w.nudge(m)
 		w.untilPhase(m, v1beta1.MachineBlocked)

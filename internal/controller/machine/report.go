@@ -21,7 +21,7 @@ func (r *Reconciler) report(ctx context.Context, s *scene, decision Decision, ou
 	if equality.Semantic.DeepEqual(before, &s.object.Status) {
 		return nil
 	}
-	if before.Phase != s.object.Status.Phase {
+	if before.Phase != s.object.Status.Phase || before.DrainBlocker == "" && s.object.Status.DrainBlocker != "" {
 		r.tell(ctx, s, before)
 	}
 	if s.repair.Step != policy.RepairCarryOn && !equality.Semantic.DeepEqual(s.repairedBefore, s.object.Status.Repair) {
