@@ -68,6 +68,36 @@ func TestCrashOnceDuringPoolUpgrade(t *testing.T) {
 	}
 }
 
+// A stopped pool takes no turn: those behind it are upgraded (AKS: start-stop-nodepools).
+func TestStoppedPoolHoldsNoOtherUp(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.nextGuard())
+	create := w.createOperation("op-create")
+	first := &create.Spec.Desired.AgentPools[0]
+	first.OrchestratorVersion = "1.36.3"
+	stopped := *first.DeepCopy()
+	stopped.Name, stopped.Mode = "earlier", "User"
+	create.Spec.Desired.AgentPools = append(create.Spec.Desired.AgentPools, stopped)
+	w.request(create)
+	w.succeed("op-create")
+
+	stop := w.scaleOperation("op-pool-stop", 1)
+	stopped.PowerState = &v1beta1.PowerState{Code: v1beta1.PowerStopped}
+	stop.Spec.Target.Name, stop.Spec.Desired.AgentPools = v1beta1.ObjectName(stopped.ResourceGroup, stopped.ClusterName, stopped.Name), []v1beta1.AgentPoolSpec{stopped}
+	w.request(stop)
+	w.succeed("op-pool-stop")
+
+	all := w.versionOperation("op-upgrade", "1.37.2")
+	up := create.Spec.Desired.AgentPools[0]
+	up.OrchestratorVersion, stopped.OrchestratorVersion = "1.37.2", "1.37.2"
+	all.Spec.Desired.AgentPools = []v1beta1.AgentPoolSpec{up, stopped}
+	w.request(all)
+	w.succeed("op-upgrade")
+	w.checkNodes("1.37.2", catalogue().NodeImageVersion, w.nodeNames())
+	w.delete()
+	w.checkGone()
+}
+
 func upgradeLife(w *world) {
 	w.t.Helper()
 	create := w.createOperation("op-create")
