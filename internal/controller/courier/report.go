@@ -99,11 +99,12 @@ func (c *courier) remove(ctx context.Context, delivery *v1beta1.EventDelivery) e
 	return nil
 }
 
-// note changes the status of an event subscription.
+// note changes the status of an event subscription, which nobody else writes and which was
+// read just now: a change of its spec meanwhile is no conflict.
 func (c *courier) note(ctx context.Context, to *v1beta1.EventSubscription, change func(*v1beta1.EventSubscriptionStatus)) error {
 	before := to.DeepCopy()
 	change(&to.Status)
-	if err := c.client.Status().Patch(ctx, to, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); client.IgnoreNotFound(err) != nil {
+	if err := c.client.Status().Patch(ctx, to, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("note how deliveries to %s go: %w", to.Name, err)
 	}
 	return nil
