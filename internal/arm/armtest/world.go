@@ -89,10 +89,10 @@ func Over(t testing.TB, c client.Client) *World {
 	t.Helper()
 	w := &World{Client: c, tokens: map[string]string{}}
 	w.Server = httptest.NewUnstartedServer(nil)
-	w.Server.Config.Handler = arm.NewServer(arm.Config{
+	w.Server.Config.Handler = withHook(arm.NewServer(arm.Config{
 		Client: w.Client, APIReader: w.Client, Catalogue: Catalogue(), Identity: directory(t),
 		PublicURL: "https://" + w.Server.Listener.Addr().String(), GatewayAddress: Gateway, Now: w.Now,
-	}, resources.New, resources.Features, authorization.New, containerservice.New, compute.New, support.New, insights.New, eventgrid.New(nil))
+	}, resources.New, resources.Features, authorization.New, containerservice.New, compute.New, support.New, insights.New, eventgrid.New(nil)))
 	w.Server.StartTLS()
 	t.Cleanup(w.Server.Close)
 	w.CAFile = filepath.Join(t.TempDir(), "ca.pem")
@@ -221,7 +221,9 @@ func (w *World) seed(t testing.TB) {
 		subscription(Subscription, "Tests", TenantID, v1beta1.SubscriptionEnabled),
 		subscription(SuspendedSubscription, "Unpaid", TenantID, v1beta1.SubscriptionSuspended),
 		subscription(OtherSubscription, "Neighbour", OtherTenantID, v1beta1.SubscriptionEnabled),
-		&v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}, Spec: v1beta1.ServicePolicySpec{Locations: []string{Location, "eastus"}}},
+		&v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}, Spec: v1beta1.ServicePolicySpec{
+			Locations: []string{Location, "eastus"}, Webhooks: w.webhooks(),
+		}},
 	} {
 		if err := w.Client.Create(context.Background(), object); client.IgnoreAlreadyExists(err) != nil {
 			t.Fatal(err)

@@ -11,8 +11,12 @@ import (
 	"berth.dev/berth/internal/policy/event"
 )
 
-// schema is the only one that events are delivered in.
-const schema = "CloudEventSchemaV1_0"
+const (
+	// schema is the only one that events are delivered in.
+	schema = "CloudEventSchemaV1_0"
+	// endpointType is the only one that there is.
+	endpointType = "WebHook"
+)
 
 // body is an event subscription on the wire.
 type body struct {
@@ -31,12 +35,12 @@ type properties struct {
 	Filter              *filter      `json:"filter,omitempty"`
 	Labels              []string     `json:"labels,omitempty"`
 	ExpirationTimeUTC   string       `json:"expirationTimeUtc,omitempty"`
-	EventDeliverySchema string       `json:"eventDeliverySchema,omitempty" arm:"only=CloudEventSchemaV1_0"`
+	EventDeliverySchema string       `json:"eventDeliverySchema,omitempty" arm:"enum=CloudEventSchemaV1_0"`
 	RetryPolicy         *retryPolicy `json:"retryPolicy,omitempty"`
 }
 
 type destination struct {
-	EndpointType string  `json:"endpointType" arm:"only=WebHook"`
+	EndpointType string  `json:"endpointType" arm:"enum=WebHook"`
 	Properties   webhook `json:"properties"`
 }
 
@@ -71,8 +75,8 @@ func parseBody(r decoder) (v1beta1.EventSubscriptionSpec, string, error) {
 		return v1beta1.EventSubscriptionSpec{}, "", arm.InvalidParameter("properties.destination", "The destination is missing: it has the endpointType WebHook and the endpoint's URL.")
 	}
 	if sent.Properties.EventDeliverySchema == "" {
-		return v1beta1.EventSubscriptionSpec{}, "", arm.InvalidParameter("properties.eventDeliverySchema",
-			"The event delivery schema is EventGridSchema if none is given, which Berth does not send. Give %s.", schema)
+		// Event Grid takes nothing for its own schema: who sends nothing must not be surprised.
+		sent.Properties.EventDeliverySchema = "EventGridSchema"
 	}
 	var spec v1beta1.EventSubscriptionSpec
 	url, err := sent.Properties.apply(&spec)
@@ -85,6 +89,9 @@ type decoder interface{ Decode(into any) error }
 // apply changes a spec by what was sent, and returns the endpoint's URL, empty if it stays:
 // whoever changes something else has no URL to send, as it is not shown.
 func (p properties) apply(spec *v1beta1.EventSubscriptionSpec) (string, error) {
+	if err := p.check(); err != nil {
+		return "", err
+	}
 	url := ""
 	if p.Destination != nil && !(p.Destination.Properties.EndpointURL == "" && spec.EndpointBaseURL != "") {
 		base, refused := event.Endpoint(p.Destination.Properties.EndpointURL)
@@ -113,6 +120,17 @@ func (p properties) apply(spec *v1beta1.EventSubscriptionSpec) (string, error) {
 	return url, nil
 }
 
+// check refuses what Event Grid can do and Berth does not.
+func (p properties) check() error {
+	if p.EventDeliverySchema != "" && p.EventDeliverySchema != schema {
+		return arm.InvalidParameter("properties.eventDeliverySchema", "The event delivery schema '%.64s' is not supported (EventGridSchema is what it is if none is given). Give '%s'.", p.EventDeliverySchema, schema)
+	}
+	if p.Destination != nil && p.Destination.EndpointType != endpointType {
+		return arm.InvalidParameter("properties.destination.endpointType", "The endpoint type '%.64s' is not supported. Give '%s'.", p.Destination.EndpointType, endpointType)
+	}
+	return nil
+}
+
 func idOf(s *v1beta1.EventSubscription) string {
 	return s.Spec.Scope + "/providers/" + namespace + "/" + kind + "/" + s.Spec.Name
 }
@@ -122,7 +140,7 @@ func render(s *v1beta1.EventSubscription) body {
 	shown := filter(spec.Filter)
 	made := properties{
 		Topic: spec.Scope, ProvisioningState: "Succeeded", EventDeliverySchema: schema, Labels: spec.Labels, Filter: &shown,
-		Destination: &destination{EndpointType: "WebHook", Properties: webhook{EndpointBaseURL: spec.EndpointBaseURL, MaxEventsPerBatch: 1, PreferredBatchSizeInKilobytes: 64}},
+		Destination: &destination{EndpointType: endpointType, Properties: webhook{EndpointBaseURL: spec.EndpointBaseURL, MaxEventsPerBatch: 1, PreferredBatchSizeInKilobytes: 64}},
 		RetryPolicy: &retryPolicy{MaxDeliveryAttempts: event.Attempts(spec.RetryPolicy), EventTimeToLiveInMinutes: int32(event.TTL(spec.RetryPolicy) / time.Minute)},
 	}
 	if ends := spec.ExpirationTime; ends != nil {

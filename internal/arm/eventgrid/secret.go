@@ -107,8 +107,8 @@ func (p provider) regenerateKey(find find) arm.Handler {
 		if err := r.Decode(&sent); err != nil {
 			return nil, err
 		}
-		if sent.KeyName == "" {
-			return nil, arm.InvalidParameter("keyName", "The name of the key is missing: it is key1 or key2.")
+		if sent.KeyName != v1beta1.SigningKey1 && sent.KeyName != v1beta1.SigningKey2 {
+			return nil, arm.InvalidParameter("keyName", "The name of the key '%.64s' is invalid: it is key1 or key2.", sent.KeyName)
 		}
 		secret, err := p.mustSecret(ctx, r, find)
 		if err != nil {
