@@ -184,7 +184,10 @@ func (s *session) eventCreate() *cobra.Command {
 		}
 		properties := map[string]any{"eventDeliverySchema": "CloudEventSchemaV1_0"}
 		flags.into(command, properties)
-		return s.printEvent(c.event(ctx, http.MethodPut, map[string]any{"properties": properties}, path...))
+		if _, err := c.event(ctx, http.MethodPut, map[string]any{"properties": properties}, path...); err != nil {
+			return err
+		}
+		return s.printEvent(c.event(ctx, http.MethodGet, nil, path...))
 	})
 	s.eventName(command, &name, &at)
 	flags.add(command)
@@ -209,7 +212,10 @@ func (s *session) eventUpdate() *cobra.Command {
 		properties, _ := there["properties"].(map[string]any)
 		changed := map[string]any{"filter": properties["filter"], "retryPolicy": properties["retryPolicy"]}
 		flags.into(command, changed)
-		return s.printEvent(c.event(ctx, http.MethodPatch, changed, path...))
+		if _, err := c.event(ctx, http.MethodPatch, changed, path...); err != nil {
+			return err
+		}
+		return s.printEvent(c.event(ctx, http.MethodGet, nil, path...))
 	})
 	s.eventName(command, &name, &at)
 	flags.add(command)

@@ -70,7 +70,7 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("owners: %+v, %+v", owners, secret.OwnerReferences)
 	}
 	before := string(secret.Data[v1beta1.SigningKey1])
-	if status, answer := send(t, w, http.MethodPut, path, bodyFor(w.Server.URL+armtest.Hook+"?code=other")); status != http.StatusOK {
+	if status, answer := send(t, w, http.MethodPut, path, bodyFor(w.Server.URL+armtest.Hook+"?code=other")); status != http.StatusCreated {
 		t.Fatalf("%d %s", status, answer)
 	}
 	if err := w.Client.Get(ctx, key, &secret); err != nil || string(secret.Data[v1beta1.SigningKey1]) != before || !strings.HasSuffix(string(secret.Data[v1beta1.EndpointURL]), "=other") {
@@ -84,7 +84,7 @@ func TestSecrets(t *testing.T) {
 	if status, answer := send(t, w, http.MethodPost, path+"/listKeys", ""); status != http.StatusConflict || strings.Contains(answer, before) {
 		t.Errorf("%d %s", status, answer)
 	}
-	if status, _ := send(t, w, http.MethodPut, path, bodyFor(w.Server.URL+armtest.Hook)); status != http.StatusOK {
+	if status, _ := send(t, w, http.MethodPut, path, bodyFor(w.Server.URL+armtest.Hook)); status != http.StatusCreated {
 		t.Error(status)
 	}
 	if status, answer := send(t, w, http.MethodPost, path+"/listKeys", ""); status != http.StatusOK || strings.Contains(answer, before) {

@@ -94,7 +94,16 @@ func (p provider) create(ctx context.Context, r *arm.Request, at scope, spec v1b
 	if err := p.keep(ctx, made, url); err != nil {
 		return nil, err
 	}
-	return &arm.Response{Status: http.StatusCreated, Body: render(made)}, nil
+	return begun(made, v1beta1.StateCreating), nil
+}
+
+// begun answers a write as Event Grid does: with 201 and a state that is not final, though all
+// is done. Clients then read the resource, and Azure's SDK for Python misreads an answer
+// that is both the first and the last.
+func begun(s *v1beta1.EventSubscription, state v1beta1.ProvisioningState) *arm.Response {
+	shown := render(s)
+	shown.Properties.ProvisioningState = string(state)
+	return &arm.Response{Status: http.StatusCreated, Header: http.Header{"Retry-After": {"1"}}, Body: shown}
 }
 
 func (p provider) change(ctx context.Context, there *v1beta1.EventSubscription, spec v1beta1.EventSubscriptionSpec, url string) (*arm.Response, error) {
@@ -110,7 +119,7 @@ func (p provider) change(ctx context.Context, there *v1beta1.EventSubscription, 
 			return nil, err
 		}
 	}
-	return arm.OK(render(there))
+	return begun(there, v1beta1.StateUpdating), nil
 }
 
 // check refuses what is wrong, and last an endpoint that does not want events.

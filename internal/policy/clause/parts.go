@@ -264,7 +264,7 @@ func beyond() []Clause {
 			Code:  at(flawTable, "internal/policy/vulnerability/parse.go:Parse", "internal/arm/containerservice/vulnerabilities.go:triageCluster", "internal/cli/vulnerability.go:vulnerabilityTriage"),
 			Tests: at(flawCases, "internal/policy/vulnerability/parse_test.go:TestParse", "test/scenarios/scenarios_test.go:TestScenarios", "internal/cli/transcript_test.go:TestTranscriptsOnTheRealServer")},
 		{ID: "X7", Short: "Maintenance tells before and after.", Status: Held, Code: at("internal/arm/containerservice/maintenancebody.go:renderAutoUpgrades", "internal/controller/agentpool/news.go:tellRolling", eventOf, courierSends),
-			Tests: at("internal/cli/autoupgrades_test.go:TestAutomaticUpgradesAreShown", "internal/controller/test/autoupgrade_test.go:TestAutoUpgrade", eventsArrive, eventsKept, "test/clients/azevents_test.go:TestAzEventSubscription")},
+			Tests: at("internal/cli/autoupgrades_test.go:TestAutomaticUpgradesAreShown", "internal/controller/test/autoupgrade_test.go:TestAutoUpgrade", eventsArrive, eventsKept, "test/clients/events_test.go:TestPythonEventSubscription")},
 		{ID: "X8", Short: "Auto-repair can keep evidence, and brakes when many nodes are ill.", Status: Held,
 			Code:  at("internal/controller/machine/evidence.go:saveEvidence", "internal/policy/illness.go:RepairBarOf"),
 			Tests: at("internal/policy/repair_test.go:TestRepairsAreSafe", "internal/policy/illness_test.go:TestRepairBars", realCluster)},
