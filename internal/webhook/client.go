@@ -88,23 +88,20 @@ func (c Client) Deliver(ctx context.Context, d Delivery) (int, error) {
 		"aeg-subscription-name":  {d.Name},
 		"aeg-delivery-count":     {strconv.Itoa(int(d.Attempt) - 1)},
 	}
-	answer, err := c.send(ctx, http.MethodPost, d.URL, header, d.Body)
-	if err != nil {
-		return 0, err
-	}
-	return answer.StatusCode, nil
+	status, _, err := c.send(ctx, http.MethodPost, d.URL, header, d.Body)
+	return status, err
 }
 
 // Validate asks an endpoint whether it wants events at all (CloudEvents: abuse protection).
 func (c Client) Validate(ctx context.Context, endpoint string) error {
-	answer, err := c.send(ctx, http.MethodOptions, endpoint, http.Header{"Webhook-Request-Origin": {Origin}}, nil)
+	status, answer, err := c.send(ctx, http.MethodOptions, endpoint, http.Header{"Webhook-Request-Origin": {Origin}}, nil)
 	if err != nil {
 		return err
 	}
-	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return fmt.Errorf("it answered OPTIONS with %d", answer.StatusCode)
+	if status < 200 || status > 299 {
+		return fmt.Errorf("it answered OPTIONS with %d", status)
 	}
-	for _, allowed := range answer.Header.Values("WebHook-Allowed-Origin") {
+	for _, allowed := range answer.Values("WebHook-Allowed-Origin") {
 		if allowed = strings.TrimSpace(allowed); allowed == "*" || strings.EqualFold(allowed, Origin) {
 			return nil
 		}
@@ -112,15 +109,17 @@ func (c Client) Validate(ctx context.Context, endpoint string) error {
 	return fmt.Errorf("its answer to OPTIONS has no header WebHook-Allowed-Origin with '%s' or '*'", Origin)
 }
 
-func (c Client) send(ctx context.Context, method, endpoint string, header http.Header, body []byte) (*http.Response, error) {
+// send returns the status and the headers of the answer: nothing else of it counts, and
+// nobody waits for the rest.
+func (c Client) send(ctx context.Context, method, endpoint string, header http.Header, body []byte) (status int, headers http.Header, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, endpoint, bytes.NewReader(body))
 	if err != nil {
-		return nil, errors.New("its URL cannot be read")
+		return 0, nil, errors.New("its URL cannot be read")
 	}
 	if request.URL.Scheme != "https" {
-		return nil, errors.New("its URL does not begin with https://")
+		return 0, nil, errors.New("its URL does not begin with https://")
 	}
 	request.Header = header
 	request.Header.Set("User-Agent", "berth")
@@ -133,11 +132,10 @@ func (c Client) send(ctx context.Context, method, endpoint string, header http.H
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	answer, err := client.Do(request)
 	if err != nil {
-		return nil, plain(ctx, err)
+		return 0, nil, plain(ctx, err)
 	}
-	// The status alone counts: nobody waits for the rest.
 	_ = answer.Body.Close()
-	return answer, nil
+	return answer.StatusCode, answer.Header, nil
 }
 
 // plain is an error without the URL, whose query is a secret.

@@ -93,7 +93,7 @@ func (p properties) apply(spec *v1beta1.EventSubscriptionSpec) (string, error) {
 		return "", err
 	}
 	url := ""
-	if p.Destination != nil && !(p.Destination.Properties.EndpointURL == "" && spec.EndpointBaseURL != "") {
+	if p.Destination != nil && (p.Destination.Properties.EndpointURL != "" || spec.EndpointBaseURL == "") {
 		base, refused := event.Endpoint(p.Destination.Properties.EndpointURL)
 		if refused != nil {
 			return "", arm.Refusal([]policy.Violation{*refused})

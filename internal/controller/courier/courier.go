@@ -155,14 +155,11 @@ func outcomeOf(status int, failure error) string {
 // URL of its Secret is the one that the spec was checked with.
 func (c *courier) endpoint(ctx context.Context, to *v1beta1.EventSubscription) (url string, keys []string, err error) {
 	var secret corev1.Secret
-	if err := c.reader.Get(ctx, client.ObjectKeyFromObject(to), &secret); err != nil {
-		if apierrors.IsNotFound(err) {
-			return "", nil, nil
-		}
+	if err := c.reader.Get(ctx, client.ObjectKeyFromObject(to), &secret); client.IgnoreNotFound(err) != nil {
 		return "", nil, fmt.Errorf("read endpoint of %s: %w", to.Name, err)
 	}
 	url = string(secret.Data[v1beta1.EndpointURL])
-	if base, refused := event.Endpoint(url); refused != nil || base != to.Spec.EndpointBaseURL {
+	if base, _ := event.Endpoint(url); base == "" || base != to.Spec.EndpointBaseURL {
 		return "", nil, nil
 	}
 	return url, []string{string(secret.Data[v1beta1.SigningKey1]), string(secret.Data[v1beta1.SigningKey2])}, nil
