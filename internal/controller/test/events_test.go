@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,8 +270,10 @@ func TestEventsStayOutside(t *testing.T) {
 func TestCrashDuringEvents(t *testing.T) {
 	w := newWorld(t)
 	to := newReceiver(t)
+	const noted = "patch status EventDelivery"
+	var died atomic.Bool // after an attempt was noted
 	left := []string{
-		"create EventDelivery", "patch status ActivityLogEntry", "delete EventDelivery", "patch status EventDelivery", "patch status EventSubscription",
+		"create EventDelivery", "patch status ActivityLogEntry", "delete EventDelivery", noted, "patch status EventSubscription",
 		"create EventDelivery", "delete EventDelivery", "patch status ActivityLogEntry",
 	}
 	w.nextGuard = func() *guard {
@@ -280,13 +283,16 @@ func TestCrashDuringEvents(t *testing.T) {
 			if n < 0 {
 				return false
 			}
+			if left[n] == noted {
+				died.Store(true)
+			}
 			left = slices.Delete(left, n, n+1)
 			return true
 		}
 		return g
 	}
 	to.answer = func(n int) int {
-		if n == 2 {
+		if n%2 == 0 && !died.Load() {
 			return http.StatusInternalServerError
 		}
 		return http.StatusOK
