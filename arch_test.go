@@ -23,7 +23,7 @@ const (
 // leaves import nothing of ours but api, or what stands beside their name.
 var leaves = []string{
 	"internal/backup", "internal/etcd", "internal/gateway", "internal/identity", "internal/image", "internal/network", "internal/node",
-	"internal/operation", "internal/pki", "internal/registry", "internal/release", "internal/tenant", "internal/volume", "internal/watch",
+	"internal/operation", "internal/pki", "internal/registry", "internal/release", "internal/tenant", "internal/volume", "internal/watch", "internal/webhook",
 }
 
 // imports is the layout of ARCHITECTURE.md: what a package (or any package below
@@ -39,7 +39,7 @@ var imports = map[string][]string{
 	"internal/inspect":         {"api", "internal/policy"},
 	"internal/activity":        {"api", "internal/operation"},
 	"internal/supportaccess":   {"api", "internal/policy", "internal/controlplane", "internal/pki"},
-	"internal/arm":             {"api", "internal/activity", "internal/pki", "internal/policy", "internal/operation", "internal/release", "internal/identity", "internal/controlplane", "internal/machine", "internal/supportaccess", "internal/tenant", "internal/arm"},
+	"internal/arm":             {"api", "internal/activity", "internal/pki", "internal/policy", "internal/operation", "internal/release", "internal/identity", "internal/controlplane", "internal/machine", "internal/supportaccess", "internal/tenant", "internal/webhook", "internal/arm"},
 	"internal/controller":      append([]string{"api", "internal/activity", "internal/policy", "internal/controlplane", "internal/addon", "internal/machine", "internal/supportaccess", "internal/controller"}, leaves...),
 	"internal/controlplane":    {"api", "internal/pki", "internal/release"},
 	"internal/host":            {"api", "internal/backup", "internal/registry", "internal/install", "internal/image", "internal/network", "internal/node", "internal/pki", "internal/release", "internal/volume", "internal/identity", "internal/host"},
@@ -51,6 +51,7 @@ var imports = map[string][]string{
 	"internal/volume":          {"api", "internal/watch"},
 	"internal/network":         {"api", "internal/network", "internal/watch"},
 	"internal/watch":           {},
+	"internal/webhook":         {},
 	"internal/backup":          {},
 	"internal/etcd":            {},
 	"internal/node":            {"api", "internal/node"},

@@ -74,6 +74,8 @@ type ActivityNotice struct {
 	Message string `json:"message"`
 	// Warning says that it is something to look after.
 	Warning bool `json:"warning,omitempty"`
+	// Data is what programs read besides the reason, such as kubernetesVersion.
+	Data map[string]string `json:"data,omitempty"`
 }
 
 // ActivityStatus is how a request or an Operation went. While both are nil it has begun,
@@ -83,6 +85,8 @@ type ActivityStatus struct {
 	Answer *ActivityResult `json:"answer,omitempty"`
 	// End is how the Operation ended that the request began.
 	End *ActivityResult `json:"end,omitempty"`
+	// Published says that a delivery was made for each event subscription that wants it.
+	Published bool `json:"published,omitempty"`
 }
 
 // ActivityResult is one result.

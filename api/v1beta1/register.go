@@ -25,6 +25,8 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&VirtualMachineScaleSet{}, &VirtualMachineScaleSetList{},
 		&SupportTicket{}, &SupportTicketList{},
 		&ActivityLogEntry{}, &ActivityLogEntryList{},
+		&EventSubscription{}, &EventSubscriptionList{},
+		&EventDelivery{}, &EventDeliveryList{},
 		&Advisory{}, &AdvisoryList{},
 		&KnownIssue{}, &KnownIssueList{},
 		&SupportAccess{}, &SupportAccessList{},

@@ -69,10 +69,22 @@ type ServicePolicySpec struct {
 	Support *SupportPolicy `json:"support,omitempty"`
 	// ActivityLog says how much of what happened is kept.
 	ActivityLog *ActivityLogPolicy `json:"activityLog,omitempty"`
+	// Webhooks says where events may be sent.
+	Webhooks *WebhookPolicy `json:"webhooks,omitempty"`
 	// Quotas are what each subscription can have, unless it has quotas of its own.
 	Quotas *Quotas `json:"quotas,omitempty"`
 	// SupportAccess has the figures of just-in-time access.
 	SupportAccess *SupportAccessPolicy `json:"supportAccess,omitempty"`
+}
+
+// WebhookPolicy says where the events of event subscriptions may be sent.
+type WebhookPolicy struct {
+	// AllowedRanges are CIDRs that may be reached although they are among what is never
+	// reached otherwise: loopback, link-local addresses and Berth's own networks.
+	AllowedRanges []string `json:"allowedRanges,omitempty"`
+	// CABundle are authorities in PEM that endpoints' certificates may be of, besides
+	// those of the system.
+	CABundle string `json:"caBundle,omitempty"`
 }
 
 // Quotas are the limits of a subscription. A nil field means its default.

@@ -34,6 +34,9 @@ type SupportStatus struct {
 	// Clocks are those that run. They are written as a whole.
 	// +listType=atomic
 	Clocks []SupportClock `json:"clocks"`
+	// VersionNews are keys of what the cluster was told of Kubernetes versions.
+	// +listType=atomic
+	VersionNews []string `json:"versionNews,omitempty"`
 	// LastAct is the last operation that the policy asked for.
 	LastAct *SupportOperation `json:"lastAct,omitempty"`
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 	"unicode/utf8"
 
@@ -88,6 +89,10 @@ func bounded(spec v1beta1.ActivitySpec) v1beta1.ActivitySpec {
 	if spec.Notice != nil {
 		notice := *spec.Notice
 		notice.Message = clip(notice.Message)
+		notice.Data = maps.Clone(notice.Data)
+		for key, value := range notice.Data {
+			notice.Data[key] = clip(value)
+		}
 		spec.Notice = &notice
 	}
 	return spec

@@ -26,7 +26,8 @@ const again = time.Hour
 type Notice struct {
 	// Caller is the part of Berth, such as berth/support.
 	Caller string
-	// Object is what it is about: a ManagedCluster, an AgentPool, a Machine or a SupportAccess.
+	// Object is what it is about: a ManagedCluster, an AgentPool, a Machine, a
+	// SupportAccess or an EventSubscription.
 	Object client.Object
 	v1beta1.ActivityNotice
 	// Occasion tells notices of the same words apart that come more than once, or tells
@@ -63,6 +64,8 @@ func (l Log) idOf(ctx context.Context, object client.Object) (string, error) {
 		return operation.ClusterID(o), nil
 	case *v1beta1.SupportAccess:
 		return o.Spec.ResourceID, nil
+	case *v1beta1.EventSubscription:
+		return o.Spec.Scope + "/providers/Microsoft.EventGrid/eventSubscriptions/" + o.Spec.Name, nil
 	case *v1beta1.AgentPool:
 		return operation.PoolID(o), nil
 	case *v1beta1.Machine:

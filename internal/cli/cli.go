@@ -80,7 +80,7 @@ Service and speaks its API: what berth does here, az, the Azure SDKs and Terrafo
 		root.AddCommand(command)
 	}
 	for _, command := range []*cobra.Command{
-		s.groupCommand(), s.clusterCommand(), s.nodePoolCommand(), s.machineCommand(), s.maintenanceCommand(), s.lockCommand(), s.supportCommand(),
+		s.groupCommand(), s.clusterCommand(), s.nodePoolCommand(), s.machineCommand(), s.maintenanceCommand(), s.lockCommand(), s.eventCommand(), s.supportCommand(),
 		s.monitorCommand(), s.featureCommand(), s.quotaCommand(), s.vulnerabilityCommand(), s.issueCommand(), s.roadmapCommand(),
 	} {
 		command.GroupID = groupResource

@@ -72,7 +72,7 @@ func eachFile(t *testing.T, pattern string, test func(t *testing.T, file string)
 }
 
 // play runs a transcript and compares all that was printed. In a file, a line "$ berth …" is a command and "# …" a
-// comment; what follows is its standard output, then its standard error with "2> " before each line, then its exit code
+// comment, and "URL/" in a command begins a URL of the server; what follows is its standard output, then its standard error with "2> " before each line, then its exit code
 // if that is not 0. A line "% …" goes to plan, which makes the server fail.
 func play(t *testing.T, file string, commands runner, plan func(string)) {
 	t.Helper()
@@ -86,7 +86,7 @@ func play(t *testing.T, file string, commands runner, plan func(string)) {
 		switch {
 		case strings.HasPrefix(line, "$ berth "):
 			got.WriteString(line + "\n")
-			code, out, errs := commands.run(t, words(strings.TrimPrefix(line, "$ berth "))...)
+			code, out, errs := commands.run(t, words(strings.ReplaceAll(strings.TrimPrefix(line, "$ berth "), "URL/", commands.environment["BERTH_ENDPOINT"]+"/"))...)
 			got.WriteString(out)
 			for one := range strings.Lines(errs) {
 				got.WriteString("2> " + one)
@@ -130,6 +130,7 @@ var changing = []struct {
 	{regexp.MustCompile(`-[0-9a-z]{8}\.hcp\.`), "-01234567.hcp."},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`), "01234567-89ab-4cde-8f01-23456789abcd"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "2026-01-02T03:04:05Z"},
+	{regexp.MustCompile(`whsec_[A-Za-z0-9+/]{43}=`), "whsec_KEY"},
 	// How many states are seen on the way depends on the machine's mood.
 	{regexp.MustCompile(`2> .*: (Creating|Updating|Scaling|Upgrading|Deleting) \(…s\)\n`), ""},
 }

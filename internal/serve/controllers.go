@@ -11,6 +11,7 @@ import (
 	"berth.dev/berth/internal/controller/autoupgrade"
 	"berth.dev/berth/internal/controller/backup"
 	"berth.dev/berth/internal/controller/cluster"
+	"berth.dev/berth/internal/controller/courier"
 	"berth.dev/berth/internal/controller/deletedcluster"
 	"berth.dev/berth/internal/controller/machine"
 	"berth.dev/berth/internal/controller/operation"
@@ -32,6 +33,10 @@ func (p parts) controllers() error {
 	if err != nil {
 		return fmt.Errorf("read the authority that machines trust: %w", err)
 	}
+	own, err := p.ownRanges()
+	if err != nil {
+		return err
+	}
 	mgr := p.manager
 	tenants := p.tenants
 	if err := mgr.Add(&preflight.Recorder{Reader: p.preflight(), Client: mgr.GetClient(), Log: p.log.With("part", "preflight")}); err != nil {
@@ -40,6 +45,7 @@ func (p parts) controllers() error {
 	setups := []error{
 		operation.Setup(mgr, operation.Config{}),
 		activity.Setup(mgr, activity.Config{Log: p.log.With("part", "activity")}),
+		courier.Setup(mgr, courier.Config{Own: own}),
 		resourcegroup.Setup(mgr, resourcegroup.Config{}),
 		cluster.Setup(mgr, cluster.Config{
 			Catalogue:     p.catalogue,

@@ -17,6 +17,7 @@ import (
 	"berth.dev/berth/internal/arm/authorization"
 	"berth.dev/berth/internal/arm/compute"
 	"berth.dev/berth/internal/arm/containerservice"
+	"berth.dev/berth/internal/arm/eventgrid"
 	"berth.dev/berth/internal/arm/insights"
 	"berth.dev/berth/internal/arm/resources"
 	"berth.dev/berth/internal/arm/support"
@@ -49,6 +50,10 @@ func (p parts) arm() error {
 	if err != nil {
 		return fmt.Errorf("read the authority that support trusts: %w", err)
 	}
+	own, err := p.ownRanges()
+	if err != nil {
+		return err
+	}
 	front := supportaccess.New(supportaccess.Config{
 		Client: p.manager.GetClient(), Reader: p.manager.GetAPIReader(), Engineer: directory.Engineer, Log: p.log.With("part", "supportaccess"),
 	})
@@ -66,7 +71,7 @@ func (p parts) arm() error {
 		GatewayAddress: p.options.GatewayPublic,
 		CA:             ca,
 		Log:            p.log.With("part", "arm"),
-	}, resources.New, resources.Features, authorization.New, containerservice.New, compute.New, support.New, insights.New)
+	}, resources.New, resources.Features, authorization.New, containerservice.New, compute.New, support.New, insights.New, eventgrid.New(own))
 	return p.serveTLS("arm", p.options.ARMAddress, withSupport(front, handler), tls.NoClientCert)
 }
 

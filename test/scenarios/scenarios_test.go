@@ -250,6 +250,7 @@ var shown = []string{"Allow", "Azure-AsyncOperation", "ETag", "Location", "Retry
 
 var (
 	guids = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}`)
+	keys  = regexp.MustCompile(`whsec_[A-Za-z0-9+/]{43}=`)
 	ticks = regexp.MustCompile(`/ticks/\d+`)
 	// A machine that is slow has less left to wait.
 	waits = regexp.MustCompile(`(Retry-After: |retry again in )5\d\b`)
@@ -276,6 +277,7 @@ func (r *runner) render(answer *http.Response, body []byte) string {
 		out.WriteString("\n" + strings.TrimSpace(pretty.String()) + "\n")
 	}
 	text := strings.ReplaceAll(out.String(), r.Server.URL, "https://berth")
+	text = keys.ReplaceAllString(text, "<key>")
 	text = times.ReplaceAllString(text, "<time>")
 	text = waits.ReplaceAllString(text, "${1}60")
 	text = ticks.ReplaceAllString(text, "/ticks/<time>")

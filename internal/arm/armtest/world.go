@@ -36,6 +36,7 @@ import (
 	"berth.dev/berth/internal/arm/authorization"
 	"berth.dev/berth/internal/arm/compute"
 	"berth.dev/berth/internal/arm/containerservice"
+	"berth.dev/berth/internal/arm/eventgrid"
 	"berth.dev/berth/internal/arm/insights"
 	"berth.dev/berth/internal/arm/resources"
 	"berth.dev/berth/internal/arm/support"
@@ -88,10 +89,10 @@ func Over(t testing.TB, c client.Client) *World {
 	t.Helper()
 	w := &World{Client: c, tokens: map[string]string{}}
 	w.Server = httptest.NewUnstartedServer(nil)
-	w.Server.Config.Handler = arm.NewServer(arm.Config{
+	w.Server.Config.Handler = withHook(arm.NewServer(arm.Config{
 		Client: w.Client, APIReader: w.Client, Catalogue: Catalogue(), Identity: directory(t),
 		PublicURL: "https://" + w.Server.Listener.Addr().String(), GatewayAddress: Gateway, Now: w.Now,
-	}, resources.New, resources.Features, authorization.New, containerservice.New, compute.New, support.New, insights.New)
+	}, resources.New, resources.Features, authorization.New, containerservice.New, compute.New, support.New, insights.New, eventgrid.New(nil)))
 	w.Server.StartTLS()
 	t.Cleanup(w.Server.Close)
 	w.CAFile = filepath.Join(t.TempDir(), "ca.pem")
@@ -180,7 +181,7 @@ func newClient(t testing.TB) client.Client {
 	var uids atomic.Int64
 	return fake.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&v1beta1.Advisory{}, &v1beta1.DeletedCluster{}, &v1beta1.ManagedCluster{}, &v1beta1.AgentPool{}, &v1beta1.Machine{}, &v1beta1.Operation{}, &v1beta1.ResourceGroup{},
-			&v1beta1.ActivityLogEntry{}, &v1beta1.SupportAccess{}).
+			&v1beta1.ActivityLogEntry{}, &v1beta1.SupportAccess{}, &v1beta1.EventSubscription{}, &v1beta1.EventDelivery{}).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
 				object.SetUID(types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", uids.Add(1))))
@@ -220,7 +221,9 @@ func (w *World) seed(t testing.TB) {
 		subscription(Subscription, "Tests", TenantID, v1beta1.SubscriptionEnabled),
 		subscription(SuspendedSubscription, "Unpaid", TenantID, v1beta1.SubscriptionSuspended),
 		subscription(OtherSubscription, "Neighbour", OtherTenantID, v1beta1.SubscriptionEnabled),
-		&v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}, Spec: v1beta1.ServicePolicySpec{Locations: []string{Location, "eastus"}}},
+		&v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}, Spec: v1beta1.ServicePolicySpec{
+			Locations: []string{Location, "eastus"}, Webhooks: w.webhooks(),
+		}},
 	} {
 		if err := w.Client.Create(context.Background(), object); client.IgnoreAlreadyExists(err) != nil {
 			t.Fatal(err)
@@ -237,7 +240,7 @@ func (w *World) Wipe(t testing.TB) {
 		&v1beta1.OperationList{}, &v1beta1.MachineList{}, &v1beta1.AgentPoolList{}, &v1beta1.ManagedClusterList{},
 		&v1beta1.SnapshotList{}, &v1beta1.ResourceGroupList{}, &v1beta1.SubscriptionList{}, &v1beta1.ServicePolicyList{},
 		&v1beta1.MaintenanceConfigurationList{}, &v1beta1.DeletedClusterList{}, &v1beta1.ManagementLockList{}, &v1beta1.SupportTicketList{},
-		&v1beta1.ActivityLogEntryList{},
+		&v1beta1.ActivityLogEntryList{}, &v1beta1.EventSubscriptionList{}, &v1beta1.EventDeliveryList{},
 		&v1beta1.AdvisoryList{}, &v1beta1.KnownIssueList{},
 		&v1beta1.SupportAccessList{}, &v1beta1.SupportAccessRecordList{},
 		&v1beta1.VirtualMachineScaleSetList{},

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/machine"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/release"
@@ -36,6 +37,7 @@ type Reconciler struct {
 	Config
 	// starting keeps two pools of a cluster from both finding that it is their turn.
 	starting sync.Mutex
+	log      activity.Recorder
 }
 
 // New returns a Reconciler that writes with c and reads what must be current with
@@ -44,7 +46,7 @@ func New(c client.Client, reader client.Reader, config Config) *Reconciler {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Reconciler{client: c, reader: reader, Config: config}
+	return &Reconciler{client: c, reader: reader, Config: config, log: activity.Quiet(c, "berth/agentpool", config.Now)}
 }
 
 // conflictAgain is how soon to look again when the cache lagged behind a write.
@@ -294,6 +296,7 @@ func (r *Reconciler) report(ctx context.Context, v view, cause error) (ctrl.Resu
 	if equality.Semantic.DeepEqual(status, v.pool.Status) {
 		return result, nil
 	}
+	r.tellEnd(ctx, v.pool, status)
 	v.pool.Status = status
 	if err := r.client.Status().Update(ctx, v.pool); err != nil {
 		return result, fmt.Errorf("report agent pool %s: %w", v.pool.Name, err)

@@ -13,6 +13,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/policy/event"
 )
 
 var errCacheLags = errors.New("the cache lags behind")
@@ -102,6 +103,8 @@ func (r *Reconciler) begin(ctx context.Context, v *view, cluster *v1beta1.Manage
 	if err != nil {
 		return err
 	}
+	r.tellRolling(ctx, v.pool, event.ReasonRollingStarted, fmt.Sprint(v.pool.Generation, v.pool.Annotations[v1beta1.AnnotationOperation], v.goal),
+		fmt.Sprintf("the nodes are replaced by ones of Kubernetes %s with the image %s", v.goal.kubernetes, v.goal.image))
 	now := metav1.NewTime(v.now)
 	v.pool.Status.Upgrade = &v1beta1.PoolUpgrade{
 		OrchestratorVersion: v.goal.kubernetes, NodeImageVersion: v.goal.image,

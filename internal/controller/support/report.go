@@ -23,6 +23,7 @@ const statusOwner = "berth-support"
 // on something older is refused as a conflict: a clock would be set back.
 func (r *reconciler) report(ctx context.Context, o *observation, verdict support.Verdict) error {
 	last := o.cluster.Status.Support
+	news := r.versionNews(o, &verdict.Status)
 	condition, changed := conditionOf(o, verdict.Status)
 	if !changed && !support.News(last, verdict.Status, o.plan) {
 		return nil
@@ -33,6 +34,11 @@ func (r *reconciler) report(ctx context.Context, o *observation, verdict support
 			return err
 		}
 		r.events.Show(o.cluster, corev1.EventTypeWarning, reasonNotice, "Support", noticeText(notice))
+	}
+	for _, one := range news {
+		if err := r.events.Log.Tell(ctx, one); err != nil {
+			return err
+		}
 	}
 	err := apply.Status(ctx, r.client, o.cluster, statusOwner, &struct {
 		Support    v1beta1.SupportStatus `json:"support"`
@@ -114,4 +120,27 @@ var actWords = map[v1beta1.SupportAct]string{
 
 func has(findings []v1beta1.SupportFinding, one v1beta1.SupportFinding) bool {
 	return slices.ContainsFunc(findings, func(f v1beta1.SupportFinding) bool { return f.Clause == one.Clause && f.Reason == one.Reason })
+}
+
+// versionNews is what is told of versions, each once; the status keeps what was.
+func (r *reconciler) versionNews(o *observation, next *v1beta1.SupportStatus) []activity.Notice {
+	var told []string
+	if last := o.cluster.Status.Support; last != nil {
+		told = last.VersionNews
+	}
+	version := o.cluster.Status.CurrentKubernetesVersion
+	if version == "" || r.Catalogue == nil {
+		next.VersionNews = told
+		return nil
+	}
+	news, after := support.VersionsOf(r.Catalogue, version, o.cluster.Spec.SupportPlan, told, o.now)
+	next.VersionNews = after
+	made := make([]activity.Notice, 0, len(news))
+	for _, one := range news {
+		made = append(made, activity.Notice{
+			Caller: requester, Object: o.cluster, Occasion: one.Key,
+			ActivityNotice: v1beta1.ActivityNotice{Reason: one.Reason, Message: one.Message, Data: one.Data, Warning: one.Warning},
+		})
+	}
+	return made
 }

@@ -34,6 +34,7 @@ import (
 	"berth.dev/berth/internal/controller/agentpool"
 	"berth.dev/berth/internal/controller/autoupgrade"
 	"berth.dev/berth/internal/controller/cluster"
+	"berth.dev/berth/internal/controller/courier"
 	"berth.dev/berth/internal/controller/deletedcluster"
 	machinecontroller "berth.dev/berth/internal/controller/machine"
 	operationcontroller "berth.dev/berth/internal/controller/operation"
@@ -240,6 +241,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 		operationcontroller.Setup(mgr, operationcontroller.Config{ServerGrace: 300 * time.Millisecond}),
 		resourcegroup.Setup(mgr, resourcegroup.Config{}),
 		activitycontroller.Setup(mgr, activitycontroller.Config{Now: w.now}),
+		courier.Setup(mgr, courier.Config{Now: w.now}),
 		accesscontroller.Setup(mgr, accesscontroller.Config{Tenants: tenants, Now: w.now}),
 	} {
 		if err != nil {

@@ -41,6 +41,10 @@ const (
 	iaasView      = "internal/arm/compute/provider.go:New"
 	iaasLife      = "internal/controller/test/iaas_test.go:TestIaaS"
 	iaasAz        = "test/clients/azvmss_test.go:TestAzVMSS"
+	eventOf       = "internal/policy/event/cloudevent.go:Of"
+	courierSends  = "internal/controller/courier/courier.go:Reconcile"
+	eventsArrive  = "internal/controller/test/events_test.go:TestEvents"
+	eventsKept    = "internal/controller/test/events_test.go:TestCrashDuringEvents"
 	scenarios     = "test/scenarios/scenarios_test.go:TestScenarios"
 )
 
@@ -172,8 +176,8 @@ func security() []Clause {
 			Code:  at("internal/controller/addon/addon.go:applyAll", noticeMatch, adviser, "internal/arm/containerservice/notices.go:listAdvisories"),
 			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", noticeCases, advised, flawCases)},
 		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers, with its impact and the steps to take.", Status: Held,
-			Code:  at(noticeMatch, adviser, "internal/policy/notice/advisory.go:Advise", "internal/arm/containerservice/notices.go:listAdvisories"),
-			Tests: at(noticeCases, advised, "internal/policy/notice/notice_test.go:TestAdvise", "internal/cli/notice_test.go:TestNoticesAreShown")},
+			Code:  at(noticeMatch, adviser, "internal/policy/notice/advisory.go:Advise", "internal/arm/containerservice/notices.go:listAdvisories", courierSends),
+			Tests: at(noticeCases, advised, eventsArrive, "internal/policy/notice/notice_test.go:TestAdvise", "internal/cli/notice_test.go:TestNoticesAreShown")},
 		{ID: "I1", Short: "Node login is possible and discouraged.", Status: InPart,
 			Code: at(ticketTable, "internal/node/ssh.go:prepareSSH"), Tests: at(ticketCases), Missing: "Tickets about what a login changed are answered; changes are not seen: nobody can tell them from those of a DaemonSet (G5)."},
 		{ID: "I2", Short: "Security groups can be customised on own subnets only.", Status: InPart,
@@ -192,8 +196,8 @@ func clocks() []Clause {
 			Code:  at("internal/controller/cluster/power.go:power", supportTable),
 			Tests: at("internal/controller/test/power_test.go:TestStopAndStart", supportPolicy, realCluster)},
 		{ID: "J2", Short: "After 12 months stopped, everything is deleted.", Status: Held,
-			Code:  at(supportTable, "internal/controller/support/act.go:begin"),
-			Tests: at("internal/policy/support/clock_test.go:TestClocksNeitherSkipNorHurry", supportPolicy)},
+			Code:  at(supportTable, "internal/controller/support/act.go:begin", "internal/controller/support/report.go:noticeOf", eventOf),
+			Tests: at("internal/policy/support/clock_test.go:TestClocksNeitherSkipNorHurry", supportPolicy, eventsKept)},
 		{ID: "J3", Short: "A cluster whose nodes were all deallocated is stopped after 30 days.", Status: Held,
 			Code: at("internal/policy/support/instances.go:allOff", supportTable), Tests: at(iaasLife, everyRow, "internal/policy/support/instances_test.go:TestDeallocatedClustersAreStopped")},
 		{ID: "J4", Short: "A cluster with no Ready node and no running machine is stopped after 30 days.", Status: Held,
@@ -259,8 +263,8 @@ func beyond() []Clause {
 		{ID: "X6", Short: "CVE triage per cluster: a scanner's report in, whose turn each is out.", Status: Held,
 			Code:  at(flawTable, "internal/policy/vulnerability/parse.go:Parse", "internal/arm/containerservice/vulnerabilities.go:triageCluster", "internal/cli/vulnerability.go:vulnerabilityTriage"),
 			Tests: at(flawCases, "internal/policy/vulnerability/parse_test.go:TestParse", "test/scenarios/scenarios_test.go:TestScenarios", "internal/cli/transcript_test.go:TestTranscriptsOnTheRealServer")},
-		{ID: "X7", Short: "Maintenance tells before and after.", Status: Held, Code: at("internal/arm/containerservice/maintenancebody.go:renderAutoUpgrades"),
-			Tests: at("internal/cli/autoupgrades_test.go:TestAutomaticUpgradesAreShown", "internal/controller/test/autoupgrade_test.go:TestAutoUpgrade")},
+		{ID: "X7", Short: "Maintenance tells before and after.", Status: Held, Code: at("internal/arm/containerservice/maintenancebody.go:renderAutoUpgrades", "internal/controller/agentpool/news.go:tellRolling", eventOf, courierSends),
+			Tests: at("internal/cli/autoupgrades_test.go:TestAutomaticUpgradesAreShown", "internal/controller/test/autoupgrade_test.go:TestAutoUpgrade", eventsArrive, eventsKept, "test/clients/events_test.go:TestPythonEventSubscription")},
 		{ID: "X8", Short: "Auto-repair can keep evidence, and brakes when many nodes are ill.", Status: Held,
 			Code:  at("internal/controller/machine/evidence.go:saveEvidence", "internal/policy/illness.go:RepairBarOf"),
 			Tests: at("internal/policy/repair_test.go:TestRepairsAreSafe", "internal/policy/illness_test.go:TestRepairBars", realCluster)},
