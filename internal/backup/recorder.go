@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,6 +196,7 @@ func (r *Recorder) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	config.DialOptions = append(slices.Clone(config.DialOptions), cheaply())
 	client, err := clientv3.New(config)
 	if err != nil {
 		return fmt.Errorf("dial etcd: %w", err)
