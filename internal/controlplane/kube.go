@@ -50,7 +50,7 @@ func kubeDeployment(in Input) client.Object {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: in.meta(KubeDeployment),
 		Spec: appsv1.DeploymentSpec{
-			Replicas:             replicas(in.Stopped, in.kubeReplicas()),
+			Replicas:             replicas(in.Stopped && !in.KubeStays, in.kubeReplicas()),
 			RevisionHistoryLimit: ptr(int32(1)),
 			Strategy:             strategy,
 			Selector:             podsOf(ComponentKube),
