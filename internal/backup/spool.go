@@ -79,8 +79,8 @@ func (s *spool) wait(offset int64) (int64, error) {
 		s.grown.Wait()
 	}
 	if s.failed != nil {
-		// Not with %w: no error may be taken for the end.
-		return 0, fmt.Errorf("the snapshot is not whole: %v", s.failed)
+		// Not wrapped: no error may be taken for the end.
+		return 0, errors.New("the snapshot is not whole: " + s.failed.Error())
 	}
 	if s.size <= offset {
 		return 0, io.EOF
