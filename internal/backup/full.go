@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -32,7 +32,8 @@ type target struct {
 
 // full makes a snapshot and gives it to the places. It lies sealed on the local disk
 // meanwhile: etcd keeps what a snapshot shows for as long as somebody reads it, which
-// must not depend on a store.
+// must not depend on a store. A store that keeps up has all of it when etcd has sent the
+// last of it.
 func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*place) error {
 	ctx, cancel := context.WithTimeout(ctx, fullTimeout)
 	defer cancel()
@@ -49,36 +50,48 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 			begun = t.last.Add(time.Second)
 		}
 	}
-	spool, err := os.CreateTemp(r.Scratch, "backup-*.zst.age")
-	if err != nil {
-		return fmt.Errorf("make room for a snapshot: %w", err)
-	}
-	defer spool.Close()
-	// Nobody else needs its name, and a killed process leaves nothing.
-	if err := os.Remove(spool.Name()); err != nil {
-		return fmt.Errorf("make room for a snapshot: %w", err)
-	}
-	revision, err := r.spool(ctx, client, spool)
+	revision, err := r.askForFull(ctx, client)
 	if err != nil {
 		return err
 	}
-	object := fullObject(revision, begun)
-	if object.Size, err = spool.Seek(0, io.SeekEnd); err != nil {
-		return fmt.Errorf("measure the snapshot: %w", err)
+	spool, err := newSpool(r.Scratch)
+	if err != nil {
+		return err
 	}
-	errs := make([]error, len(targets))
-	var giving sync.WaitGroup
-	for i, t := range targets {
-		giving.Go(func() { errs[i] = r.give(ctx, t, object, spool) })
-	}
-	giving.Wait()
-	if err := errors.Join(errs...); err != nil {
+	defer spool.close()
+	if err := r.giveAll(ctx, client, targets, fullObject(revision, begun), spool); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.FullTook = r.Now().Sub(started)
 	return nil
+}
+
+// giveAll fills the spool, while the places take what comes. When none of them does any
+// more, etcd is not asked for the rest.
+func (r *Recorder) giveAll(ctx context.Context, client *clientv3.Client, targets []target, object Object, spool *spool) error {
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(targets))
+	var giving sync.WaitGroup
+	var taking atomic.Int64
+	taking.Store(int64(len(targets)))
+	for i, t := range targets {
+		giving.Go(func() {
+			if errs[i] = r.give(ctx, t, object, spool); taking.Add(-1) == 0 {
+				stop()
+			}
+		})
+	}
+	err := r.spool(reading, client, spool)
+	spool.end(err)
+	giving.Wait()
+	// What became of the snapshot says more than that the places have not got it.
+	if err != nil && reading.Err() == nil {
+		return err
+	}
+	return errors.Join(errs...)
 }
 
 // targets are the places that answer: etcd is not asked for what nobody could keep.
@@ -122,12 +135,9 @@ func (r *Recorder) found(revision int64) {
 	}
 }
 
-// spool writes a sealed snapshot and returns a revision that it has at least reached.
-func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Writer) (int64, error) {
-	recipient, err := recipientOf(r.Key)
-	if err != nil {
-		return 0, err
-	}
+// askForFull returns a revision that a snapshot has at least reached which is begun now. An
+// etcd that is behind what was recorded has lost data.
+func (r *Recorder) askForFull(ctx context.Context, client *clientv3.Client) (int64, error) {
 	revision, err := currentRevision(ctx, client)
 	if err != nil {
 		return 0, err
@@ -135,31 +145,40 @@ func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Wri
 	if recorded := max(r.State().Revision, r.recorded.Load()); revision < recorded {
 		return 0, lost(revision, recorded)
 	}
+	return revision, nil
+}
+
+// spool writes a sealed snapshot.
+func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Writer) error {
+	recipient, err := recipientOf(r.Key)
+	if err != nil {
+		return err
+	}
 	stream, err := client.SnapshotWithVersion(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("ask etcd for a snapshot: %w", err)
+		return fmt.Errorf("ask etcd for a snapshot: %w", err)
 	}
 	defer stream.Snapshot.Close()
 	sum := &trailing{hash: sha256.New()}
 	if err := seal(to, io.TeeReader(stream.Snapshot, sum), recipient); err != nil {
-		return 0, err
+		return err
 	}
-	return revision, sum.verify()
+	return sum.verify()
 }
 
 // give stores a snapshot in one place, and removes there what is not to be kept: before
 // that as well, since the place may be full of it.
-func (r *Recorder) give(ctx context.Context, t target, object Object, spool io.ReaderAt) error {
+func (r *Recorder) give(ctx context.Context, t target, object Object, spool *spool) error {
 	retain := func() error {
 		return t.place.use(ctx, func(s *Store) error { return s.retain(ctx, r.Schedule.Keep, r.Now()) })
 	}
 	if err := errors.Join(retain(), r.bundle(ctx, t.place)); err != nil {
 		return err
 	}
-	err := t.place.put(ctx, object, func() io.Reader { return io.NewSectionReader(spool, 0, object.Size) })
-	if err != nil {
+	if err := t.place.put(ctx, object, spool.reader); err != nil {
 		return err
 	}
+	object.Size = spool.length()
 	t.place.stored(object.Time, t.lags)
 	r.mu.Lock()
 	r.state.Full = &object
@@ -179,6 +198,12 @@ type trailing struct {
 
 // Write implements io.Writer. It holds back what may be the hash.
 func (t *trailing) Write(p []byte) (int, error) {
+	if len(p) >= sha256.Size {
+		t.hash.Write(t.tail)
+		t.hash.Write(p[:len(p)-sha256.Size])
+		t.tail = append(t.tail[:0], p[len(p)-sha256.Size:]...)
+		return len(p), nil
+	}
 	t.tail = append(t.tail, p...)
 	if surplus := len(t.tail) - sha256.Size; surplus > 0 {
 		t.hash.Write(t.tail[:surplus])

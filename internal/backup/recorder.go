@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +47,8 @@ type Recorder struct {
 
 	// Only the loop of a session uses these.
 	buffer buffer
+	// held is how large the buffer was when no store took it; zero if one did.
+	held int
 	// asked is what etcd was asked last, until the watch has brought all that it had then.
 	asked question
 	// flushed is the last revision that a store has been given; zero before the first look.
@@ -195,6 +198,7 @@ func (r *Recorder) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	config.DialOptions = append(slices.Clone(config.DialOptions), cheaply())
 	client, err := clientv3.New(config)
 	if err != nil {
 		return fmt.Errorf("dial etcd: %w", err)
@@ -211,6 +215,10 @@ func (r *Recorder) session(ctx context.Context) error {
 	watch := client.Watch(clientv3.WithRequireLeader(ctx), "", clientv3.WithPrefix(), clientv3.WithRev(r.buffer.seen+1))
 	return r.follow(ctx, client, watch, &running)
 }
+
+// deltaSize is how much is held before it is written without waiting for its time, in bytes:
+// a cluster that is being filled must not fill Berth's memory, where every gateway is.
+const deltaSize = 8 << 20
 
 // follow takes in revisions, and writes deltas and snapshots when they are due.
 func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch clientv3.WatchChan, running *sync.WaitGroup) error {
@@ -231,6 +239,7 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 				return err
 			}
 			r.answer(ctx)
+			r.early(ctx)
 		case <-r.hurried:
 			if !hurried {
 				ticker.Reset(min(hurriedDelta, r.Schedule.Delta))
@@ -284,6 +293,19 @@ func (r *Recorder) receive(response clientv3.WatchResponse, open bool) error {
 	r.etcdFailed(nil)
 	r.buffer.add(response.Events, r.Now())
 	return nil
+}
+
+// early writes a delta that has become large. What no store took is tried again when as
+// much again has come, or its time has.
+func (r *Recorder) early(ctx context.Context) {
+	if r.buffer.size < r.held {
+		r.held = 0
+	}
+	if r.buffer.size-r.held < deltaSize {
+		return
+	}
+	r.flush(ctx, r.known())
+	r.held = r.buffer.size
 }
 
 // tick asks etcd how far it is. What it had then is written as soon as the watch has

@@ -334,3 +334,25 @@ func TestSourceAnswers(t *testing.T) {
 		t.Errorf("a store that is away: %d", status)
 	}
 }
+
+// Much that is written between two deltas does not wait for its time in memory.
+func TestLargeDeltasComeEarly(t *testing.T) {
+	b := newBed(t, 1)
+	b.schedule.Delta = time.Hour
+	b.record()
+	b.eventually("a snapshot is stored", func() error {
+		if b.recorder.State().Full == nil {
+			return errors.New("none")
+		}
+		return nil
+	})
+	for n := range 24 {
+		b.put(fmt.Sprintf("/large/%d", n), strings.Repeat("x", 1<<20))
+	}
+	b.eventually("deltas are stored before their time", func() error {
+		if found := b.objects(0, "delta"); len(found) < 2 {
+			return fmt.Errorf("%d deltas", len(found))
+		}
+		return nil
+	})
+}

@@ -114,6 +114,8 @@ type Input struct {
 	Stopped bool
 	// EtcdLast keeps etcd in spite of Stopped: an API server that ends still writes.
 	EtcdLast bool
+	// KubeStays keeps the API servers in spite of Stopped: they wait for their etcd.
+	KubeStays bool
 	// Trial is the image of an API server that runs beside the control plane while it
 	// is replaced by another version; empty for none.
 	Trial string

@@ -50,7 +50,7 @@ func kubeDeployment(in Input) client.Object {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: in.meta(KubeDeployment),
 		Spec: appsv1.DeploymentSpec{
-			Replicas:             replicas(in.Stopped, in.kubeReplicas()),
+			Replicas:             replicas(in.Stopped && !in.KubeStays, in.kubeReplicas()),
 			RevisionHistoryLimit: ptr(int32(1)),
 			Strategy:             strategy,
 			Selector:             podsOf(ComponentKube),
@@ -81,6 +81,14 @@ func (in Input) podSpec(volumes []corev1.Volume, containers ...corev1.Container)
 	}
 }
 
+// kubeMemory is for what the API server's cache and the controller-manager's hold of etcd: of
+// 1 GB in ConfigMaps, which both do, 1.4 GB and 1.2 GB. kubeHeap is where Go begins to
+// collect garbage for all it is worth, before the kernel ends the process.
+const (
+	kubeMemory = "4Gi"
+	kubeHeap   = "3700MiB"
+)
+
 // kubeContainer collects garbage at twice the usual rate: half of a small control
 // plane's memory would be garbage otherwise.
 func kubeContainer(in Input) corev1.Container {
@@ -89,11 +97,11 @@ func kubeContainer(in Input) corev1.Container {
 		Image:           in.Images.Kube,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Args:            kubeCommand(in),
-		Env:             []corev1.EnvVar{{Name: "GOGC", Value: "50"}},
+		Env:             []corev1.EnvVar{{Name: "GOGC", Value: "50"}, {Name: "GOMEMLIMIT", Value: kubeHeap}},
 		Ports: []corev1.ContainerPort{
 			{Name: "https", ContainerPort: APIServerPort, Protocol: corev1.ProtocolTCP},
 		},
-		Resources:       resources("100m", "256Mi", "2Gi"),
+		Resources:       resources("100m", "256Mi", kubeMemory),
 		SecurityContext: locked(),
 		StartupProbe:    probe(httpsGet("/readyz", APIServerPort), 1, 120),
 		ReadinessProbe:  probe(httpsGet("/readyz", APIServerPort), 5, 3),

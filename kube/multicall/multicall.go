@@ -26,6 +26,8 @@ import (
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
+
+	_ "berth.dev/berth/kube/multicall/redial"
 )
 
 // programs maps a program's name to its command. Commands are made only when

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -26,8 +27,11 @@ const (
 	recoverAgain = 2 * time.Minute
 )
 
-// recovery puts back what etcd held if its data are lost (C3): nothing of the control
-// plane runs meanwhile, and its nodes stay, since they are in what comes back.
+// recovery puts back what etcd held if its data are lost (C3): etcd does not run meanwhile,
+// and the cluster's nodes stay, since they are in what comes back. So does an API server
+// that is alone: its start takes longer than all the rest, and what it remembers it lists
+// anew, since the revisions that it knows count as compacted. Of several, the
+// controller-managers would end, as they cannot renew their leases: they all end.
 func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 	status := &p.cluster.Status
 	p.input.Initialized, p.input.BackupCA = status.Initialized, string(r.BackupCA)
@@ -45,29 +49,32 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	pod := pods.pods[controlplane.RecoverPod]
 	if pods.ended(controlplane.RecoverPod, status.Recovery.ID) {
 		alone, err := r.onlyMember(ctx, p, status.Recovery.Member)
 		if err != nil {
 			return false, err
 		}
 		if alone {
-			return false, r.endRecovery(ctx, p, pod)
+			return false, r.endRecovery(ctx, p, pods)
 		}
-		p.input.Stopped = true
-		p.lookIn(upgradeAgain)
+		p.stopForRecovery()
 		return true, nil
 	}
-	p.input.Stopped = true
-	p.lookIn(upgradeAgain)
+	p.stopForRecovery()
 	return true, r.recoverPod(ctx, p, pods)
+}
+
+// stopForRecovery leaves nothing of the control plane running that a recovery must not meet.
+func (p *pass) stopForRecovery() {
+	p.input.Stopped, p.input.KubeStays = true, !p.input.Replicated && !p.found.upgrading
+	p.lookIn(upgradeAgain)
 }
 
 // recoverPod keeps the pod that recovers. Nothing may write to the data while they are
 // replaced, so that etcd must not be asked for any more, nor be there.
 func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) error {
-	if len(pods.own) > 0 {
-		return r.endAtOnce(ctx, pods.own)
+	if ending := endingFor(pods.own, p.input.KubeStays); len(ending) > 0 {
+		return r.endAtOnce(ctx, ending)
 	}
 	var set appsv1.StatefulSet
 	err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.EtcdStatefulSet}, &set)
@@ -90,6 +97,24 @@ func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) 
 		return err
 	}
 	return r.keepPod(ctx, stored, controlplane.EtcdRecoverPod(p.input, p.cluster.Status.Recovery.ID, p.cluster.Status.Recovery.Member))
+}
+
+// endingFor are the pods that a recovery does not begin before the end of.
+func endingFor(own []*corev1.Pod, kubeStays bool) []*corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(own), func(pod *corev1.Pod) bool {
+		return kubeStays && pod.Labels[controlplane.LabelComponent] != controlplane.ComponentEtcd
+	})
+}
+
+// waiting are the API servers that have ended and that the kubelet starts again only after
+// a pause, of up to five minutes: their etcd was away for too long.
+func waiting(own []*corev1.Pod) []*corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(own), func(pod *corev1.Pod) bool {
+		return pod.Labels[controlplane.LabelComponent] != controlplane.ComponentKube ||
+			!slices.ContainsFunc(pod.Status.ContainerStatuses, func(container corev1.ContainerStatus) bool {
+				return container.State.Running == nil && container.RestartCount > 0
+			})
+	})
 }
 
 // endAtOnce gives pods no time: their etcd is dead, so that they have nothing to save. It
@@ -246,7 +271,11 @@ func (s recoveryReport) message(recorded int64) string {
 }
 
 // endRecovery reads the pod's report, and lets the control plane start.
-func (r *reconciler) endRecovery(ctx context.Context, p *pass, pod *corev1.Pod) error {
+func (r *reconciler) endRecovery(ctx context.Context, p *pass, pods upgradePods) error {
+	if err := r.endAtOnce(ctx, waiting(pods.own)); err != nil {
+		return err
+	}
+	pod := pods.pods[controlplane.RecoverPod]
 	next := p.cluster.Status.Recovery.DeepCopy()
 	ended := metav1.NewTime(p.now)
 	next.EndTime = &ended

@@ -222,7 +222,7 @@ func (w *world) hostedPods(ctx context.Context) {
 		if pod.Status.Phase == next.Phase && len(pod.Status.Conditions) == len(next.Conditions) {
 			continue
 		}
-		if pod.Name == controlplane.ProvePod && next.Phase == corev1.PodSucceeded {
+		if (pod.Name == controlplane.ProvePod || pod.Name == controlplane.RecoverPod) && next.Phase == corev1.PodSucceeded {
 			next.ContainerStatuses[0].State.Terminated.Message = report
 		}
 		if pod.Name == controlplane.RestorePod {

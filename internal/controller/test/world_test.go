@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -117,6 +118,10 @@ type world struct {
 	etcd *hostedEtcd
 	// report is what a proof of backups says.
 	report string
+	// backupCA has the controllers recover etcd's data; none if empty.
+	backupCA []byte
+	// away: the API server does not answer.
+	away atomic.Bool
 	// front is the way of support, if a test has one.
 	front *supportaccess.Front
 }
@@ -225,9 +230,9 @@ func (w *world) start(g *guard) *process {
 // setUp registers every controller. A new one joins the crash sweep here.
 func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	w.t.Helper()
-	versions, tenants := catalogue(), tenants{withoutAggregation(g.wrap(w.platform))}
+	versions, tenants := catalogue(), tenants{withoutAggregation(g.wrap(w.platform)), &w.away}
 	for _, err := range []error{
-		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}}),
+		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}, BackupCA: w.backupCA}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Log: slog.New(slog.DiscardHandler), Now: w.now}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: versions, Now: w.today}),
@@ -321,11 +326,20 @@ func (w *world) endPods(ctx context.Context, node string) {
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 // tenants stands in for every cluster's API server.
-type tenants struct{ client client.WithWatch }
+type tenants struct {
+	client client.WithWatch
+	away   *atomic.Bool // nil if it always answers
+}
 
 func (t tenants) Client(context.Context, string) (client.WithWatch, error) { return t.client, nil }
-func (t tenants) Ready(context.Context, string) error                      { return nil }
 func (t tenants) Drop(string)                                              {}
+
+func (t tenants) Ready(context.Context, string) error {
+	if t.away != nil && t.away.Load() {
+		return errors.New("etcd is away")
+	}
+	return nil
+}
 
 // Version is that of the control plane's image, whose pods play the API server.
 func (t tenants) Version(ctx context.Context, id string) (string, error) {

@@ -5,7 +5,7 @@
 //
 // What Kubernetes leaves open is decided so:
 //   - A local pod that is not known yet may neither send nor receive (Decide lists the known ones): a pod must not run,
-//     however briefly, without its policies.
+//     however briefly, without its policies. A TCP connection to it, or to one that is gone, is refused, not dropped.
 //   - ipBlock is compared with the address in the packet as the forward hook sees it: after DNAT, before masquerading.
 //     It covers pod addresses like any other.
 //   - Pods on the host network are neither selected nor matched by selectors; ipBlock matches their node's address.

@@ -120,7 +120,10 @@ func (t *Table) policies(node *Node, rules *netpol.RuleSet) {
 	}
 	established := Rule{Text: "ct state established,related accept"}
 	forward, input := t.Chains["forward"], t.Chains["input"]
-	forward.Rules = append(forward.Rules, established, Rule{Text: "jump egress"}, Rule{Text: "jump ingress"})
+	// Who dials a pod that is gone, or not there yet, is told at once: a dropped SYN keeps a
+	// client, such as an API server whose etcd was replaced, waiting for up to 20 seconds.
+	nobody := Rule{fmt.Sprintf("ip daddr %s ip daddr != @known meta l4proto tcp reject with tcp reset", node.PodCIDR), "a connection to no pod"}
+	forward.Rules = append(forward.Rules, established, nobody, Rule{Text: "jump egress"}, Rule{Text: "jump ingress"})
 	input.Rules = append(input.Rules, established, Rule{Text: "jump egress"})
 	t.Chains["forward"], t.Chains["input"] = forward, input
 	for _, direction := range []netpol.Direction{netpol.Egress, netpol.Ingress} {

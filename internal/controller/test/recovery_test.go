@@ -1,0 +1,99 @@
+package test
+
+import (
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+)
+
+// While etcd's data are put back no etcd runs, and the API server goes on: its start would
+// take longer than the rest. One that has ended meanwhile is made again, since the kubelet
+// would start it only after a pause. The controllers die after every few side effects.
+func TestCrashRecovery(t *testing.T) {
+	w := newWorld(t)
+	w.nextGuard = func() *guard { return newGuard(3, w.client) }
+	w.backupCA = []byte("ca")
+	w.start(w.nextGuard())
+	w.create()
+	w.backedUp()
+	w.proves(`{"restored":true,"reason":"the data directory is missing","revision":7,"keys":3}`)
+	serving := w.kubePod().UID
+
+	first := w.loseEtcd("", serving)
+	if got := w.kubePod().UID; got != serving {
+		t.Error("an API server that could go on was replaced")
+	}
+
+	w.backsOff(w.kubePod())
+	w.loseEtcd(first, serving)
+	w.eventually("an API server that had ended is made again", func() bool {
+		pods := w.podsOf(controlplane.ComponentKube)
+		return len(pods) == 1 && pods[0] != serving
+	})
+	w.delete()
+	w.checkGone()
+}
+
+// loseEtcd has etcd end at each start until its data are put back, and returns the
+// identity of the recovery, which is another than the one before. The API server with this
+// UID is there all the time.
+func (w *world) loseEtcd(before string, serving types.UID) string {
+	w.t.Helper()
+	w.away.Store(true)
+	w.fall(func(pod *corev1.Pod) bool {
+		return pod.Labels[controlplane.LabelComponent] == controlplane.ComponentEtcd || pod.Name == controlplane.RecoverPod
+	})
+	w.eventually("the data are looked at", func() bool { return len(w.podsOf(controlplane.RecoverPod)) == 1 })
+	if etcd, kube := w.podsOf(controlplane.ComponentEtcd), w.podsOf(controlplane.ComponentKube); len(etcd) > 0 || w.etcdReplicas() != 0 || !slices.Equal(kube, []types.UID{serving}) {
+		w.t.Errorf("while the data are put back: etcd %v, %d asked for; API server %v instead of %s", etcd, w.etcdReplicas(), kube, serving)
+	}
+	w.fall(nil)
+	id := ""
+	w.eventually("the recovery", func() bool {
+		recovery := w.cluster().Status.Recovery
+		if recovery == nil || recovery.ID == before || recovery.UnderWay() {
+			return false
+		}
+		id = recovery.ID
+		return recovery.Restored
+	})
+	w.away.Store(false)
+	w.eventually("the cluster is ready", func() bool {
+		return w.cluster().Status.APIServerReady != nil && w.etcdReplicas() == 1
+	})
+	return id
+}
+
+// podsOf are the pods of a component of the control plane.
+func (w *world) podsOf(component string) []types.UID {
+	w.t.Helper()
+	var pods corev1.PodList
+	err := w.client.List(w.t.Context(), &pods, client.InNamespace(v1beta1.ControlPlaneNamespace(clusterID)), client.MatchingLabels{controlplane.LabelComponent: component})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var found []types.UID
+	for i := range pods.Items {
+		found = append(found, pods.Items[i].UID)
+	}
+	return found
+}
+
+// backsOff has a pod's container wait for its next start, as a kubelet has one wait that
+// ended too often.
+func (w *world) backsOff(pod *corev1.Pod) {
+	w.t.Helper()
+	before := pod.DeepCopy()
+	status := &pod.Status.ContainerStatuses[0]
+	status.RestartCount, status.Ready = 3, false
+	status.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
+	if err := w.client.Status().Patch(w.t.Context(), pod, client.MergeFrom(before)); err != nil {
+		w.t.Fatal(err)
+	}
+}
