@@ -243,6 +243,11 @@ type ManagedClusterStatus struct {
 	// AddonsVersion is the version of Kubernetes whose managed components were
 	// applied last. Written by the add-on controller alone.
 	AddonsVersion string `json:"addonsVersion,omitempty"`
+	// AddonsImages are the images that the managed components in the cluster had when all
+	// of them were applied last, by their names in the release catalogue, such as coredns.
+	// A cluster that is stopped keeps those that it had (H1). Written by the add-on
+	// controller alone.
+	AddonsImages map[string]string `json:"addonsImages,omitempty"`
 
 	// AutoUpgrades tell of each schedule what it did last and does next (X7).
 	// Written by the auto-upgrade controller alone.

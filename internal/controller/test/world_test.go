@@ -116,6 +116,8 @@ type world struct {
 	etcd *hostedEtcd
 	// report is what a proof of backups says.
 	report string
+	// coreDNS is the image that the next life brings, if it is another.
+	coreDNS string
 	// front is the way of support, if a test has one.
 	front *supportaccess.Front
 }
@@ -225,6 +227,9 @@ func (w *world) start(g *guard) *process {
 func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	w.t.Helper()
 	versions, tenants := catalogue(), tenants{withoutAggregation(g.wrap(w.platform))}
+	if w.coreDNS != "" {
+		versions.Images["coredns"] = w.coreDNS
+	}
 	for _, err := range []error{
 		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
