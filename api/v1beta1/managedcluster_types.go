@@ -175,23 +175,6 @@ type UpgradeOverrideSettings struct {
 	Until        *metav1.Time `json:"until,omitempty"`
 }
 
-// Rotations are counters that only grow: a rotation is due while the status's
-// counter is behind the spec's.
-type Rotations struct {
-	// Certificates is that of the cluster's CA and everything below it.
-	Certificates int64 `json:"certificates,omitempty"`
-	// ServiceAccountKeys is that of the keys that sign service accounts' tokens.
-	ServiceAccountKeys int64 `json:"serviceAccountKeys,omitempty"`
-}
-
-// Asked are the counters, zero where nothing was asked for.
-func (r *Rotations) Asked() Rotations {
-	if r == nil {
-		return Rotations{}
-	}
-	return *r
-}
-
 // NetworkProfile is the cluster's network. None of it ever changes.
 type NetworkProfile struct {
 	// NetworkPlugin is kubenet, azure (with NetworkPluginMode overlay) or none: in
@@ -243,6 +226,11 @@ type ManagedClusterStatus struct {
 	// AddonsVersion is the version of Kubernetes whose managed components were
 	// applied last. Written by the add-on controller alone.
 	AddonsVersion string `json:"addonsVersion,omitempty"`
+	// AddonsImages are the images that the managed components in the cluster had when all
+	// of them were applied last, by their names in the release catalogue, such as coredns.
+	// A cluster that is stopped keeps those that it had (H1). Written by the add-on
+	// controller alone.
+	AddonsImages map[string]string `json:"addonsImages,omitempty"`
 
 	// AutoUpgrades tell of each schedule what it did last and does next (X7).
 	// Written by the auto-upgrade controller alone.

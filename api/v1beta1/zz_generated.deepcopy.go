@@ -2041,6 +2041,13 @@ func (in *ManagedClusterStatus) DeepCopyInto(out *ManagedClusterStatus) {
 		*out = new(OperationError)
 		**out = **in
 	}
+	if in.AddonsImages != nil {
+		in, out := &in.AddonsImages, &out.AddonsImages
+		*out = make(map[string]string, len(*in))
+		for key, val := range *in {
+			(*out)[key] = val
+		}
+	}
 	if in.AutoUpgrades != nil {
 		in, out := &in.AutoUpgrades, &out.AutoUpgrades
 		*out = make([]AutoUpgradeStatus, len(*in))

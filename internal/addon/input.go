@@ -10,6 +10,19 @@ type Images struct {
 	Node string
 }
 
+// Rendered are the images that Render puts into the cluster, by their names in the release
+// catalogue.
+func (in Input) Rendered() map[string]string {
+	images := map[string]string{"kube": in.Images.Kube, "coredns": in.Images.CoreDNS, "konnectivity-agent": in.Images.KonnectivityAgent}
+	if len(in.MetricsCert) > 0 {
+		images["metrics-server"] = in.Images.MetricsServer
+	}
+	if in.NetworkAgent {
+		images["berth-node"] = in.Images.Node
+	}
+	return images
+}
+
 // Input is all that the managed components depend on.
 type Input struct {
 	Images Images

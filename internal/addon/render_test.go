@@ -2,9 +2,12 @@ package addon
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -223,6 +226,36 @@ func TestProtection(t *testing.T) {
 			if strings.Contains(validation.Expression, theirs) {
 				t.Errorf("%s is refused: %s", theirs, validation.Expression)
 			}
+		}
+	}
+}
+
+// What a cluster is said to have is what its workloads run: no more, no less.
+func TestRenderedImages(t *testing.T) {
+	for _, whole := range []bool{true, false} {
+		in := testInput()
+		in.NetworkAgent, in.Images = whole, Images{Kube: "r/kube:v1", CoreDNS: "r/dns:v1", KonnectivityAgent: "r/ka:v1", MetricsServer: "r/ms:v1", Node: "r/node:v1"}
+		if !whole {
+			in.MetricsCert, in.MetricsKey = nil, nil
+		}
+		objects, err := Render(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := json.Marshal(objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := map[string]bool{}
+		for _, found := range regexp.MustCompile(`"image":"([^"]*)"`).FindAllStringSubmatch(string(raw), -1) {
+			run[found[1]] = true
+		}
+		said := map[string]bool{}
+		for _, image := range in.Rendered() {
+			said[image] = true
+		}
+		if !maps.Equal(run, said) {
+			t.Errorf("whole %v: workloads run %v, said are %v", whole, run, said)
 		}
 	}
 }

@@ -3,8 +3,8 @@
 // rendered from changes. It watches their metadata there, and puts back within a second
 // or so what somebody changes (A7): an object of the mode Reconcile as a whole, but for
 // the hooks that policy.ManagedHooks lists; one of EnsureExists only when it is gone.
-// It writes the conditions AddonsApplied and AddonsContested and the addonsVersion of
-// ManagedCluster and nothing else of its status.
+// It writes the conditions AddonsApplied and AddonsContested and the addonsVersion and
+// addonsImages of ManagedCluster and nothing else of its status.
 package addon
 
 import (
@@ -144,7 +144,7 @@ func (r *reconciler) bringIn(ctx context.Context, cluster *v1beta1.ManagedCluste
 		return 0, err
 	}
 	r.keeper.begin(cluster.Spec.ID, client.ObjectKeyFromObject(cluster))
-	applyErr := r.applyAll(ctx, cluster, plan)
+	images, applyErr := r.applyAll(ctx, cluster, plan)
 	r.seen.Keep(cluster.Spec.ID)
 	if applyErr == nil {
 		changing, err := r.proxiesChange(ctx, cluster)
@@ -152,7 +152,7 @@ func (r *reconciler) bringIn(ctx context.Context, cluster *v1beta1.ManagedCluste
 			return proxyAgain, err
 		}
 	}
-	if err := r.report(ctx, cluster, applyErr, r.keeper.contested(cluster.Spec.ID, plan, r.Now())); err != nil {
+	if err := r.report(ctx, cluster, outcome{err: applyErr, images: images, contested: r.keeper.contested(cluster.Spec.ID, plan, r.Now())}); err != nil {
 		return 0, err
 	}
 	return r.keeper.next(cluster.Spec.ID, plan, r.Now()), applyErr
@@ -167,21 +167,22 @@ func (r *reconciler) plan(ctx context.Context) (policy.PutBackPlan, error) {
 	return policy.PutBacks(service.Spec), nil
 }
 
-func (r *reconciler) applyAll(ctx context.Context, cluster *v1beta1.ManagedCluster, plan policy.PutBackPlan) error {
+// applyAll applies the components, and says which images they have.
+func (r *reconciler) applyAll(ctx context.Context, cluster *v1beta1.ManagedCluster, plan policy.PutBackPlan) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	in, err := r.input(ctx, cluster)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	target, err := r.Tenants.Client(ctx, cluster.Spec.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	objects, err := addon.Render(in)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p := &pass{reconciler: r, cluster: cluster, id: cluster.Spec.ID, target: target, plan: plan}
-	return p.bringAll(ctx, objects)
+	return in.Rendered(), p.bringAll(ctx, objects)
 }

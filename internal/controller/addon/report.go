@@ -2,6 +2,7 @@ package addon
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -11,15 +12,23 @@ import (
 	"berth.dev/berth/internal/controller/apply"
 )
 
-// report applies the conditions and the version as a field manager of its own, so that
+// outcome is how a pass went.
+type outcome struct {
+	err error
+	// images are those that were applied, if there is no error.
+	images    map[string]string
+	contested string
+}
+
+// report applies the conditions, the version and the images as a field manager of its own, so that
 // it never touches what the cluster controller writes.
-func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, applyErr error, contested string) error {
-	version := cluster.Status.AddonsVersion
-	if applyErr == nil {
-		version = cluster.Status.ComponentsVersion()
+func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, o outcome) error {
+	version, images := cluster.Status.AddonsVersion, cluster.Status.AddonsImages
+	if o.err == nil {
+		version, images = cluster.Status.ComponentsVersion(), o.images
 	}
-	next := conditions(cluster, applyErr, contested, r.Now())
-	same := version == cluster.Status.AddonsVersion
+	next := conditions(cluster, o.err, o.contested, r.Now())
+	same := version == cluster.Status.AddonsVersion && maps.Equal(images, cluster.Status.AddonsImages)
 	for i := range next {
 		last := meta.FindStatusCondition(cluster.Status.Conditions, next[i].Type)
 		if last != nil && last.Status == next[i].Status {
@@ -27,14 +36,15 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 		}
 		same = same && last != nil && *last == next[i]
 	}
-	ended := contested == "" && meta.FindStatusCondition(cluster.Status.Conditions, v1beta1.ConditionAddonsContested) != nil
+	ended := o.contested == "" && meta.FindStatusCondition(cluster.Status.Conditions, v1beta1.ConditionAddonsContested) != nil
 	if same && !ended {
 		return nil
 	}
 	return apply.Status(ctx, r.client, cluster, statusOwner, &struct {
 		Conditions    []metav1.Condition `json:"conditions"`
 		AddonsVersion string             `json:"addonsVersion,omitempty"`
-	}{next, version}, "")
+		AddonsImages  map[string]string  `json:"addonsImages,omitempty"`
+	}{next, version, images}, "")
 }
 
 // conditions say how applying went, and what is contested, if anything is.

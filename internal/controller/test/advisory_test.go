@@ -83,6 +83,31 @@ func TestAdvisories(t *testing.T) {
 	w.checkGone()
 }
 
+// A patched component has reached a cluster when it was applied there (H1): a cluster that
+// was stopped when Berth brought it shows the flaw until it is started.
+func TestPatchReachesStoppedCluster(t *testing.T) {
+	w := newWorld(t)
+	w.nextGuard = func() *guard { return newGuard(0, w.client) }
+	w.start(w.nextGuard())
+	w.create()
+	w.eventually("the cluster tells what it has", func() bool { return w.cluster().Status.AddonsImages["coredns"] == "coredns:v1" })
+	w.powerOff()
+	w.stop()
+	w.coreDNS = "coredns:v2"
+	w.start(w.nextGuard())
+	w.publish("component-flaw", v1beta1.Affected{Components: []v1beta1.AffectedPart{{Name: "coredns", AffectedRange: v1beta1.AffectedRange{Fixed: "v2"}}}})
+	w.eventually("the stopped cluster has the flaw", func() bool { return w.affected("component-flaw") == 1 })
+	if has := w.cluster().Status.AddonsImages["coredns"]; has != "coredns:v1" {
+		t.Errorf("a stopped cluster is said to have %s", has)
+	}
+	w.powerOn()
+	w.eventually("the patch came with the start, and the flaw is gone", func() bool {
+		return w.cluster().Status.AddonsImages["coredns"] == "coredns:v2" && w.affected("component-flaw") == 0
+	})
+	w.delete()
+	w.checkGone()
+}
+
 // publish makes an advisory for as long as the test runs.
 func (w *world) publish(name string, affected v1beta1.Affected) *v1beta1.Advisory {
 	w.t.Helper()

@@ -122,6 +122,8 @@ type world struct {
 	backupCA []byte
 	// away: the API server does not answer.
 	away atomic.Bool
+	// coreDNS is the image that the next life brings, if it is another.
+	coreDNS string
 	// front is the way of support, if a test has one.
 	front *supportaccess.Front
 }
@@ -231,6 +233,9 @@ func (w *world) start(g *guard) *process {
 func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	w.t.Helper()
 	versions, tenants := catalogue(), tenants{withoutAggregation(g.wrap(w.platform)), &w.away}
+	if w.coreDNS != "" {
+		versions.Images["coredns"] = w.coreDNS
+	}
 	for _, err := range []error{
 		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}, BackupCA: w.backupCA}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),

@@ -174,7 +174,7 @@ func security() []Clause {
 	return []Clause{
 		{ID: "H1", Short: "A flaw in a managed component is patched on every cluster, with guidance.", Status: Held,
 			Code:  at("internal/controller/addon/addon.go:applyAll", noticeMatch, adviser, "internal/arm/containerservice/notices.go:listAdvisories"),
-			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", noticeCases, advised, flawCases)},
+			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", "internal/controller/test/advisory_test.go:TestPatchReachesStoppedCluster", noticeCases, advised, flawCases)},
 		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers, with its impact and the steps to take.", Status: Held,
 			Code:  at(noticeMatch, adviser, "internal/policy/notice/advisory.go:Advise", "internal/arm/containerservice/notices.go:listAdvisories", courierSends),
 			Tests: at(noticeCases, advised, eventsArrive, "internal/policy/notice/notice_test.go:TestAdvise", "internal/cli/notice_test.go:TestNoticesAreShown")},

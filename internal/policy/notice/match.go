@@ -36,10 +36,10 @@ type Cluster struct {
 // Pool is a node pool.
 type Pool struct{ Name, Kubernetes, NodeImage string }
 
-// Observe collects what of a cluster may be affected. The managed components are the
-// catalogue's in every cluster.
+// Observe collects what of a cluster may be affected. The managed components on its
+// nodes are those that were applied last: a stopped cluster has what it was stopped with.
 func Observe(cluster *v1beta1.ManagedCluster, pools []v1beta1.AgentPool, catalogue *release.Catalogue) Cluster {
-	c := Cluster{Kubernetes: cluster.Status.CurrentKubernetesVersion, Components: vulnerability.Tags(catalogue)}
+	c := Cluster{Kubernetes: cluster.Status.CurrentKubernetesVersion, Components: vulnerability.TagsIn(catalogue, cluster)}
 	for i := range pools {
 		pool := &pools[i]
 		if pool.DeletionTimestamp.IsZero() && pool.Status.NodeImageVersion != "" {

@@ -145,6 +145,13 @@ func TestObserve(t *testing.T) {
 	if got := Observe(cluster, []v1beta1.AgentPool{pool("old", older), pool("new", newest), pool("none", ""), leaving}, catalogue()); !reflect.DeepEqual(got, two()) {
 		t.Errorf("%+v, want %+v", got, two())
 	}
+	// A component is what was applied last (H1); what the catalogue does not have is none.
+	cluster.Status.AddonsImages = map[string]string{"coredns": "registry.berth.internal/berth/coredns:v1.14.0", "gone": "r/gone:v1"}
+	want := two()
+	want.Components = map[string]string{"coredns": "v1.14.0"}
+	if got := Observe(cluster, []v1beta1.AgentPool{pool("old", older), pool("new", newest)}, catalogue()); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
 }
 
 func TestValidate(t *testing.T) {
