@@ -20,15 +20,15 @@ import (
 // handmade is a file that somebody leaves on a node by hand.
 const handmade = "/etc/handmade"
 
-// TestPoolUpgrade upgrades a pool of two nodes from 1.36 to 1.37 under steady
-// requests: first a disruption budget blocks it, then it goes on. No request may
-// fail, and what was left on a node by hand is gone (G2).
+// TestPoolUpgrade upgrades a cluster from 1.36 to 1.37 under steady requests, its control
+// plane and then a pool of two nodes: first a disruption budget blocks it, then it goes on.
+// No request may fail, and what was left on a node by hand is gone (G2).
 func TestPoolUpgrade(t *testing.T) {
 	e := harness.New(t)
 	e.Up()
 	e.Run("berth", "login", "az", "--state-dir", e.State)
 	e.Run("berth", "group", "create", "-n", "rg1", "-l", "westus2")
-	e.Run("berth", "cluster", "create", "-g", "rg1", "-n", "up", "-k", "1.37.2", "-c", "1")
+	e.Run("berth", "cluster", "create", "-g", "rg1", "-n", "up", "-k", "1.36.3", "-c", "1")
 	e.Run("berth", "cluster", "get-credentials", "-g", "rg1", "-n", "up")
 	e.Run("berth", "nodepool", "add", "-g", "rg1", "--cluster-name", "up", "-n", "work", "-c", "2", "--mode", "User", "-k", "1.36.3", "--drain-timeout", "1")
 	nodes := e.Kubelets("up", "work")
@@ -36,8 +36,8 @@ func TestPoolUpgrade(t *testing.T) {
 		t.Fatalf("nodes of the pool: %v", nodes)
 	}
 	load := e.StartLoad("up", "work")
+	asked := upgradeControlPlane(e, load)
 	deployStuck(e)
-	asked := load.Check(e, 0)
 	e.InMachines(nodes, "touch", handmade)
 	watched := watchNodes(e)
 
@@ -72,6 +72,16 @@ func TestPoolUpgrade(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// upgradeControlPlane leaves the pools as they are, and returns how often the load was asked.
+func upgradeControlPlane(e *harness.Env, load *harness.Load) int {
+	e.T.Helper()
+	asked, probe, started := load.Check(e, 0), e.StartProbe("127.0.0.1:6443", e.FQDN("rg1", "up")), time.Now()
+	e.Run("berth", "cluster", "upgrade", "-g", "rg1", "-n", "up", "-k", "1.37.2", "--control-plane-only", "-y")
+	e.T.Logf("the control plane was upgraded in %.1f s", time.Since(started).Seconds())
+	probe.Check(e, harness.AimGap)
+	return load.Check(e, asked)
 }
 
 // upgradePool brings the pool to the control plane's version: az 2.45 fails when it
