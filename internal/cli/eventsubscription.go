@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/spf13/cobra"
 )
 
@@ -106,13 +105,7 @@ func eventRow(one map[string]any) map[string]any {
 func (c *clients) event(ctx context.Context, method string, body any, path ...string) (map[string]any, error) {
 	asked := c.of(method, eventVersion, path...)
 	asked.body, asked.wanted = body, []int{http.StatusOK, http.StatusCreated}
-	response, err := c.exchange(ctx, asked)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	var answer map[string]any
-	return answer, runtime.UnmarshalAsJSON(response, &answer)
+	return c.answer(ctx, asked)
 }
 
 // eventFlags are what an event subscription is made or changed with, by az's names.
@@ -273,13 +266,7 @@ func (s *session) eventDelete() *cobra.Command {
 		if _, err := c.event(ctx, http.MethodGet, nil, path...); err != nil {
 			return err
 		}
-		asked := c.of(http.MethodDelete, eventVersion, path...)
-		asked.wanted = []int{http.StatusOK, http.StatusNoContent}
-		response, err := c.exchange(ctx, asked)
-		if err != nil {
-			return err
-		}
-		return response.Body.Close()
+		return c.remove(ctx, eventVersion, path...)
 	})
 	s.eventName(command, &name, &at)
 	return command

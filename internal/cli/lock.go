@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/spf13/cobra"
 )
 
@@ -106,13 +105,7 @@ func lockRow(lock map[string]any) map[string]any {
 func (c *clients) lock(ctx context.Context, asked call) (map[string]any, error) {
 	at := c.of(asked.method, lockVersion, asked.path...)
 	at.body, at.wanted = asked.body, asked.wanted
-	response, err := c.exchange(ctx, at)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	var lock map[string]any
-	return lock, runtime.UnmarshalAsJSON(response, &lock)
+	return c.answer(ctx, at)
 }
 
 func (s *session) printLock(lock map[string]any, err error) error {
@@ -212,13 +205,7 @@ func (s *session) lockDelete() *cobra.Command {
 		if _, err := c.lock(ctx, call{method: http.MethodGet, wanted: []int{http.StatusOK}, path: path}); err != nil {
 			return err
 		}
-		asked := c.of(http.MethodDelete, lockVersion, path...)
-		asked.wanted = []int{http.StatusOK, http.StatusNoContent}
-		response, err := c.exchange(ctx, asked)
-		if err != nil {
-			return err
-		}
-		return response.Body.Close()
+		return c.remove(ctx, lockVersion, path...)
 	})
 	s.lockName(command, &name, &at)
 	return command

@@ -133,3 +133,25 @@ func nextPage[T any](ctx context.Context, c *clients, link string) (page listed[
 	}
 	return page, runtime.UnmarshalAsJSON(response, &page)
 }
+
+// answer is the object that a request is answered with.
+func (c *clients) answer(ctx context.Context, asked call) (map[string]any, error) {
+	response, err := c.exchange(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	var object map[string]any
+	return object, runtime.UnmarshalAsJSON(response, &object)
+}
+
+// remove deletes what a path names. That it is not there is no error.
+func (c *clients) remove(ctx context.Context, version string, path ...string) error {
+	asked := c.of(http.MethodDelete, version, path...)
+	asked.wanted = []int{http.StatusOK, http.StatusNoContent}
+	response, err := c.exchange(ctx, asked)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
