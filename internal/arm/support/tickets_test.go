@@ -2,6 +2,7 @@ package support_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,20 +24,44 @@ func ticket(title string) string {
 		"preferredContactMethod": "email", "primaryEmailAddress": "a@example.com", "preferredTimeZone": "UTC", "country": "DEU", "preferredSupportLanguage": "en-us"}}}`
 }
 
-// send returns the status of the answer.
+// diagnosis is a ticket that has support look into a node of a cluster.
+func diagnosis() string {
+	id := "/subscriptions/" + armtest.Subscription + "/resourceGroups/rg1/providers/Microsoft.ContainerService/managedClusters/c1"
+	body := strings.Replace(ticket("x"), "kubernetes-how-to", "node-diagnosis", 1)
+	return strings.Replace(body, `"severity"`, `"technicalTicketDetails": {"resourceId": "`+id+`"}, "severity"`, 1)
+}
+
+// send puts something and returns the status of the answer.
 func send(t *testing.T, w *armtest.World, path, body string) int {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, w.Server.URL+tickets+path+"?api-version=2024-04-01", strings.NewReader(body))
+	status, _ := call(t, w, http.MethodPut, path, body)
+	return status
+}
+
+// call returns the status and the body of the answer.
+func call(t *testing.T, w *armtest.World, method, path, body string) (int, string) {
+	t.Helper()
+	return callAs(t, w, method, path, body, armtest.ClientID)
+}
+
+// callAs is call by one of the world's applications.
+func callAs(t *testing.T, w *armtest.World, method, path, body, application string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, w.Server.URL+tickets+path+"?api-version=2024-04-01", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+w.Token(t, armtest.ClientID))
+	request.Header.Set("Authorization", "Bearer "+w.Token(t, application))
 	answer, err := w.Server.Client().Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	return answer.StatusCode
+	said, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(said)
 }
 
 func stored(t *testing.T, w *armtest.World) *v1beta1.SupportTicket {
