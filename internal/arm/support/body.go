@@ -57,6 +57,13 @@ type updateBody struct {
 	ContactDetails            *v1beta1.SupportContact `json:"contactDetails"`
 }
 
+// onlyEnds says that a change withdraws consent or closes the ticket, and does no more.
+func (b updateBody) onlyEnds() bool {
+	closes, withdraws := b.Status == string(v1beta1.TicketClosed), b.AdvancedDiagnosticConsent == "No"
+	return (closes || withdraws) && (closes || b.Status == "") && (withdraws || b.AdvancedDiagnosticConsent == "") &&
+		b.Severity == "" && b.ContactDetails == nil
+}
+
 // Limits of what is stored, in bytes of JSON: a ticket is one object.
 const (
 	maxTitle          = 250

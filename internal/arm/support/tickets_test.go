@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -133,4 +134,86 @@ func FuzzTicketBody(f *testing.F) {
 			t.Errorf("%d on %q", status, body)
 		}
 	})
+}
+
+// What ends support's access passes locks and the limit of writes, and does no more than
+// that on the way.
+func TestNothingKeepsACustomerFromEnding(t *testing.T) {
+	w := armtest.New(t)
+	if status := send(t, w, "t1", diagnosis()); status != http.StatusOK {
+		t.Fatalf("ticket: %d", status)
+	}
+	if status, body := call(t, w, http.MethodPatch, "t1", `{"advancedDiagnosticConsent": "Yes"}`); status != http.StatusOK {
+		t.Fatalf("consent: %d %s", status, body)
+	}
+	lock := &v1beta1.ManagementLock{
+		ObjectMeta: metav1.ObjectMeta{Namespace: v1beta1.SubscriptionNamespace(armtest.Subscription), Name: "l"},
+		Spec:       v1beta1.ManagementLockSpec{Name: "l", Scope: "/subscriptions/" + armtest.Subscription, Level: v1beta1.LockReadOnly},
+	}
+	if err := w.Client.Create(t.Context(), lock); err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range []string{
+		`{"advancedDiagnosticConsent": "Yes"}`, `{"advancedDiagnosticConsent": "No", "severity": "minimal"}`, `{"status": "closed", "contactDetails": {"firstName": "B"}}`,
+		`{"status": "open", "advancedDiagnosticConsent": "No"}`, `{"status": "closed", "advancedDiagnosticConsent": "Yes"}`, `{}`, `{`,
+	} {
+		if status, _ := call(t, w, http.MethodPatch, "t1", more); status != http.StatusConflict {
+			t.Errorf("%s under a lock: %d", more, status)
+		}
+	}
+	for range 30 { // past the limit of writes
+		call(t, w, http.MethodPatch, "t1", `{}`)
+	}
+	if status, _ := call(t, w, http.MethodPatch, "t1", `{}`); status != http.StatusTooManyRequests {
+		t.Errorf("the limit of writes is not reached: %d", status)
+	}
+	if status, body := call(t, w, http.MethodPatch, "t1", `{"advancedDiagnosticConsent": "No"}`); status != http.StatusOK {
+		t.Errorf("withdrawn: %d %s", status, body)
+	}
+	if status, body := call(t, w, http.MethodPatch, "t1", `{"status": "closed"}`); status != http.StatusOK {
+		t.Errorf("closed: %d %s", status, body)
+	}
+	if spec := stored(t, w).Spec; spec.AdvancedDiagnosticConsent || spec.Status != v1beta1.TicketClosed {
+		t.Errorf("%+v", spec)
+	}
+}
+
+// An engineer answers on a ticket that is open, as who the token says; what is said so is
+// the service's and decides nothing.
+func TestEngineersAnswer(t *testing.T) {
+	w := armtest.New(t)
+	if status := send(t, w, "t1", ticket("x")); status != http.StatusOK {
+		t.Fatalf("ticket: %d", status)
+	}
+	answer := `{"properties": {"subject": "s", "body": "We see no Dynatrace there"}}`
+	say := func(name, body string) int {
+		status, _ := callAs(t, w, http.MethodPut, "t1/communications/"+name, body, armtest.EngineerID)
+		return status
+	}
+	if status := say("a", answer); status != http.StatusOK {
+		t.Fatalf("an answer: %d", status)
+	}
+	if status := say("a", answer); status != http.StatusOK {
+		t.Errorf("the same answer again: %d", status)
+	}
+	if status := send(t, w, "t1/communications/a", `{"properties": {"sender": "`+armtest.EngineerID+`", "subject": "s", "body": "We see no Dynatrace there"}}`); status != http.StatusConflict {
+		t.Errorf("a customer says it as well: %d", status)
+	}
+	if status := say("b", `{"properties": {"sender": "bob@berth.internal", "subject": "s", "body": "b"}}`); status != http.StatusBadRequest {
+		t.Errorf("in another one's name: %d", status)
+	}
+	if status := say("b", `{"properties": {"subject": "s"}}`); status != http.StatusBadRequest {
+		t.Errorf("with nothing to say: %d", status)
+	}
+	said := stored(t, w).Communications
+	if last := said[len(said)-1]; len(said) != 2 || last.Sender != armtest.EngineerID || !last.FromService {
+		t.Errorf("said: %+v", said)
+	}
+	if _, body := call(t, w, http.MethodGet, "t1/communications/a", ""); !strings.Contains(body, "inbound") {
+		t.Errorf("shown as %s, want inbound", body)
+	}
+	call(t, w, http.MethodPatch, "t1", `{"status": "closed"}`)
+	if status := say("c", answer); status != http.StatusConflict {
+		t.Errorf("on a closed ticket: %d", status)
+	}
 }
