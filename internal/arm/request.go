@@ -108,7 +108,11 @@ func NewID() string {
 // RawBody is the request's body as it was sent, for what Decode is not for.
 func (r *Request) RawBody() []byte { return r.body }
 
+// readBody reads the body, once.
 func (r *Request) readBody(w http.ResponseWriter, limit int64) error {
+	if r.body != nil {
+		return nil
+	}
 	if limit == 0 {
 		limit = maxBody
 	}

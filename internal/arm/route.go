@@ -37,10 +37,26 @@ type Route struct {
 	MaxBody int64
 	// Callers are who may call it; the customer alone if nothing is said.
 	Callers Callers
-	Handle  Handler
+	// Refine makes of the route what it is for one request, by its caller and its body,
+	// before anything is counted or held; nil for a route that is the same for all.
+	Refine func(*Request, *Route)
+	Handle Handler
 
 	provider *Provider
 	segments []string
+}
+
+// refined is the route for one request.
+func (route *Route) refined(w http.ResponseWriter, r *Request) (*Route, error) {
+	if route.Refine == nil {
+		return route, nil
+	}
+	if err := r.readBody(w, route.MaxBody); err != nil {
+		return nil, err
+	}
+	own := *route
+	own.Refine(r, &own)
+	return &own, nil
 }
 
 // Callers are who may call a route.

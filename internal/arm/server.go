@@ -139,6 +139,9 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *Request) 
 	if err := s.checkSubscription(ctx, r); err != nil {
 		return nil, err
 	}
+	if route, err = route.refined(w, r); err != nil {
+		return nil, err
+	}
 	if err := s.throttle(w.Header(), route, r); err != nil {
 		return nil, err
 	}

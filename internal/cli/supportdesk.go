@@ -246,7 +246,7 @@ func (s *session) communicationCreate() *cobra.Command {
 	command.Flags().StringVar(&name, "communication-name", "", "name of the message")
 	command.Flags().StringVar(&subject, "communication-subject", "", "its subject")
 	command.Flags().StringVar(&body, "communication-body", "", "its text")
-	command.Flags().StringVar(&sender, "communication-sender", "", "e-mail address of the sender, which an application must give")
+	command.Flags().StringVar(&sender, "communication-sender", "", "e-mail address of the sender, which an application must give; support speaks as who it is")
 	for _, flag := range []string{"communication-name", "communication-subject", "communication-body"} {
 		must(command, flag)
 	}

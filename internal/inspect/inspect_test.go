@@ -59,7 +59,9 @@ func cluster(t *testing.T, objects ...client.Object) Reader {
 			return c.List(ctx, list, options...)
 		},
 	}).Build()
-	return Reader{Tenants: tenants{WithWatch: made}}
+	return Reader{Tenants: tenants{WithWatch: made}, Managed: map[string]bool{
+		"DaemonSet/kube-system/kube-proxy": true, "IngressClass//routing": true, "MutatingWebhookConfiguration//ours": true,
+	}}
 }
 
 func inspected(t *testing.T, r Reader) triage.Evidence {
@@ -79,12 +81,17 @@ func condition(kind corev1.NodeConditionType, status corev1.ConditionStatus) cor
 	return corev1.NodeCondition{Type: kind, Status: status, LastTransitionTime: noon}
 }
 
+// managed are the labels of the service's own objects, which a customer can set too.
+func managed() map[string]string {
+	return map[string]string{"addonmanager.kubernetes.io/mode": "Reconcile"}
+}
+
 func daemonSet(namespace, name string, mine bool, change func(*corev1.PodSpec)) *appsv1.DaemonSet {
 	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(name)}}
 	set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
 	set.Spec.Template.Spec.Containers = []corev1.Container{{Name: "c"}}
 	if mine {
-		set.Labels = map[string]string{labelMode: "Reconcile"}
+		set.Labels = managed()
 	}
 	if change != nil {
 		change(&set.Spec.Template.Spec)
@@ -146,9 +153,47 @@ func TestDaemonSetsOnIllNodes(t *testing.T) {
 }
 
 func TestIngressClasses(t *testing.T) {
-	ours := &networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: "routing", Labels: map[string]string{labelMode: "Reconcile"}}}
+	ours := &networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: "routing", Labels: managed()}}
 	evidence := inspected(t, cluster(t, ours, &networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: "nginx"}}))
 	if want := []triage.Controller{{Name: "nginx"}, {Name: "routing", Managed: true}}; !reflect.DeepEqual(evidence.Ingresses, want) {
+		t.Errorf("ingresses: %+v", evidence.Ingresses)
+	}
+}
+
+// A capability that changes the node is a way into it; one that stays in the pod is none.
+func TestReach(t *testing.T) {
+	for _, c := range []struct {
+		added corev1.Capability
+		host  bool
+		want  string
+	}{
+		{"SYS_ADMIN", false, "SYS_ADMIN"}, {"cap_sys_module", false, "SYS_MODULE"}, {"ALL", false, "ALL"},
+		{"NET_ADMIN", true, "NET_ADMIN"}, {"NET_ADMIN", false, ""}, {"NET_BIND_SERVICE", true, ""},
+	} {
+		spec := corev1.PodSpec{HostNetwork: c.host, Containers: []corev1.Container{{Name: "c"}, {Name: "d", SecurityContext: &corev1.SecurityContext{
+			Capabilities: &corev1.Capabilities{Add: []corev1.Capability{c.added}},
+		}}}}
+		if got := reachOf(&spec); got != c.want {
+			t.Errorf("%s, with the host's network %v: %q, want %q", c.added, c.host, got, c.want)
+		}
+	}
+}
+
+// What has the labels of the service's own objects and none of their names is the customer's.
+func TestLabelsAreNotNames(t *testing.T) {
+	proxy := daemonSet("tools", "kube-proxy", true, privileged)
+	evidence := inspected(t, cluster(t,
+		node("n1", condition(corev1.NodeReady, corev1.ConditionFalse)), proxy, podOf(proxy, "n1"), daemonSet("calico-system", "calico-node", true, nil),
+		&networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: "nginx", Labels: managed()}},
+		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "m", Labels: managed()}, Webhooks: []admissionv1.MutatingWebhook{{
+			Name: "gone.example.com", ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: "hooks", Name: "gone"}},
+			Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"*"}, Rule: admissionv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*"}}}},
+		}}},
+	))
+	if len(evidence.Tuners) != 1 || len(evidence.OwnPolicyEngines) != 1 || len(evidence.Webhooks) != 1 {
+		t.Errorf("taken for the service's own: %+v", evidence)
+	}
+	if want := []triage.Controller{{Name: "nginx"}}; !reflect.DeepEqual(evidence.Ingresses, want) {
 		t.Errorf("ingresses: %+v", evidence.Ingresses)
 	}
 }
@@ -183,7 +228,7 @@ func TestWebhooksThatBlock(t *testing.T) {
 			{Name: "url.example.com", Rules: all, ClientConfig: admissionv1.WebhookClientConfig{URL: &url}},
 		}},
 		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "m"}, Webhooks: []admissionv1.MutatingWebhook{{Name: "gone.example.com", Rules: rules(""), ClientConfig: service("gone")}}},
-		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "ours", Labels: map[string]string{labelMode: "Reconcile"}}, Webhooks: []admissionv1.MutatingWebhook{{Name: "ours.example.com", Rules: all, ClientConfig: service("gone")}}},
+		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "ours", Labels: managed()}, Webhooks: []admissionv1.MutatingWebhook{{Name: "ours.example.com", Rules: all, ClientConfig: service("gone")}}},
 		slice("down", &no), slice("up", &yes),
 	))
 	want := []string{

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -24,9 +25,6 @@ import (
 // readTime is how long a managed cluster may take to answer everything.
 const readTime = 15 * time.Second
 
-// labelMode is on every object that the service manages.
-const labelMode = "addonmanager.kubernetes.io/mode"
-
 // engines are DaemonSets that enforce network policies, by their names.
 var engines = []string{"antrea-agent", "calico-node", "canal", "cilium", "kube-router", "weave-net"}
 
@@ -36,7 +34,12 @@ type Tenants interface {
 }
 
 // Reader reads managed clusters.
-type Reader struct{ Tenants Tenants }
+type Reader struct {
+	Tenants Tenants
+	// Managed are the service's own objects, as kind/namespace/name. Their labels do not
+	// tell: a customer may have set those.
+	Managed map[string]bool
+}
 
 // Inspect adds what the cluster's API server knows to the evidence.
 func (r Reader) Inspect(ctx context.Context, cluster *v1beta1.ManagedCluster, evidence *triage.Evidence) error {
@@ -46,7 +49,7 @@ func (r Reader) Inspect(ctx context.Context, cluster *v1beta1.ManagedCluster, ev
 	if err != nil {
 		return err
 	}
-	look := inspection{reader: tenant, evidence: evidence}
+	look := inspection{reader: tenant, managed: r.Managed, evidence: evidence}
 	for _, step := range []func(context.Context) error{look.ingresses, look.daemonSets, look.webhooks} {
 		if err := step(ctx); err != nil {
 			return err
@@ -58,10 +61,14 @@ func (r Reader) Inspect(ctx context.Context, cluster *v1beta1.ManagedCluster, ev
 // inspection is one look into one cluster.
 type inspection struct {
 	reader   client.Reader
+	managed  map[string]bool
 	evidence *triage.Evidence
 }
 
-func managed(object metav1.Object) bool { return object.GetLabels()[labelMode] != "" }
+// ours says whether an object of a kind is the service's own.
+func (i inspection) ours(kind string, object metav1.Object) bool {
+	return i.managed[kind+"/"+object.GetNamespace()+"/"+object.GetName()]
+}
 
 // ingresses finds ingress controllers by their classes.
 func (i inspection) ingresses(ctx context.Context) error {
@@ -71,7 +78,7 @@ func (i inspection) ingresses(ctx context.Context) error {
 	}
 	for n := range classes.Items {
 		class := &classes.Items[n]
-		i.evidence.Ingresses = append(i.evidence.Ingresses, triage.Controller{Name: class.Name, Managed: managed(class)})
+		i.evidence.Ingresses = append(i.evidence.Ingresses, triage.Controller{Name: class.Name, Managed: i.ours("IngressClass", class)})
 	}
 	return nil
 }
@@ -90,7 +97,7 @@ func (i inspection) daemonSets(ctx context.Context) error {
 	ill := illNodes(nodes.Items)
 	for n := range sets.Items {
 		set := &sets.Items[n]
-		if managed(set) {
+		if i.ours("DaemonSet", set) {
 			continue
 		}
 		if slices.Contains(engines, set.Name) {
@@ -147,8 +154,31 @@ func reachOf(spec *corev1.PodSpec) string {
 	if spec.HostPID {
 		return "hostPID"
 	}
+	if found := mightyOf(spec); found != "" {
+		return found
+	}
 	if slices.ContainsFunc(spec.Volumes, func(v corev1.Volume) bool { return v.HostPath != nil }) {
 		return "hostPath"
+	}
+	return ""
+}
+
+// mighty are the capabilities that change the node itself: its kernel, its mounts, its
+// memory or, with the host's network, its routes and filters.
+var mighty = []corev1.Capability{"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_TIME", "DAC_READ_SEARCH", "BPF"}
+
+// mightyOf is the first capability by which pods get into their node, empty if there is none.
+func mightyOf(spec *corev1.PodSpec) string {
+	for _, container := range slices.Concat(spec.InitContainers, spec.Containers) {
+		if container.SecurityContext == nil || container.SecurityContext.Capabilities == nil {
+			continue
+		}
+		for _, added := range container.SecurityContext.Capabilities.Add {
+			name := corev1.Capability(strings.TrimPrefix(strings.ToUpper(string(added)), "CAP_"))
+			if slices.Contains(mighty, name) || name == "NET_ADMIN" && spec.HostNetwork {
+				return string(name)
+			}
+		}
 	}
 	return ""
 }

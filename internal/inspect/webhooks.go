@@ -62,7 +62,7 @@ func (i inspection) hooks(ctx context.Context) ([]hook, error) {
 	}
 	var hooks []hook
 	for n := range validating.Items {
-		if managed(&validating.Items[n]) {
+		if i.ours("ValidatingWebhookConfiguration", &validating.Items[n]) {
 			continue
 		}
 		for _, w := range validating.Items[n].Webhooks {
@@ -70,7 +70,7 @@ func (i inspection) hooks(ctx context.Context) ([]hook, error) {
 		}
 	}
 	for n := range mutating.Items {
-		if managed(&mutating.Items[n]) {
+		if i.ours("MutatingWebhookConfiguration", &mutating.Items[n]) {
 			continue
 		}
 		for _, w := range mutating.Items[n].Webhooks {

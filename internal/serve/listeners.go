@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"berth.dev/berth/internal/addon"
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/arm/authorization"
 	"berth.dev/berth/internal/arm/compute"
@@ -60,12 +61,16 @@ func (p parts) arm() error {
 	if err := front.SetupWithManager(p.manager); err != nil {
 		return err
 	}
+	managed, err := addon.Names()
+	if err != nil {
+		return err
+	}
 	handler := arm.NewServer(arm.Config{
 		Client:         p.manager.GetClient(),
 		APIReader:      p.manager.GetAPIReader(),
 		Catalogue:      p.catalogue,
 		Preflight:      p.preflight(),
-		Inspector:      inspect.Reader{Tenants: p.tenants},
+		Inspector:      inspect.Reader{Tenants: p.tenants, Managed: managed},
 		Identity:       directory,
 		PublicURL:      p.options.PublicURL,
 		GatewayAddress: p.options.GatewayPublic,

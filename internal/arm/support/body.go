@@ -12,6 +12,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/policy/access"
 	"berth.dev/berth/internal/policy/triage"
 )
 
@@ -54,6 +55,13 @@ type updateBody struct {
 	Status                    string                  `json:"status" arm:"enum=open|closed"`
 	AdvancedDiagnosticConsent string                  `json:"advancedDiagnosticConsent" arm:"enum=Yes|No"`
 	ContactDetails            *v1beta1.SupportContact `json:"contactDetails"`
+}
+
+// onlyEnds says that a change withdraws consent or closes the ticket, and does no more.
+func (b updateBody) onlyEnds() bool {
+	closes, withdraws := b.Status == string(v1beta1.TicketClosed), b.AdvancedDiagnosticConsent == "No"
+	return (closes || withdraws) && (closes || b.Status == "") && (withdraws || b.AdvancedDiagnosticConsent == "") &&
+		b.Severity == "" && b.ContactDetails == nil
 }
 
 // Limits of what is stored, in bytes of JSON: a ticket is one object.
@@ -201,7 +209,7 @@ func ticketID(r *arm.Request, name string) string {
 
 func stamp(at metav1.Time) string { return at.UTC().Format(time.RFC3339) }
 
-func renderTicket(r *arm.Request, ticket *v1beta1.SupportTicket) *ticketBody {
+func (p provider) renderTicket(r *arm.Request, ticket *v1beta1.SupportTicket) *ticketBody {
 	spec := &ticket.Spec
 	classification, _ := triage.Find(triage.Topic(spec.Problem))
 	body := &ticketBody{ID: ticketID(r, spec.Name), Name: spec.Name, Type: ticketType, Properties: ticketProperties{
@@ -211,18 +219,18 @@ func renderTicket(r *arm.Request, ticket *v1beta1.SupportTicket) *ticketBody {
 		ContactDetails: spec.Contact, ServiceID: serviceID, ServiceDisplayName: serviceTitle, Status: "Open",
 		CreatedDate: stamp(spec.Created), ModifiedDate: stamp(spec.Modified),
 	}}
-	p := &body.Properties
+	shown := &body.Properties
 	if spec.Status == v1beta1.TicketClosed {
-		p.Status = "Closed"
+		shown.Status = "Closed"
 	}
-	if spec.AdvancedDiagnosticConsent {
-		p.AdvancedDiagnosticConsent = "Yes"
+	if access.ConsentStands(spec, p.Now()) {
+		shown.AdvancedDiagnosticConsent = "Yes"
 	}
 	if spec.ProblemStartTime != nil {
-		p.ProblemStartTime = stamp(*spec.ProblemStartTime)
+		shown.ProblemStartTime = stamp(*spec.ProblemStartTime)
 	}
 	if spec.ResourceID != "" {
-		p.TechnicalTicketDetails = &technicalDetails{spec.ResourceID}
+		shown.TechnicalTicketDetails = &technicalDetails{spec.ResourceID}
 	}
 	return body
 }

@@ -88,20 +88,24 @@ func (p provider) getCommunication(ctx context.Context, r *arm.Request) (*arm.Re
 	return arm.OK(renderCommunication(r, ticket, said))
 }
 
-// putCommunication adds a message. The same one put again is the one that there is.
+// putCommunication adds a message, the customer's or an engineer's. The same one put again
+// is the one that there is.
 func (p provider) putCommunication(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 	var body communicationBody
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	name, said := r.Parameter("communication"), &body.Properties
-	sender := cmp.Or(said.Sender, r.Caller.User)
-	if err := checkSaid(name, sender, said); err != nil {
+	sender, engineer := cmp.Or(said.Sender, r.Caller.User), r.Caller.Engineer
+	if engineer {
+		sender = r.Caller.Name()
+	}
+	if err := checkSaid(name, sender, said, engineer); err != nil {
 		return nil, err
 	}
 	ticket, err := p.change(ctx, r, func(ticket *v1beta1.SupportTicket) error {
 		if existing := saidBy(ticket, name); existing != nil {
-			if existing.FromService || existing.Subject != said.Subject || existing.Body != said.Body || existing.Sender != sender {
+			if existing.FromService != engineer || existing.Subject != said.Subject || existing.Body != said.Body || existing.Sender != sender {
 				return arm.Errorf(http.StatusConflict, "Conflict", "The communication '%s' exists already, and what was said stays. Choose another name.", existing.Name)
 			}
 			return nil
@@ -109,7 +113,9 @@ func (p provider) putCommunication(ctx context.Context, r *arm.Request) (*arm.Re
 		if err := checkOpen(ticket); err != nil {
 			return err
 		}
-		ticket.Communications = append(ticket.Communications, v1beta1.SupportCommunication{Name: name, Sender: sender, Subject: said.Subject, Body: said.Body, Created: p.now()})
+		ticket.Communications = append(ticket.Communications, v1beta1.SupportCommunication{
+			Name: name, Sender: sender, Subject: said.Subject, Body: said.Body, Created: p.now(), FromService: engineer,
+		})
 		return nil
 	})
 	if err != nil {
@@ -118,14 +124,17 @@ func (p provider) putCommunication(ctx context.Context, r *arm.Request) (*arm.Re
 	return arm.OK(renderCommunication(r, ticket, saidBy(ticket, name)))
 }
 
-// checkSaid holds a message to what must be there and to what is stored.
-func checkSaid(name, sender string, said *communicationProperties) error {
+// checkSaid holds a message to what must be there and to what is stored. Whom an engineer
+// speaks as is known, and is not theirs to say.
+func checkSaid(name, sender string, said *communicationProperties, engineer bool) error {
 	switch {
 	case !namePattern.MatchString(name):
 		return invalid("communicationName", "The name '%s' of the communication is invalid: it must be 1 to 90 letters, digits, underscores, periods and hyphens, and begin and end with a letter or a digit.", clip(name))
-	case sender == "":
+	case engineer && said.Sender != "" && said.Sender != sender:
+		return invalid("properties.sender", "The sender '%s' is invalid: support speaks as '%s', as its token says.", clip(said.Sender), sender)
+	case !engineer && sender == "":
 		return invalid("properties.sender", "The field sender is required if a service principal calls.")
-	case !emailPattern.MatchString(sender) || len(sender) > maxTitle:
+	case !engineer && !emailPattern.MatchString(sender) || len(sender) > maxTitle:
 		return invalid("properties.sender", "The sender '%s' is not an e-mail address.", clip(sender))
 	case said.Subject == "" || size(said.Subject) > maxTitle:
 		return invalid("properties.subject", "The subject is required, and may have %d bytes.", maxTitle)

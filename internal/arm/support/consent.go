@@ -30,14 +30,14 @@ type consentProperties struct {
 	GivenBy                   string   `json:"givenBy,omitempty" arm:"read"`
 }
 
-// consentTo has a ticket consent, or not. One that begins again is another one: what was
-// given with the one before stays ended.
+// consentTo has a ticket consent, or not. One that begins again, also after its end, is
+// another one: what was given with the one before stays ended.
 func consentTo(spec *v1beta1.SupportTicketSpec, given bool, now metav1.Time) {
 	switch {
 	case !given:
 		spec.AdvancedDiagnosticConsent, spec.Consent, spec.Consented = false, nil, nil
-	case !spec.AdvancedDiagnosticConsent:
-		spec.AdvancedDiagnosticConsent, spec.Consented = true, &now
+	case !access.ConsentStands(spec, now.Time):
+		spec.AdvancedDiagnosticConsent, spec.Consent, spec.Consented = true, nil, &now
 	}
 }
 
@@ -53,21 +53,23 @@ func openOrClose(spec *v1beta1.SupportTicketSpec, status string, now metav1.Time
 	}
 }
 
-func renderConsent(r *arm.Request, ticket *v1beta1.SupportTicket) *consentBody {
+func (p provider) renderConsent(r *arm.Request, ticket *v1beta1.SupportTicket) *consentBody {
 	body := &consentBody{ID: ticketID(r, ticket.Spec.Name) + "/accessConsent/default", Name: "default", Type: consentType}
-	p := &body.Properties
-	p.AdvancedDiagnosticConsent, p.Scopes = "No", []string{}
-	for _, scope := range access.Consented(ticket) {
-		p.AdvancedDiagnosticConsent = "Yes"
-		p.Scopes = append(p.Scopes, string(scope))
+	shown := &body.Properties
+	shown.AdvancedDiagnosticConsent, shown.Scopes = "No", []string{}
+	if access.ConsentStands(&ticket.Spec, p.Now()) {
+		shown.AdvancedDiagnosticConsent = "Yes"
+		for _, scope := range access.Consented(ticket) {
+			shown.Scopes = append(shown.Scopes, string(scope))
+		}
 	}
 	if ticket.Spec.Consented != nil {
-		p.Since = stamp(*ticket.Spec.Consented)
+		shown.Since = stamp(*ticket.Spec.Consented)
 	}
 	if consent := ticket.Spec.Consent; consent != nil {
-		p.GivenBy = consent.GivenBy
+		shown.GivenBy = consent.GivenBy
 		if consent.Expires != nil {
-			p.Expires = stamp(*consent.Expires)
+			shown.Expires = stamp(*consent.Expires)
 		}
 	}
 	return body
@@ -78,7 +80,7 @@ func (p provider) getConsent(ctx context.Context, r *arm.Request) (*arm.Response
 	if err != nil {
 		return nil, err
 	}
-	return arm.OK(renderConsent(r, ticket))
+	return arm.OK(p.renderConsent(r, ticket))
 }
 
 // putConsent says to what and until when support may act. What is narrower than before
@@ -118,7 +120,7 @@ func (p provider) putConsent(ctx context.Context, r *arm.Request) (*arm.Response
 	if err != nil {
 		return nil, err
 	}
-	return arm.OK(renderConsent(r, ticket))
+	return arm.OK(p.renderConsent(r, ticket))
 }
 
 // deleteConsent withdraws it, whatever else stands in the way.

@@ -73,14 +73,30 @@ func New(s *arm.Server) arm.Provider {
 			{Method: get, Path: ticketsPath, Type: "supportTickets", Callers: both, Handle: p.listTickets},
 			{Method: get, Path: ticketPath, Type: "supportTickets", Callers: both, Handle: p.getTicket},
 			{Method: put, Path: ticketPath, Type: "supportTickets", Limit: writes, WhileSuspended: true, Handle: p.putTicket},
-			{Method: http.MethodPatch, Path: ticketPath, Type: "supportTickets", Limit: writes, WhileSuspended: true, Handle: p.patchTicket},
+			{Method: http.MethodPatch, Path: ticketPath, Type: "supportTickets", Limit: writes, WhileSuspended: true, Refine: freeEndings, Handle: p.patchTicket},
 			{Method: post, Path: ticketPath + "/checkNameAvailability", Type: "supportTickets", Reads: true, Unlogged: true, Handle: p.checkCommunicationName},
 			{Method: get, Path: ticketPath + "/triage", Type: "supportTickets", Callers: both, Handle: p.getTriage},
 			{Method: post, Path: ticketPath + "/triage", Type: "supportTickets", Limit: writes, WhileSuspended: true, Handle: p.askTriage},
 			{Method: get, Path: communicationsPath, Type: "supportTickets/communications", Callers: both, Handle: p.listCommunications},
 			{Method: get, Path: communicationsPath + "/{communication}", Type: "supportTickets/communications", Callers: both, Handle: p.getCommunication},
-			{Method: put, Path: communicationsPath + "/{communication}", Type: "supportTickets/communications", Limit: writes, WhileSuspended: true, Handle: p.putCommunication},
+			{Method: put, Path: communicationsPath + "/{communication}", Type: "supportTickets/communications", Limit: writes, WhileSuspended: true, Callers: both, Refine: ownLimit, Handle: p.putCommunication},
 		}, p.accessRoutes()),
+	}
+}
+
+// freeEndings lets nothing stand in the way of a PATCH that ends what support may do, as
+// nothing does in the way of a DELETE of the consent (C7).
+func freeEndings(r *arm.Request, route *arm.Route) {
+	var body updateBody
+	if r.Decode(&body) == nil && body.onlyEnds() {
+		route.Limit, route.PassesLocks = withdrawals, true
+	}
+}
+
+// ownLimit counts what support says apart from what the customer says.
+func ownLimit(r *arm.Request, route *arm.Route) {
+	if r.Caller.Engineer {
+		route.Limit = asks
 	}
 }
 

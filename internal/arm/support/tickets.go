@@ -3,6 +3,8 @@ package support
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -50,7 +52,7 @@ func (p provider) getTicket(ctx context.Context, r *arm.Request) (*arm.Response,
 	if err != nil {
 		return nil, err
 	}
-	return arm.OK(renderTicket(r, ticket))
+	return arm.OK(p.renderTicket(r, ticket))
 }
 
 func (p provider) listTickets(ctx context.Context, r *arm.Request) (*arm.Response, error) {
@@ -64,7 +66,7 @@ func (p provider) listTickets(ctx context.Context, r *arm.Request) (*arm.Respons
 	}
 	var items []arm.Item
 	for i := range list.Items {
-		body := renderTicket(r, &list.Items[i])
+		body := p.renderTicket(r, &list.Items[i])
 		if wanted.holds(map[string]string{
 			"status": body.Properties.Status, "serviceid": body.Properties.ServiceID, "createddate": body.Properties.CreatedDate,
 			"problemclassificationid": body.Properties.ProblemClassificationID,
@@ -93,7 +95,9 @@ func (p provider) putTicket(ctx context.Context, r *arm.Request) (*arm.Response,
 	if existing != nil {
 		return p.putAgain(r, existing, spec)
 	}
-	ticket := &v1beta1.SupportTicket{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace(), Name: v1beta1.ObjectName(spec.Name)}, Spec: *spec}
+	ticket := &v1beta1.SupportTicket{ObjectMeta: metav1.ObjectMeta{
+		Namespace: r.Namespace(), Name: v1beta1.ObjectName(spec.Name), Annotations: map[string]string{annotationAsked: asked(spec)},
+	}, Spec: *spec}
 	answer, err := p.decide(ctx, r, ticket)
 	if err != nil {
 		return nil, err
@@ -102,19 +106,38 @@ func (p provider) putTicket(ctx context.Context, r *arm.Request) (*arm.Response,
 	if err := p.Client.Create(ctx, ticket); err != nil {
 		return nil, fmt.Errorf("write support ticket %s: %w", spec.Name, err)
 	}
-	return arm.OK(renderTicket(r, ticket))
+	return arm.OK(p.renderTicket(r, ticket))
+}
+
+// annotationAsked has the sum of what a ticket was made of: the same request is known
+// again, whatever was changed since.
+const annotationAsked = "berth.dev/asked"
+
+// asked is the sum of what a customer asks for with a ticket, and of nothing that the
+// service adds.
+func asked(spec *v1beta1.SupportTicketSpec) string {
+	bare := *spec
+	bare.Name, bare.TicketID, bare.Created, bare.Modified, bare.Consented = "", "", metav1.Time{}, metav1.Time{}, nil
+	raw, err := json.Marshal(bare)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(raw))
 }
 
 // putAgain answers a PUT of a ticket that there is: a client that tries again gets it,
-// and any other is told to choose another name.
+// as it is now, and any other is told to choose another name.
 func (p provider) putAgain(r *arm.Request, existing *v1beta1.SupportTicket, spec *v1beta1.SupportTicketSpec) (*arm.Response, error) {
 	same := *spec
 	same.Name, same.TicketID, same.Created, same.Modified, same.Status = existing.Spec.Name, existing.Spec.TicketID, existing.Spec.Created, existing.Spec.Modified, existing.Spec.Status
 	same.Consent, same.Consented = existing.Spec.Consent, existing.Spec.Consented
+	if sum := asked(spec); sum != "" && sum == existing.Annotations[annotationAsked] {
+		return arm.OK(p.renderTicket(r, existing))
+	}
 	if !equality.Semantic.DeepEqual(same, existing.Spec) {
 		return nil, arm.Errorf(http.StatusConflict, "Conflict", "The support ticket '%s' exists already. Choose another name, or change it with PATCH.", existing.Spec.Name)
 	}
-	return arm.OK(renderTicket(r, existing))
+	return arm.OK(p.renderTicket(r, existing))
 }
 
 // change changes the ticket that the path names.
@@ -164,7 +187,7 @@ func (p provider) patchTicket(ctx context.Context, r *arm.Request) (*arm.Respons
 	if err != nil {
 		return nil, err
 	}
-	return arm.OK(renderTicket(r, ticket))
+	return arm.OK(p.renderTicket(r, ticket))
 }
 
 // merged are contact details with those replaced that a client sends.

@@ -2,12 +2,14 @@ package support_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -23,20 +25,44 @@ func ticket(title string) string {
 		"preferredContactMethod": "email", "primaryEmailAddress": "a@example.com", "preferredTimeZone": "UTC", "country": "DEU", "preferredSupportLanguage": "en-us"}}}`
 }
 
-// send returns the status of the answer.
+// diagnosis is a ticket that has support look into a node of a cluster.
+func diagnosis() string {
+	id := "/subscriptions/" + armtest.Subscription + "/resourceGroups/rg1/providers/Microsoft.ContainerService/managedClusters/c1"
+	body := strings.Replace(ticket("x"), "kubernetes-how-to", "node-diagnosis", 1)
+	return strings.Replace(body, `"severity"`, `"technicalTicketDetails": {"resourceId": "`+id+`"}, "severity"`, 1)
+}
+
+// send puts something and returns the status of the answer.
 func send(t *testing.T, w *armtest.World, path, body string) int {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, w.Server.URL+tickets+path+"?api-version=2024-04-01", strings.NewReader(body))
+	status, _ := call(t, w, http.MethodPut, path, body)
+	return status
+}
+
+// call returns the status and the body of the answer.
+func call(t *testing.T, w *armtest.World, method, path, body string) (int, string) {
+	t.Helper()
+	return callAs(t, w, method, path, body, armtest.ClientID)
+}
+
+// callAs is call by one of the world's applications.
+func callAs(t *testing.T, w *armtest.World, method, path, body, application string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, w.Server.URL+tickets+path+"?api-version=2024-04-01", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+w.Token(t, armtest.ClientID))
+	request.Header.Set("Authorization", "Bearer "+w.Token(t, application))
 	answer, err := w.Server.Client().Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	return answer.StatusCode
+	said, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(said)
 }
 
 func stored(t *testing.T, w *armtest.World) *v1beta1.SupportTicket {
@@ -106,6 +132,116 @@ func FuzzTicketBody(f *testing.F) {
 		w.Advance(10 * time.Second) // past the limit of writes
 		if status := send(t, w, "t1", body); status >= http.StatusInternalServerError {
 			t.Errorf("%d on %q", status, body)
+		}
+	})
+}
+
+// What ends support's access passes locks and the limit of writes, and does no more than
+// that on the way.
+func TestNothingKeepsACustomerFromEnding(t *testing.T) {
+	w := armtest.New(t)
+	if status := send(t, w, "t1", diagnosis()); status != http.StatusOK {
+		t.Fatalf("ticket: %d", status)
+	}
+	if status, body := call(t, w, http.MethodPatch, "t1", `{"advancedDiagnosticConsent": "Yes"}`); status != http.StatusOK {
+		t.Fatalf("consent: %d %s", status, body)
+	}
+	lock := &v1beta1.ManagementLock{
+		ObjectMeta: metav1.ObjectMeta{Namespace: v1beta1.SubscriptionNamespace(armtest.Subscription), Name: "l"},
+		Spec:       v1beta1.ManagementLockSpec{Name: "l", Scope: "/subscriptions/" + armtest.Subscription, Level: v1beta1.LockReadOnly},
+	}
+	if err := w.Client.Create(t.Context(), lock); err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range []string{
+		`{"advancedDiagnosticConsent": "Yes"}`, `{"advancedDiagnosticConsent": "No", "severity": "minimal"}`, `{"status": "closed", "contactDetails": {"firstName": "B"}}`,
+		`{"status": "open", "advancedDiagnosticConsent": "No"}`, `{"status": "closed", "advancedDiagnosticConsent": "Yes"}`, `{}`, `{`,
+	} {
+		if status, _ := call(t, w, http.MethodPatch, "t1", more); status != http.StatusConflict {
+			t.Errorf("%s under a lock: %d", more, status)
+		}
+	}
+	for range 30 { // past the limit of writes
+		call(t, w, http.MethodPatch, "t1", `{}`)
+	}
+	if status, _ := call(t, w, http.MethodPatch, "t1", `{}`); status != http.StatusTooManyRequests {
+		t.Errorf("the limit of writes is not reached: %d", status)
+	}
+	if status, body := call(t, w, http.MethodPatch, "t1", `{"advancedDiagnosticConsent": "No"}`); status != http.StatusOK {
+		t.Errorf("withdrawn: %d %s", status, body)
+	}
+	if status, body := call(t, w, http.MethodPatch, "t1", `{"status": "closed"}`); status != http.StatusOK {
+		t.Errorf("closed: %d %s", status, body)
+	}
+	if spec := stored(t, w).Spec; spec.AdvancedDiagnosticConsent || spec.Status != v1beta1.TicketClosed {
+		t.Errorf("%+v", spec)
+	}
+}
+
+// An engineer answers on a ticket that is open, as who the token says; what is said so is
+// the service's and decides nothing.
+func TestEngineersAnswer(t *testing.T) {
+	w := armtest.New(t)
+	if status := send(t, w, "t1", ticket("x")); status != http.StatusOK {
+		t.Fatalf("ticket: %d", status)
+	}
+	answer := `{"properties": {"subject": "s", "body": "We see no Dynatrace there"}}`
+	say := func(name, body string) int {
+		status, _ := callAs(t, w, http.MethodPut, "t1/communications/"+name, body, armtest.EngineerID)
+		return status
+	}
+	if status := say("a", answer); status != http.StatusOK {
+		t.Fatalf("an answer: %d", status)
+	}
+	if status := say("a", answer); status != http.StatusOK {
+		t.Errorf("the same answer again: %d", status)
+	}
+	if status := send(t, w, "t1/communications/a", `{"properties": {"sender": "`+armtest.EngineerID+`", "subject": "s", "body": "We see no Dynatrace there"}}`); status != http.StatusConflict {
+		t.Errorf("a customer says it as well: %d", status)
+	}
+	if status := say("b", `{"properties": {"sender": "bob@berth.internal", "subject": "s", "body": "b"}}`); status != http.StatusBadRequest {
+		t.Errorf("in another one's name: %d", status)
+	}
+	if status := say("b", `{"properties": {"subject": "s"}}`); status != http.StatusBadRequest {
+		t.Errorf("with nothing to say: %d", status)
+	}
+	said := stored(t, w).Communications
+	if last := said[len(said)-1]; len(said) != 2 || last.Sender != armtest.EngineerID || !last.FromService {
+		t.Errorf("said: %+v", said)
+	}
+	if _, body := call(t, w, http.MethodGet, "t1/communications/a", ""); !strings.Contains(body, "inbound") {
+		t.Errorf("shown as %s, want inbound", body)
+	}
+	call(t, w, http.MethodPatch, "t1", `{"status": "closed"}`)
+	if status := say("c", answer); status != http.StatusConflict {
+		t.Errorf("on a closed ticket: %d", status)
+	}
+}
+
+// Whatever is sent as a consent, an access, a change or a message is answered or refused,
+// and never an error of the service's own.
+func FuzzBodies(f *testing.F) {
+	f.Add("t1/accessConsent", `{"properties": {"scopes": ["Exec", "Diagnose"], "expires": "9999-12-31T23:59:59.999Z"}}`)
+	f.Add("t1/accessConsent", `{"properties": {"scopes": [null], "expires": "0000-01-01T00:00:00+23:59"}}`)
+	f.Add("t1/accesses/a", `{"properties": {"scopes": ["Diagnose"], "durationInMinutes": -9223372036854775808, "reason": "\u0000"}}`)
+	f.Add("t1/accesses/a", `{"properties": {"scopes": {}, "token": []}}`)
+	f.Add("t1/communications/m", `{"properties": {"sender": "a@example.com", "subject": "\ud800", "body": "b"}}`)
+	f.Add("t1/communications/m", `{"properties": null}`)
+	f.Add("t1", `{"status": "closed", "advancedDiagnosticConsent": "No", "contactDetails": {"additionalEmailAddresses": [null]}}`)
+	w := armtest.New(f)
+	f.Fuzz(func(t *testing.T, path, body string) {
+		methods := map[string]string{"t1/accessConsent": http.MethodPut, "t1/accesses/a": http.MethodPut, "t1/communications/m": http.MethodPut, "t1": http.MethodPatch}
+		if methods[path] == "" {
+			t.Skip("another path")
+		}
+		w.Advance(10 * time.Second) // past the limit of writes
+		if status := send(t, w, "t1", diagnosis()); status != http.StatusOK {
+			t.Fatalf("ticket: %d", status)
+		}
+		for _, who := range []string{armtest.ClientID, armtest.EngineerID} {
+			if status, said := callAs(t, w, methods[path], path, body, who); status >= http.StatusInternalServerError {
+				t.Errorf("%d on %q to %s: %s", status, body, path, said)
+			}
 		}
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/policy/access"
 	"berth.dev/berth/internal/policy/notice"
 	"berth.dev/berth/internal/policy/triage"
 )
@@ -38,7 +39,7 @@ func (p provider) decide(ctx context.Context, r *arm.Request, ticket *v1beta1.Su
 	text := strings.Join(words, "\n")
 	answer := triage.Decide(triage.Ticket{
 		Topic: triage.Topic(ticket.Spec.Problem), Text: text, Unregistered: unregistered(r.Subscription, text),
-		Severity: ticket.Spec.Severity, Consent: ticket.Spec.AdvancedDiagnosticConsent,
+		Severity: ticket.Spec.Severity, Consent: access.ConsentStands(&ticket.Spec, p.Now()),
 	}, evidence, p.Now())
 	answer.KnownIssues = issues
 	return answer, nil

@@ -6,6 +6,9 @@ import (
 	"berth.dev/berth/api/v1beta1"
 )
 
+// aDay is one day.
+const aDay = 24 * time.Hour
+
 // noon is when every ticket comes.
 var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
@@ -90,12 +93,6 @@ func joined(_ *Ticket, e *Evidence) {
 	})
 }
 
-func cve(managed bool, days int, filtered bool) change {
-	return func(t *Ticket, _ *Evidence) {
-		t.CVE = &CVE{ID: "CVE-2026-1234", Managed: managed, FixAge: time.Duration(days) * aDay, Filtered: filtered}
-	}
-}
-
 var cases = []scene{
 	// C: what support is for.
 	{"kubectl times out since this morning, from two different offices", APIServer, nil, in, "C1", "Connectivity", "the plain case"},
@@ -150,12 +147,7 @@ var cases = []scene{
 	{"Our DaemonSet that sets sysctls does not work", NodeTuning, nil, out, "D10", "NodeTuning", "what it does is the customer's"},
 	{"Please have an engineer stand by on Black Friday", Proactive, []change{nothing}, out, "D11", "Proactive", "support is reactive"},
 	{"Trivy lists 212 findings for my nodes", Vulnerability, nil, customer, "D12", "FilterFirst", "the customer filters first"},
-	{"CVE-2026-1234 is in openssl on my nodes", Vulnerability, []change{lagging, cve(true, 45, true)}, customer, "D12", "UpdateFirst", "the customer updates first"},
-	{"CVE-2026-1234 is still on the newest image", Vulnerability, []change{cve(true, 45, true)}, in, "D12", "Covered", "what remains is the service's"},
-	{"CVE-2026-1234 is on my nodes", Vulnerability, []change{cve(true, 30, false)}, customer, "D12", "FilterFirst", "the fix is old enough, the list is not filtered"},
-	{"CVE-2026-1234 came out last week", Vulnerability, []change{cve(true, 29, true)}, out, "D12", "FixTooNew", "one day too early"},
-	{"CVE-2026-1234 has no fix", Vulnerability, []change{cve(true, 0, true)}, out, "D12", "FixTooNew", "the vendor has none"},
-	{"CVE-2026-1234 is in my own image", Vulnerability, []change{cve(false, 90, true)}, out, "D12", "NotManaged", "managed components only"},
+	{"CVE-2026-1234 is in openssl on my nodes", Vulnerability, []change{lagging}, customer, "D12", "UpdateFirst", "the customer updates first"},
 	{"Please write us a script that drains nodes at night", Bespoke, []change{nothing}, out, "D13", "Bespoke", "bespoke code"},
 
 	// B, G, I: nodes and what is done to them.

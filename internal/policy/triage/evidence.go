@@ -20,20 +20,6 @@ type Ticket struct {
 	// Unregistered are previews that the ticket is about and the subscription did not
 	// register (L1).
 	Unregistered []string
-	// CVE is what is known of the vulnerability that the ticket is about, or nil.
-	CVE *CVE
-}
-
-// CVE is one vulnerability of a scanner's report.
-type CVE struct {
-	ID string
-	// Managed says that it is in a node image or in a container image of the service.
-	Managed bool
-	// FixAge is how long the vendor has had a fix; 0 for not at all.
-	FixAge time.Duration
-	// Filtered says that the report was made on the newest node image and lists only
-	// what is left there.
-	Filtered bool
 }
 
 // Evidence is what was found in the cluster that a ticket is about.
@@ -77,7 +63,8 @@ type Controller struct {
 
 // Tuner is a DaemonSet of the customer's on a node that is ill (G5, G6).
 type Tuner struct {
-	// Name is namespace/name, and Reach how it gets into the node: "privileged", "hostPID".
+	// Name is namespace/name, and Reach how it gets into the node: "privileged", "hostPID",
+	// "hostPath", or a capability such as "SYS_ADMIN".
 	Name, Reach string
 	Node        string
 	// Started is when its pod there started, and IllSince since when the node is ill.

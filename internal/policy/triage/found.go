@@ -220,35 +220,3 @@ func critical(t Ticket, _ Evidence) proof {
 func behind(_ Ticket, e Evidence) proof {
 	return list("node pools do not have the newest node image: %s", e.Behind)
 }
-
-func cveNotManaged(t Ticket, _ Evidence) proof {
-	if t.CVE == nil || t.CVE.Managed {
-		return proof{}
-	}
-	return proof{evidence: t.CVE.ID + " is not in a node image or a container image of the service"}
-}
-
-func cveTooNew(t Ticket, _ Evidence) proof {
-	if t.CVE == nil || !t.CVE.Managed || t.CVE.FixAge >= covered {
-		return proof{}
-	}
-	if t.CVE.FixAge <= 0 {
-		return proof{evidence: "the vendor has no fix for " + t.CVE.ID}
-	}
-	return proof{evidence: fmt.Sprintf("the vendor's fix for %s is %d days old", t.CVE.ID, t.CVE.FixAge/aDay)}
-}
-
-// cveUnfiltered holds until it is known what the newest node image still has.
-func cveUnfiltered(t Ticket, _ Evidence) proof {
-	if t.CVE != nil && (t.CVE.Filtered || !t.CVE.Managed || t.CVE.FixAge < covered) {
-		return proof{}
-	}
-	return proof{evidence: "the report is not known to be of the newest node image, without what has no fix of 30 days"}
-}
-
-func cveCovered(t Ticket, _ Evidence) proof {
-	if t.CVE == nil || !t.CVE.Managed || !t.CVE.Filtered || t.CVE.FixAge < covered {
-		return proof{}
-	}
-	return proof{evidence: fmt.Sprintf("%s is in a managed image, and its fix is %d days old", t.CVE.ID, t.CVE.FixAge/aDay)}
-}

@@ -1,8 +1,6 @@
 package triage
 
 import (
-	"time"
-
 	"berth.dev/berth/api/v1beta1"
 )
 
@@ -143,25 +141,15 @@ func features() []row {
 	}
 }
 
-// aDay is one day.
-const aDay = 24 * time.Hour
-
-// covered is how old a vendor's fix is before the service answers for it (D12).
-const covered = 30 * aDay
-
+// vulnerabilities is what a ticket itself is told of flaws (D12). Whose turn each one is
+// says a triage of the scanner's report (package vulnerability), which a ticket has no room for.
 func vulnerabilities() []row {
 	topics := []Topic{Vulnerability}
 	return []row{
-		{clause: "D12", reason: "NotManaged", topics: topics, answer: out, found: cveNotManaged,
-			next: "Ask whoever makes the image. The service answers for node images and its own container images."},
-		{clause: "D12", reason: "FixTooNew", topics: topics, answer: out, found: cveTooNew,
-			next: "Wait: what has had a fix for 30 days is fixed in the service's newest images."},
 		{clause: "D12", reason: "UpdateFirst", topics: topics, answer: customer, found: behind,
 			next: "Upgrade the node images, `berth nodepool upgrade --node-image-only`, and scan again."},
-		{clause: "D12", reason: "FilterFirst", topics: topics, answer: customer, found: cveUnfiltered,
-			next: "Scan on the newest node image, see with `berth vulnerability triage` what is the service's, and send that."},
-		{clause: "D12", reason: "Covered", topics: topics, answer: in, found: cveCovered,
-			next: "The service fixes it and says in which image."},
+		{clause: "D12", reason: "FilterFirst", topics: topics, answer: customer, found: about("vulnerabilities, whose reports are triaged apart from tickets"),
+			next: "See with `berth vulnerability triage --report` whose turn each finding is. What is the service's there is fixed in its newest images without a ticket."},
 	}
 }
 
