@@ -56,15 +56,11 @@ func (w *world) answers(topic triage.Topic, want v1beta1.SupportAnswer, clauses 
 	w.t.Helper()
 	cluster := w.cluster()
 	evidence := triage.Observe(cluster, []v1beta1.AgentPool{*w.pool()}, w.machineObjects(), catalogue().NodeImageVersion)
-<<<<<<< HEAD
-	if err := (inspect.Reader{Tenants: tenants{client: w.platform}}).Inspect(w.t.Context(), cluster, &evidence); err != nil {
-=======
 	managed, err := addon.Names()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := (inspect.Reader{Tenants: tenants{w.platform}, Managed: managed}).Inspect(w.t.Context(), cluster, &evidence); err != nil {
->>>>>>> desk
+	if err := (inspect.Reader{Tenants: tenants{client: w.platform}, Managed: managed}).Inspect(w.t.Context(), cluster, &evidence); err != nil {
 		w.t.Fatal(err)
 	}
 	answer := triage.Decide(triage.Ticket{Topic: topic}, evidence, w.now())
