@@ -172,11 +172,10 @@ func (r *Recorder) give(ctx context.Context, t target, object Object, spool *spo
 	retain := func() error {
 		return t.place.use(ctx, func(s *Store) error { return s.retain(ctx, r.Schedule.Keep, r.Now()) })
 	}
-	if err := errors.Join(retain(), r.bundle(ctx, t.place)); err != nil {
-		return err
-	}
+	// What cannot be removed, or put together, is told, and keeps no snapshot out.
+	kept := errors.Join(retain(), r.bundle(ctx, t.place))
 	if err := t.place.put(ctx, object, spool.reader); err != nil {
-		return err
+		return errors.Join(err, kept)
 	}
 	object.Size = spool.length()
 	t.place.stored(object.Time, t.lags)
@@ -187,7 +186,7 @@ func (r *Recorder) give(ctx context.Context, t target, object Object, spool *spo
 		r.state.RecoveryPoint, r.state.Revision = at, object.Last
 	}
 	r.mu.Unlock()
-	return retain()
+	return errors.Join(kept, retain())
 }
 
 // trailing checks the hash that etcd appends to a snapshot, as it passes by.

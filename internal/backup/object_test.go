@@ -97,6 +97,12 @@ func TestRetention(t *testing.T) {
 	if gone := keep.expired(left, noon); len(gone) > 0 {
 		t.Errorf("a second look removes more: %v", gone)
 	}
+	// A clock that leaps a year leaves something to fall back to.
+	leapt := noon.AddDate(1, 0, 0)
+	after := append(slices.Clone(left), fullObject(leapt.Unix(), leapt))
+	if stay := len(after) - len(keep.expired(after, leapt)); stay < 2 {
+		t.Errorf("%d objects stay of %d after a leap of a year", stay, len(after))
+	}
 	old := []Object{fullObject(1, noon.Add(-900*24*time.Hour)), deltaObject(2, 3, noon.Add(-900*24*time.Hour))}
 	if gone := keep.expired(old, noon); len(gone) > 0 {
 		t.Errorf("a cluster that stood still loses its only backup: %v", gone)

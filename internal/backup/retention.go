@@ -11,6 +11,23 @@ type Retention struct {
 	Daily, Weekly time.Duration
 }
 
+// longestGap is how much of the time between two objects, or since the last one, counts:
+// more than lies between two weekly snapshots. A clock that leaps a year makes all that is
+// there older by this alone, so that weekly snapshots stay to fall back to
+// (docs/decisions/0008-clocks.md).
+const longestGap = 8 * 24 * time.Hour
+
+// ages is how old each object of a list in order is, by the time that was seen to pass.
+func ages(objects []Object, now time.Time) []time.Duration {
+	old := make([]time.Duration, len(objects))
+	age, later := time.Duration(0), now
+	for i := len(objects) - 1; i >= 0; i-- {
+		age += min(max(later.Sub(objects[i].Time), 0), longestGap)
+		old[i], later = age, objects[i].Time
+	}
+	return old
+}
+
 // expired returns what is not to be kept, of a list in order. The newest snapshot and
 // all that is newer stays whatever its age is: a cluster may have stood still for long.
 func (r Retention) expired(objects []Object, now time.Time) []Object {
@@ -20,8 +37,8 @@ func (r Retention) expired(objects []Object, now time.Time) []Object {
 	}
 	days, weeks := map[string]bool{}, map[[2]int]bool{}
 	var gone []Object
-	for _, object := range objects {
-		age := now.Sub(object.Time)
+	for i, age := range ages(objects, now) {
+		object := objects[i]
 		keep := age <= r.All || !object.Time.Before(newest.Time)
 		if object.Kind == KindFull {
 			day := object.Time.Format(time.DateOnly)

@@ -79,6 +79,17 @@ func (c *Catalogue) MachineImage(kubernetes, nodeImage string) (string, bool) {
 	return ref, ok
 }
 
+// HasNewestImage says whether the newest node image exists for a Kubernetes version. A
+// catalogue that lists no images has one for each of its versions.
+func (c *Catalogue) HasNewestImage(kubernetes string) bool {
+	if len(c.NodeImages) == 0 {
+		_, ok := c.Release(kubernetes)
+		return ok
+	}
+	_, ok := c.MachineImage(kubernetes, c.NodeImageVersion)
+	return ok
+}
+
 // CompareNodeImages orders two versions of the node image by day and number, as
 // cmp.Compare does; one that cannot be parsed comes first.
 func CompareNodeImages(a, b string) int {

@@ -207,7 +207,7 @@ type poolProperties struct {
 type upgradeSettings struct {
 	MaxSurge                  string `json:"maxSurge,omitempty"`
 	DrainTimeoutInMinutes     int32  `json:"drainTimeoutInMinutes,omitempty"`
-	NodeSoakDurationInMinutes int32  `json:"nodeSoakDurationInMinutes,omitempty"`
+	NodeSoakDurationInMinutes *int32 `json:"nodeSoakDurationInMinutes,omitempty"`
 	MaxUnavailable            string `json:"maxUnavailable,omitempty"`
 	UndrainableNodeBehavior   string `json:"undrainableNodeBehavior,omitempty" arm:"enum=Schedule|Cordon"`
 }

@@ -223,6 +223,10 @@ func TestUpgradeSettings(t *testing.T) {
 		t.Errorf("%+v", spec)
 	}
 	// az 2.45 reads a pool, drops what it does not know, and sends the rest back.
+	soaked := upgradeSpec(&upgradeSettings{NodeSoakDurationInMinutes: pointer(int32(5))}, spec)
+	if none := upgradeSpec(&upgradeSettings{NodeSoakDurationInMinutes: pointer(int32(0))}, soaked); *soaked.NodeSoakDurationInMinutes != 5 || *none.NodeSoakDurationInMinutes != 0 {
+		t.Errorf("a soak of %d minutes, set back to 0, is %d", *soaked.NodeSoakDurationInMinutes, *none.NodeSoakDurationInMinutes)
+	}
 	if after := upgradeSpec(&upgradeSettings{MaxSurge: "2"}, spec); after.MaxSurge != "2" || *after.DrainTimeoutInMinutes != 30 || after.UndrainableNodeBehavior != "Cordon" || spec.MaxSurge != "1" {
 		t.Errorf("after an older client's update: %+v", after)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
+	"berth.dev/berth/internal/policy"
 )
 
 // upgradeNodeImage brings a pool's nodes to the newest node image (F2). The
@@ -23,6 +24,11 @@ func (p provider) upgradeNodeImage(ctx context.Context, r *arm.Request) (*arm.Re
 	}
 	cluster, profile := &found.cluster.Spec, *pool.Spec.AgentPoolProfile.DeepCopy()
 	profile.NodeImageVersion = p.Catalogue.NodeImageVersion
+	if runs := pool.Status.CurrentOrchestratorVersion; runs != "" && !p.Catalogue.HasNewestImage(runs) {
+		return nil, arm.Errorf(http.StatusBadRequest, policy.CodeOperationNotAllowed,
+			"Operation is not allowed: there is no node image %s for Kubernetes %s, which agent pool '%s' runs. Upgrade the pool to a version of the release catalogue.",
+			profile.NodeImageVersion, runs, profile.Name)
+	}
 	if profile.NodeImageVersion != pool.Status.NodeImageVersion {
 		if err := p.refuseBlockedNodes(ctx, found.cluster, profile.Name); err != nil {
 			return nil, err

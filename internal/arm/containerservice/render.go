@@ -125,7 +125,7 @@ func renderPoolProperties(v *view, pool *v1beta1.AgentPool) poolProperties {
 	}
 	if settings := spec.UpgradeSettings; settings != nil {
 		properties.UpgradeSettings = &upgradeSettings{
-			MaxSurge: settings.MaxSurge, DrainTimeoutInMinutes: valueOf(settings.DrainTimeoutInMinutes), NodeSoakDurationInMinutes: valueOf(settings.NodeSoakDurationInMinutes),
+			MaxSurge: settings.MaxSurge, DrainTimeoutInMinutes: valueOf(settings.DrainTimeoutInMinutes), NodeSoakDurationInMinutes: settings.NodeSoakDurationInMinutes,
 			MaxUnavailable: settings.MaxUnavailable, UndrainableNodeBehavior: settings.UndrainableNodeBehavior,
 		}
 	}

@@ -23,12 +23,12 @@ func upgradeSpec(body *upgradeSettings, old *v1beta1.UpgradeSettings) *v1beta1.U
 	replace(&spec.MaxSurge, body.MaxSurge)
 	replace(&spec.MaxUnavailable, body.MaxUnavailable)
 	replace(&spec.UndrainableNodeBehavior, body.UndrainableNodeBehavior)
-	for field, sent := range map[**int32]int32{
-		&spec.DrainTimeoutInMinutes: body.DrainTimeoutInMinutes, &spec.NodeSoakDurationInMinutes: body.NodeSoakDurationInMinutes,
-	} {
-		if sent != 0 {
-			*field = &sent
-		}
+	if body.DrainTimeoutInMinutes != 0 {
+		spec.DrainTimeoutInMinutes = pointer(body.DrainTimeoutInMinutes)
+	}
+	// No soak at all is a value of its own.
+	if body.NodeSoakDurationInMinutes != nil {
+		spec.NodeSoakDurationInMinutes = pointer(*body.NodeSoakDurationInMinutes)
 	}
 	return spec
 }

@@ -77,7 +77,7 @@ func imageWork(o *observation, catalogue *release.Catalogue) work {
 		if has == "" || release.CompareNodeImages(has, newest) >= 0 || waits(pool, pool.Spec.NodeImageVersion == newest) {
 			continue
 		}
-		if !available(catalogue, pool.Status.CurrentOrchestratorVersion) {
+		if !catalogue.HasNewestImage(pool.Status.CurrentOrchestratorVersion) {
 			todo.blocked = fmt.Sprintf("node image %s is not there for Kubernetes %s, which node pool %s runs: upgrade the pool", newest, pool.Status.CurrentOrchestratorVersion, pool.Spec.Name)
 			continue
 		}
@@ -98,17 +98,6 @@ func imageWork(o *observation, catalogue *release.Catalogue) work {
 		todo.target = newest
 	}
 	return todo
-}
-
-// available says whether the newest node image exists for a Kubernetes version. A
-// catalogue that lists no images has one for each of its versions.
-func available(catalogue *release.Catalogue, kubernetes string) bool {
-	if len(catalogue.NodeImages) == 0 {
-		_, ok := catalogue.Release(kubernetes)
-		return ok
-	}
-	_, ok := catalogue.MachineImage(kubernetes, catalogue.NodeImageVersion)
-	return ok
 }
 
 // keys are those of all parts that a schedule's run can have.
