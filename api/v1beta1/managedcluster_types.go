@@ -309,10 +309,24 @@ type ControlPlaneRecovery struct {
 	EndTime   *metav1.Time `json:"endTime,omitempty"`
 	// Member is the ordinal of the member of etcd whose data are looked at.
 	Member int32 `json:"member,omitempty"`
+	// Examine is of how many members the data are compared before one is chosen, which
+	// becomes the only one; none if zero.
+	Examine int32 `json:"examine,omitempty"`
+	// Examined is what was found of them so far, in the order of ordinals.
+	Examined []MemberData `json:"examined,omitempty"`
 	// Restored says that data were lost and came from backups.
 	Restored bool `json:"restored,omitempty"`
 	// Message says what is back and what is lost, for people.
 	Message string `json:"message,omitempty"`
+}
+
+// MemberData is how far the data of one member of etcd reach.
+type MemberData struct {
+	// Term and Index are those of the last entry of its log.
+	Term  int64 `json:"term,omitempty"`
+	Index int64 `json:"index,omitempty"`
+	// Damage is what is wrong with the data; empty if they are sound.
+	Damage string `json:"damage,omitempty"`
 }
 
 // UnderWay says whether the recovery has begun and not ended. A nil one has not.

@@ -95,7 +95,7 @@ func testEqual(t *testing.T, p *past) {
 		if said.Equal != test.equal || errors.Is(err, errUnequal) == test.equal || said.Differing != nil || said.Snapshot != test.full || len(said.Damaged) > 0 != (test.full != newest.Name) || said.Live != live {
 			t.Errorf("%s: %+v (%v)", test.why, said, err)
 		}
-		if (content{said.Revision, said.Keys, said.Hash}) != p.end || !said.Time.Equal(delta(p.end.Revision, p.end.Revision).Time) || said.Deltas == 0 {
+		if (content{Revision: said.Revision, Keys: said.Keys, Hash: said.Hash}) != p.end || !said.Time.Equal(delta(p.end.Revision, p.end.Revision).Time) || said.Deltas == 0 {
 			t.Errorf("%s: %+v, want %+v", test.why, said, p.end)
 		}
 	}

@@ -224,6 +224,11 @@ func (w *world) hostedPods(ctx context.Context) {
 		}
 		if (pod.Name == controlplane.ProvePod || pod.Name == controlplane.RecoverPod) && next.Phase == corev1.PodSucceeded {
 			next.ContainerStatuses[0].State.Terminated.Message = report
+			w.mu.Lock()
+			if said := w.dataOf[pod.Spec.Volumes[len(pod.Spec.Volumes)-1].PersistentVolumeClaim.ClaimName]; pod.Spec.Containers[0].Args[0] == "look" {
+				next.ContainerStatuses[0].State.Terminated.Message = said
+			}
+			w.mu.Unlock()
 		}
 		if pod.Name == controlplane.RestorePod {
 			w.mu.Lock()
