@@ -253,10 +253,14 @@ type recoveryReport struct {
 	Time     *time.Time `json:"time"`
 	Damaged  []string   `json:"damaged"`
 	Keys     int64      `json:"keys"`
+	// Recorded is how far backups had come, also those that turned out to be damaged.
+	Recorded int64 `json:"recorded"`
 }
 
 // message says what is back, and what is not: what was written after the last delta.
+// Recorded is how far the newest full backup reached that was known before.
 func (s recoveryReport) message(recorded int64) string {
+	recorded = max(recorded, s.Recorded)
 	if !s.Restored {
 		return fmt.Sprintf("etcd comes up on its data, revision %d: nothing was lost", s.Revision)
 	}
