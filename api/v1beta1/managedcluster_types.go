@@ -320,15 +320,6 @@ type ControlPlaneRecovery struct {
 	Message string `json:"message,omitempty"`
 }
 
-// MemberData is how far the data of one member of etcd reach.
-type MemberData struct {
-	// Term and Index are those of the last entry of its log.
-	Term  int64 `json:"term,omitempty"`
-	Index int64 `json:"index,omitempty"`
-	// Damage is what is wrong with the data; empty if they are sound.
-	Damage string `json:"damage,omitempty"`
-}
-
 // UnderWay says whether the recovery has begun and not ended. A nil one has not.
 func (r *ControlPlaneRecovery) UnderWay() bool { return r != nil && r.EndTime == nil }
 

@@ -225,8 +225,9 @@ func (w *world) hostedPods(ctx context.Context) {
 		if (pod.Name == controlplane.ProvePod || pod.Name == controlplane.RecoverPod) && next.Phase == corev1.PodSucceeded {
 			next.ContainerStatuses[0].State.Terminated.Message = report
 			w.mu.Lock()
-			if said := w.dataOf[pod.Spec.Volumes[len(pod.Spec.Volumes)-1].PersistentVolumeClaim.ClaimName]; pod.Spec.Containers[0].Args[0] == "look" {
-				next.ContainerStatuses[0].State.Terminated.Message = said
+			if pod.Spec.Containers[0].Args[0] == "look" {
+				claim := pod.Spec.Volumes[len(pod.Spec.Volumes)-1].PersistentVolumeClaim.ClaimName
+				next.ContainerStatuses[0].State.Terminated.Message = w.dataOf[claim]
 			}
 			w.mu.Unlock()
 		}
