@@ -309,6 +309,11 @@ type ControlPlaneRecovery struct {
 	EndTime   *metav1.Time `json:"endTime,omitempty"`
 	// Member is the ordinal of the member of etcd whose data are looked at.
 	Member int32 `json:"member,omitempty"`
+	// Examine is of how many members the data are compared before one is chosen, which
+	// becomes the only one; none if zero.
+	Examine int32 `json:"examine,omitempty"`
+	// Examined is what was found of them so far, in the order of ordinals.
+	Examined []MemberData `json:"examined,omitempty"`
 	// Restored says that data were lost and came from backups.
 	Restored bool `json:"restored,omitempty"`
 	// Message says what is back and what is lost, for people.

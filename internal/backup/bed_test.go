@@ -38,6 +38,8 @@ type bed struct {
 	recorder      *backup.Recorder
 	stopRecording func()
 	etcd          *clientv3.Client
+	// rolledBack is what recorders are told of the one before.
+	rolledBack bool
 }
 
 func newBed(t testing.TB, stores int) *bed {
@@ -106,7 +108,7 @@ func (b *bed) stopEtcd() { b.etcd.Close(); b.process.Kill() }
 // record starts a recorder; stopRecording ends it.
 func (b *bed) record() {
 	b.recorder = backup.NewRecorder(backup.Config{
-		ClusterID: clusterID, Stores: b.urls(), Key: b.key, Schedule: b.schedule, Log: slog.New(slog.DiscardHandler), Scratch: b.t.TempDir(),
+		ClusterID: clusterID, Stores: b.urls(), Key: b.key, Schedule: b.schedule, Log: slog.New(slog.DiscardHandler), Scratch: b.t.TempDir(), RolledBack: b.rolledBack,
 		Connect: func(context.Context) (clientv3.Config, error) {
 			return clientv3.Config{Endpoints: []string{b.client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second}, nil
 		},

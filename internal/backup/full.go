@@ -142,8 +142,8 @@ func (r *Recorder) askForFull(ctx context.Context, client *clientv3.Client) (int
 	if err != nil {
 		return 0, err
 	}
-	if recorded := max(r.State().Revision, r.recorded.Load()); revision < recorded {
-		return 0, lost(revision, recorded)
+	if err := r.check(revision, max(r.State().Revision, r.recorded.Load())); err != nil {
+		return 0, err
 	}
 	return revision, nil
 }

@@ -32,6 +32,8 @@ type Config struct {
 	Bundle *Bundle
 	// Connect says how etcd is reached, each time anew: certificates are replaced.
 	Connect func(context.Context) (clientv3.Config, error)
+	// RolledBack is what an earlier recorder's State said.
+	RolledBack bool
 	// Scratch is a directory with room for a sealed snapshot; empty means the system's.
 	Scratch string
 	// OnChange is called after a snapshot and when something begins or ceases to fail.
@@ -61,6 +63,8 @@ type Recorder struct {
 
 	// recorded is the last revision that a store was found to have.
 	recorded atomic.Int64
+	// rolledBack: etcd had less than was recorded, and has not been recovered since.
+	rolledBack atomic.Bool
 
 	mu    sync.Mutex
 	state State
@@ -87,8 +91,11 @@ type State struct {
 	// Snapshot is why the last attempt at one failed; empty if it did not.
 	Snapshot string
 	// Etcd is why etcd cannot be read; empty while it can.
-	Etcd   string
-	Stores []StoreState
+	Etcd string
+	// RolledBack says that etcd had less than was recorded of it, and that it has not been
+	// recovered since.
+	RolledBack bool
+	Stores     []StoreState
 }
 
 // StoreState is that of one store.
@@ -105,6 +112,7 @@ type StoreState struct {
 // NewRecorder makes a recorder that has not begun.
 func NewRecorder(config Config) *Recorder {
 	r := &Recorder{Config: config, hurried: make(chan struct{}, 1)}
+	r.rolledBack.Store(config.RolledBack)
 	if r.Now == nil {
 		r.Now = time.Now
 	}
@@ -133,6 +141,7 @@ func (r *Recorder) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	state := r.state
+	state.RolledBack = r.rolledBack.Load()
 	for _, p := range r.places {
 		state.Stores = append(state.Stores, p.state())
 	}
@@ -319,8 +328,8 @@ func (r *Recorder) tick(ctx context.Context, client *clientv3.Client) error {
 	if err != nil {
 		return err
 	}
-	if recorded := max(r.buffer.seen, r.recorded.Load()); revision < recorded {
-		return lost(revision, recorded)
+	if err := r.check(revision, max(r.buffer.seen, r.recorded.Load())); err != nil {
+		return err
 	}
 	r.etcdFailed(nil)
 	r.asked = question{at, revision}

@@ -169,6 +169,36 @@ func TestEmptiedEtcdIsNotRecorded(t *testing.T) {
 		t.Errorf("the empty etcd was backed up: %v", fulls)
 	}
 
+	// Nor when it has gone on past what was recorded, also by the next recorder.
+	deltas := b.objects(0, "delta")
+	for again := range 2 {
+		for i := range 400 {
+			b.put("/other", fmt.Sprint(i))
+		}
+		b.eventually("it is seen that etcd has gone on", func() error {
+			if state := b.recorder.State(); !state.RolledBack || !strings.Contains(state.Etcd, "has gone on") {
+				return fmt.Errorf("it says %q", state.Etcd)
+			}
+			return nil
+		})
+		if now := append(b.objects(0, "full"), b.objects(0, "delta")...); len(now) != 1+len(deltas) {
+			t.Errorf("another history was recorded: %v", now)
+		}
+		if again == 0 {
+			b.stopRecording()
+			b.rolledBack = true
+			b.record()
+		}
+	}
+	b.rolledBack = false
+	b.stopRecording()
+	b.stopEtcd()
+	if err := os.RemoveAll(b.data); err != nil {
+		t.Fatal(err)
+	}
+	b.startEtcd()
+	b.record()
+
 	// Nor by a recorder that could not see at its start what was stored.
 	b.stopRecording()
 	away := b.stores[0] + ".away"

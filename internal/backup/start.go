@@ -30,22 +30,45 @@ func lost(current, recorded int64) error {
 	return fmt.Errorf("%w: it is at revision %d, and %d was recorded", ErrLost, current, recorded)
 }
 
+// recoveredJump is by less than a recovery lets etcd's revisions jump, and more than etcd
+// gets through by itself between two looks.
+const recoveredJump = 500_000_000
+
+// check says whether etcd has lost what was recorded of it. One that had is not recorded
+// before it was recovered, however far it has gone on since: its revisions are of another
+// history, and would continue the old one's backups.
+func (r *Recorder) check(current, recorded int64) error {
+	switch {
+	case current < recorded:
+		r.rolledBack.Store(true)
+		return lost(current, recorded)
+	case !r.rolledBack.Load():
+		return nil
+	case recorded == 0 || current-recorded < recoveredJump:
+		return fmt.Errorf("%w: it had less than was recorded, up to revision %d, and has gone on without that to %d; it is not recorded until its data have been recovered", ErrLost, recorded, current)
+	}
+	r.rolledBack.Store(false)
+	return nil
+}
+
 // findStart decides which revision the watch goes on from: where the deltas in the
 // stores end, if etcd's history is still the same and whole, else now. That a history is
 // another one shows in etcd's answer to the watch, since restores mark all that was
 // before as compacted.
 func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error {
-	if !r.looked {
+	if !r.looked || r.rolledBack.Load() && r.flushed == 0 {
 		r.looked = true
-		r.look(ctx)
+		if all := r.look(ctx); all && r.flushed == 0 {
+			r.rolledBack.Store(false) // there is no backup to be continued
+		}
 	}
 	current, err := currentRevision(ctx, client)
 	if err != nil {
 		return err
 	}
 	// To record it would make what is left of it the newest backup.
-	if recorded := max(r.flushed, r.recorded.Load()); recorded > current {
-		return lost(current, recorded)
+	if err := r.check(current, max(r.flushed, r.recorded.Load())); err != nil {
+		return err
 	}
 	if r.flushed == 0 {
 		r.flushed = current
@@ -56,8 +79,9 @@ func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error
 }
 
 // look reads in the stores how far they have come. Those that are not as far as the
-// furthest need a snapshot.
-func (r *Recorder) look(ctx context.Context) {
+// furthest need a snapshot. It says whether all of them answered.
+func (r *Recorder) look(ctx context.Context) bool {
+	all := true
 	var furthest int64
 	var newest *Object
 	var point time.Time
@@ -65,6 +89,7 @@ func (r *Recorder) look(ctx context.Context) {
 	for _, p := range r.places {
 		objects, err := p.list(ctx)
 		if err != nil {
+			all = false
 			continue
 		}
 		full := newestFull(objects)
@@ -94,6 +119,7 @@ func (r *Recorder) look(ctx context.Context) {
 	if newest != nil {
 		r.state.Full, r.state.Revision, r.state.RecoveryPoint = newest, furthest, earlier(point, r.Now())
 	}
+	return all
 }
 
 func earlier(a, b time.Time) time.Time {

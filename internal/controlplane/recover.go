@@ -40,6 +40,18 @@ func EtcdRecoverPod(in Input, id string, ordinal int32) *corev1.Pod {
 	return pod
 }
 
+// EtcdLookPod renders a pod that says how far the data of a member reach, and changes
+// nothing. It has the name of the pod that recovers, since etcd may run beside neither.
+func EtcdLookPod(in Input, id string, ordinal int32) *corev1.Pod {
+	var f flags
+	f.set("data-dir", etcdData)
+	f.set("report", corev1.TerminationMessagePathDefault)
+	pod := etcdTool(in, RecoverPod, append([]string{"look"}, f...))
+	pod.Spec.Volumes[len(pod.Spec.Volumes)-1].PersistentVolumeClaim.ClaimName = MemberClaim(ordinal)
+	pod.Annotations[AnnotationSnapshot] = id
+	return pod
+}
+
 // backupFlags say where the cluster's backups are, and who asks for them.
 func backupFlags(in Input) flags {
 	var f flags

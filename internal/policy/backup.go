@@ -52,8 +52,14 @@ func durationOr(set *metav1.Duration, fallback time.Duration) time.Duration {
 	return set.Duration
 }
 
+// ReasonEtcdRolledBack is that of the condition BackedUp while etcd has lost what was
+// recorded of it and has not been recovered.
+const ReasonEtcdRolledBack = "EtcdRolledBack"
+
 // BackupFacts are what is known of a cluster's backups.
 type BackupFacts struct {
+	// RolledBack: etcd had less than was recorded of it.
+	RolledBack bool
 	// Since is when its control plane came up, from which on it is to be backed up.
 	Since time.Time
 	// RecoveryPoint is the time up to which everything written is stored; zero if nothing is.
@@ -74,7 +80,13 @@ const grace = 2 * time.Minute
 // BackedUp decides the condition BackedUp: whether no more than two deltas' time would
 // be lost (X2: 60 s by default), and the newest snapshot is not older than twice its
 // time (C3). Due is when the answer may change by itself.
+//
+// An etcd that had less than was recorded of it is not recorded until it is recovered: that
+// is told at once, and for as long.
 func BackedUp(facts BackupFacts, plan BackupPlan, now time.Time) (ok bool, reason, message string, due time.Time) {
+	if facts.RolledBack {
+		return false, ReasonEtcdRolledBack, facts.Etcd, time.Time{}
+	}
 	// A delta is written after its time, and read back.
 	limit := 2*plan.Delta + plan.Delta/2
 	point, allowed := facts.RecoveryPoint, limit

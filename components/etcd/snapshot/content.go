@@ -23,6 +23,8 @@ type content struct {
 	// Hash is the sha256 of all keys and values in the order of keys, each with its
 	// length before it.
 	Hash string `json:"hash"`
+	// Last is the last entry of its log, where that was asked for.
+	Last entry `json:"last,omitzero"`
 }
 
 const (

@@ -35,7 +35,7 @@ func (e examination) run(ctx context.Context, stage func(string)) (content, erro
 		return content{}, err
 	}
 	stage("check the log")
-	if err := checkLog(datadir.ToWALDir(e.DataDir), stored); err != nil {
+	if _, err := checkLog(datadir.ToWALDir(e.DataDir), stored); err != nil {
 		return content{}, err
 	}
 	stage("start etcd")
@@ -107,35 +107,36 @@ func checkDatabase(path string) (uint64, error) {
 	})
 }
 
-// checkLog finds out whether the log reaches as far as the database. etcd cuts a log
-// off where it cannot read on, as after a write that was torn, and would then pass
-// over new writes whose number the database has applied already.
-func checkLog(dir string, applied uint64) error {
+// checkLog finds out whether the log reaches as far as the database, and returns its last
+// entry. etcd cuts a log off where it cannot read on, as after a write that was torn, and
+// would then pass over new writes whose number the database has applied already.
+func checkLog(dir string, applied uint64) (entry, error) {
 	snapshots, err := wal.ValidSnapshotEntries(zap.NewNop(), dir)
 	if err != nil {
-		return err
+		return entry{}, err
 	}
 	if len(snapshots) == 0 {
-		return errors.New("it has no beginning")
+		return entry{}, errors.New("it has no beginning")
 	}
 	last := snapshots[len(snapshots)-1]
 	log, err := wal.OpenForRead(zap.NewNop(), dir, last)
 	if err != nil {
-		return err
+		return entry{}, err
 	}
 	defer log.Close()
 	_, _, entries, err := log.ReadAll()
 	if err != nil {
-		return err
+		return entry{}, err
 	}
-	reached := last.GetIndex()
+	reached := entry{Term: last.GetTerm(), Index: last.GetIndex()}
 	if len(entries) > 0 {
-		reached = entries[len(entries)-1].GetIndex()
+		end := entries[len(entries)-1]
+		reached = entry{Term: end.GetTerm(), Index: end.GetIndex()}
 	}
-	if reached < applied {
-		return fmt.Errorf("it ends at entry %d, and the database has applied %d", reached, applied)
+	if reached.Index < applied {
+		return entry{}, fmt.Errorf("it ends at entry %d, and the database has applied %d", reached.Index, applied)
 	}
-	return nil
+	return reached, nil
 }
 
 // emptyDir makes a directory that has nothing in it.

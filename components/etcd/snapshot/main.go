@@ -37,7 +37,7 @@ func exitCode(err error) int {
 // root is the command line. step is for tests: see recovering.
 func root(step func(string)) *cobra.Command {
 	command := &cobra.Command{Use: "etcd-snapshot", Short: "Save and restore what an etcd holds", SilenceUsage: true, SilenceErrors: true}
-	command.AddCommand(saveCommand(), restoreCommand(), recoverCommand(step), proveCommand())
-	command.AddCommand(childCommand[examination]("examine"), childCommand[inspection]("inspect"), childCommand[rebuilding]("rebuild"))
+	command.AddCommand(saveCommand(), restoreCommand(), recoverCommand(step), proveCommand(), lookCommand())
+	command.AddCommand(childCommand[examination]("examine"), childCommand[inspection]("inspect"), childCommand[rebuilding]("rebuild"), childCommand[tail]("tail"))
 	return command
 }

@@ -23,12 +23,15 @@ const (
 	newerBackups = 35 * time.Second
 )
 
-// errUnequal says that the backups are not what etcd holds.
+// errUnequal says that the backups are not all of what etcd holds, or not whole.
 var errUnequal = errors.New("the backups do not give what etcd holds")
 
 // proof is what a comparison found, as one line of JSON.
 type proof struct {
+	// Equal says that the backups are whole, reach Live and hold what etcd held.
 	Equal bool `json:"equal"`
+	// Live is the revision of etcd when the proof began.
+	Live int64 `json:"live"`
 	// Revision is the last that the backups hold; both sides are compared there. Keys
 	// and Hash are those of etcd.
 	Revision int64  `json:"revision"`
@@ -58,7 +61,7 @@ type proving struct {
 	// scratch is a directory with room for what is fetched and restored.
 	scratch  string
 	reportTo string
-	// pause is how long newer backups are waited for.
+	// pause is how long newer backups are waited for, each time.
 	pause time.Duration
 }
 
@@ -129,7 +132,11 @@ func (p proving) connect(ctx context.Context) (*clientv3.Client, error) {
 // prove reads the running etcd before it restores the backups: what was the present
 // when the backups were made is compacted some minutes later.
 func (p proving) prove(ctx context.Context, source *source, live *clientv3.Client) (proof, error) {
-	recording, damaged, want, err := p.read(ctx, source, live)
+	now, err := revisionOf(ctx, live)
+	if err != nil {
+		return proof{}, err
+	}
+	recording, damaged, want, err := p.read(ctx, source, live, now)
 	if err != nil {
 		return proof{}, err
 	}
@@ -144,18 +151,29 @@ func (p proving) prove(ctx context.Context, source *source, live *clientv3.Clien
 	if got.damage != "" {
 		return proof{}, fmt.Errorf("no etcd comes up on %s: %s", recording.full.Name, got.damage)
 	}
+	same := got.Hash == want.Hash
 	found := proof{
-		Equal: got.Hash == want.Hash, Revision: want.Revision, Keys: want.Keys, Hash: want.Hash, Snapshot: recording.full.Name,
+		Equal: same && len(damaged) == 0 && want.Revision >= now, Live: now, Revision: want.Revision, Keys: want.Keys, Hash: want.Hash, Snapshot: recording.full.Name,
 		Damaged: damaged[:min(len(damaged), reportedNames)], Deltas: len(recording.deltas), Time: recording.last().Time,
 	}
-	if !found.Equal {
+	if !same {
 		found.Differing, err = p.compare()
 	}
 	return found, err
 }
 
-// read fetches the backups, and reads what the running etcd held where they end.
-func (p proving) read(ctx context.Context, source *source, live *clientv3.Client) (recording, []string, content, error) {
+// revisionOf asks the whole etcd how far it is.
+func revisionOf(ctx context.Context, live clientv3.KV) (int64, error) {
+	answer, err := readPage(ctx, live, "berth", clientv3.WithCountOnly())
+	if err != nil {
+		return 0, fmt.Errorf("ask etcd for its revision: %w", err)
+	}
+	return answer.Header.Revision, nil
+}
+
+// read fetches the backups, and reads what the running etcd held where they end. It waits
+// for those that reach what etcd had when it was asked, as long as they may take.
+func (p proving) read(ctx context.Context, source *source, live *clientv3.Client, wanted int64) (recording, []string, content, error) {
 	for attempt := 1; ; attempt++ {
 		if err := emptyDir(p.work()); err != nil {
 			return recording{}, nil, content{}, err
@@ -164,17 +182,20 @@ func (p proving) read(ctx context.Context, source *source, live *clientv3.Client
 		if err != nil {
 			return recording{}, nil, content{}, err
 		}
-		g := &gathering{source: source, dir: p.work()}
-		fetched, err := g.gather(ctx, list)
-		if err != nil {
-			return recording{}, nil, content{}, err
-		}
-		held, err := readTo(ctx, live, fetched.reached(), p.liveDigests())
-		if err == nil {
-			return fetched, g.damaged, held, nil
-		}
-		if !errors.Is(err, rpctypes.ErrCompacted) || attempt == proofAttempts {
-			return recording{}, nil, content{}, fmt.Errorf("read etcd at revision %d, which the backups reach: %w", fetched.reached(), err)
+		last := attempt == proofAttempts
+		if newest(list) >= wanted || last {
+			g := &gathering{source: source, dir: p.work()}
+			fetched, err := g.gather(ctx, list)
+			if err != nil {
+				return recording{}, nil, content{}, err
+			}
+			held, err := readTo(ctx, live, fetched.reached(), p.liveDigests())
+			if err == nil {
+				return fetched, g.damaged, held, nil
+			}
+			if !errors.Is(err, rpctypes.ErrCompacted) || last {
+				return recording{}, nil, content{}, fmt.Errorf("read etcd at revision %d, which the backups reach: %w", fetched.reached(), err)
+			}
 		}
 		select {
 		case <-ctx.Done():

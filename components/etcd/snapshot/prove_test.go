@@ -62,6 +62,7 @@ func TestProve(t *testing.T) {
 	p := record(t)
 	for name, test := range map[string]func(*testing.T, *past){
 		"backups of what etcd holds":                       testEqual,
+		"damage is not passed over":                        testDamaged,
 		"a difference is found":                            testUnequal,
 		"a revision is compacted":                          testCompacted,
 		"an etcd that went back is no one to compare with": testFuture,
@@ -72,24 +73,43 @@ func TestProve(t *testing.T) {
 
 func testEqual(t *testing.T, p *past) {
 	r := p.proof(t)
-	r.do(clientv3.OpPut("later", "1"))
 	newest := full(p.lateAt - 3)
-	for _, damaged := range []bool{false, true} {
-		want := newest
-		if damaged {
-			delete(r.server.contents, newest.Name)
-			want = full(p.earlyAt)
+	// Neither what is damaged, though what is left of it suffices, nor what ends before etcd
+	// does is equal.
+	for _, test := range []struct {
+		why   string
+		alter func()
+		full  string
+		equal bool
+	}{
+		{"whole", func() {}, newest.Name, true},
+		{"a write that no backup has", func() { r.do(clientv3.OpPut("later", "1")) }, newest.Name, false},
+		{"a damaged snapshot", func() { delete(r.server.contents, newest.Name) }, full(p.earlyAt).Name, false},
+	} {
+		test.alter()
+		live, err := revisionOf(t.Context(), r.client)
+		if err != nil {
+			t.Fatal(err)
 		}
 		said, err := r.prove()
-		if err != nil || !said.Equal || said.Differing != nil || said.Snapshot != want.Name || len(said.Damaged) > 0 != damaged {
-			t.Errorf("%+v (%v)", said, err)
+		if said.Equal != test.equal || errors.Is(err, errUnequal) == test.equal || said.Differing != nil || said.Snapshot != test.full || len(said.Damaged) > 0 != (test.full != newest.Name) || said.Live != live {
+			t.Errorf("%s: %+v (%v)", test.why, said, err)
 		}
-		if (content{said.Revision, said.Keys, said.Hash}) != p.end || !said.Time.Equal(delta(p.end.Revision, p.end.Revision).Time) || said.Deltas == 0 {
-			t.Errorf("%+v, want %+v", said, p.end)
+		if (content{Revision: said.Revision, Keys: said.Keys, Hash: said.Hash}) != p.end || !said.Time.Equal(delta(p.end.Revision, p.end.Revision).Time) || said.Deltas == 0 {
+			t.Errorf("%s: %+v, want %+v", test.why, said, p.end)
 		}
 	}
 	if exitCode(errors.New("the source does not answer")) != 1 {
 		t.Error("a proof that could not be made ends as one that failed")
+	}
+}
+
+// Damage alone is enough.
+func testDamaged(t *testing.T, p *past) {
+	r := p.proof(t)
+	delete(r.server.contents, full(p.lateAt-3).Name)
+	if said, err := r.prove(); said.Equal || !errors.Is(err, errUnequal) || len(said.Damaged) == 0 || said.Revision != said.Live {
+		t.Errorf("%+v (%v)", said, err)
 	}
 }
 

@@ -42,6 +42,8 @@ type recoveryReport struct {
 	// was recorded.
 	Revision int64      `json:"revision"`
 	Time     *time.Time `json:"time,omitempty"`
+	// Recorded is the last revision that any backup is named to hold, damaged or not.
+	Recorded int64 `json:"recorded,omitempty"`
 	// Keys is how many keys etcd has.
 	Keys     int64  `json:"keys"`
 	Duration string `json:"duration"`
@@ -208,7 +210,9 @@ func (r recovering) rebuild(ctx context.Context, g *gathering) (recoveryReport, 
 			g.note(recording.full, found.damage)
 			continue
 		}
-		return report(recording, g.damaged, found.content), nil
+		said := report(recording, g.damaged, found.content)
+		said.Recorded = newest(list)
+		return said, nil
 	}
 }
 

@@ -141,6 +141,9 @@ func testBadBackups(t *testing.T, p *past) {
 			if c.damaged != nil && !slices.Equal(said.Damaged, c.damaged) {
 				t.Errorf("%v is said to be damaged, want %v", said.Damaged, c.damaged)
 			}
+			if named := s.server.listed; said.Recorded != named[len(named)-1].Last {
+				t.Errorf("the report says %d was recorded, and backups are named up to %d", said.Recorded, named[len(named)-1].Last)
+			}
 			s.holds(said, p.at[c.want])
 		})
 	}

@@ -116,7 +116,9 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster) (ctrl.Result, error) {
 	key := client.ObjectKeyFromObject(cluster)
 	if recordedFrom(cluster) == nil {
-		r.running.stop(key)
+		if !holdsOn(cluster) {
+			r.running.stop(key)
+		}
 		return ctrl.Result{}, nil
 	}
 	plan, err := r.plan(ctx)
@@ -157,6 +159,11 @@ func recordedFrom(cluster *v1beta1.ManagedCluster) *metav1.Time {
 	}
 	return cluster.Status.APIServerReady
 }
+
+// holdsOn says whether a recorder that runs is to go on though nothing is recorded: while
+// etcd's data are put back it may be the only one to have their last revisions, which it
+// stores as soon as a store takes them.
+func holdsOn(cluster *v1beta1.ManagedCluster) bool { return cluster.Status.Recovery.UnderWay() }
 
 func (r *reconciler) plan(ctx context.Context) (policy.BackupPlan, error) {
 	var service v1beta1.ServicePolicy

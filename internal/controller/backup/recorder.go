@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -30,10 +31,17 @@ func (r *reconciler) recorder(ctx context.Context, cluster *v1beta1.ManagedClust
 	}
 	return backup.NewRecorder(backup.Config{
 		ClusterID: id, Stores: plan.Stores, Key: key, Scratch: r.Scratch, Log: r.Log, Now: r.Now,
-		Schedule: schedule(plan),
+		Schedule: schedule(plan), RolledBack: rolledBack(cluster),
 		Connect:  func(ctx context.Context) (clientv3.Config, error) { return r.etcd(ctx, id) },
 		OnChange: func() { r.running.changed(name) },
 	}), nil
+}
+
+// rolledBack says whether an earlier recorder found that etcd had lost data, and none since
+// that it was recovered.
+func rolledBack(cluster *v1beta1.ManagedCluster) bool {
+	last := meta.FindStatusCondition(cluster.Status.Conditions, v1beta1.ConditionBackedUp)
+	return last != nil && last.Status == metav1.ConditionFalse && last.Reason == policy.ReasonEtcdRolledBack
 }
 
 func schedule(plan policy.BackupPlan) backup.Schedule {

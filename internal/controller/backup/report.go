@@ -57,7 +57,7 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 
 // factsOf is what the policy wants to know of a recorder whose etcd is up since a time.
 func factsOf(state backup.State, since time.Time) policy.BackupFacts {
-	facts := policy.BackupFacts{Since: since, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
+	facts := policy.BackupFacts{RolledBack: state.RolledBack, Since: since, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
 	if state.Full != nil {
 		facts.Full = state.Full.Time
 	}

@@ -90,7 +90,7 @@ func (r *reconciler) archiveFacts(ctx context.Context, p *pass) (policy.ArchiveF
 		if !pods.ended(controlplane.ProvePod, status.Archive.ID) && !pods.failed(controlplane.ProvePod, status.Archive.ID) {
 			return facts, "the proof did not end in time", nil
 		}
-		found := proofOf(&v1beta1.BackupProof{}, pods.pods[controlplane.ProvePod])
+		found := finalProofOf(pods.pods[controlplane.ProvePod])
 		facts.Proof = found.Result
 		return facts, found.Message, nil
 	case v1beta1.ArchiveRelease:

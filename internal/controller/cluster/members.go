@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -267,30 +266,4 @@ func (d *redundancy) add(why string) {
 	if !d.ok {
 		d.message += ": " + why
 	}
-}
-
-// majorityLost says whether so many members do not start any more that etcd cannot go
-// on, and whose data are to be looked at: those of the one that is left, if there is one.
-func (r *reconciler) majorityLost(ctx context.Context, p *pass, own []*corev1.Pod) (string, int32, error) {
-	lost, members := lostMembers(own), p.input.Members
-	if members-int32(len(lost)) > members/2 {
-		return "", 0, nil
-	}
-	target, err := r.etcdTarget(ctx, p)
-	if err != nil {
-		return "", 0, err
-	}
-	if _, err := r.Members.List(ctx, target); err == nil {
-		return "", 0, nil // those that do not start have no vote
-	}
-	left := int32(0)
-	if len(lost) < int(members) {
-		for ordinal := range members {
-			if !slices.Contains(lost, ordinal) {
-				left = ordinal
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%d of %d members of etcd do not start any more", len(lost), members), left, nil
 }

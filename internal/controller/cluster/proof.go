@@ -145,7 +145,9 @@ func (r *reconciler) persistProof(ctx context.Context, p *pass, proof *v1beta1.B
 
 // proofReport is what `etcd-snapshot prove` says.
 type proofReport struct {
-	Equal     bool  `json:"equal"`
+	Equal bool `json:"equal"`
+	// Live is the revision that etcd had reached when the proof began.
+	Live      int64 `json:"live"`
 	Revision  int64 `json:"revision"`
 	Keys      int64 `json:"keys"`
 	Differing *struct {
@@ -158,28 +160,52 @@ type proofReport struct {
 
 // proofOf reads what an ended pod found.
 func proofOf(now *v1beta1.BackupProof, pod *corev1.Pod) *v1beta1.BackupProof {
-	var said proofReport
-	for _, container := range pod.Status.ContainerStatuses {
-		if ended := container.State.Terminated; ended != nil && json.Unmarshal([]byte(ended.Message), &said) == nil {
-			return said.proof(now)
-		}
+	if said, ok := reportOf(pod); ok {
+		return said.proof(now)
 	}
 	return failedProof(now, strings.TrimSpace(complaintOf(pod)+" "+pod.Status.Message))
+}
+
+// finalProofOf is proofOf for the last backups of a volume that goes: what does not say how
+// far etcd was proves nothing.
+func finalProofOf(pod *corev1.Pod) *v1beta1.BackupProof {
+	if said, ok := reportOf(pod); ok && said.Live <= 0 {
+		return failedProof(&v1beta1.BackupProof{}, "the proof does not say which revision etcd had reached")
+	}
+	return proofOf(&v1beta1.BackupProof{}, pod)
+}
+
+func reportOf(pod *corev1.Pod) (proofReport, bool) {
+	for _, container := range pod.Status.ContainerStatuses {
+		var said proofReport
+		if ended := container.State.Terminated; ended != nil && json.Unmarshal([]byte(ended.Message), &said) == nil {
+			return said, true
+		}
+	}
+	return proofReport{}, false
 }
 
 func (s proofReport) proof(now *v1beta1.BackupProof) *v1beta1.BackupProof {
 	next := now.DeepCopy()
 	next.Revision, next.Keys = s.Revision, s.Keys
-	if s.Equal {
+	// What is damaged, or ends before etcd did, is no whole backup, whatever it gives.
+	short := s.Revision < s.Live
+	switch d := s.Differing; {
+	case s.Equal && !short && len(s.Damaged) == 0:
 		next.Result = v1beta1.ProofEqual
 		next.Message = fmt.Sprintf("a new etcd made from the backups holds what the running one held at revision %d, %d keys", s.Revision, s.Keys)
-	} else {
-		next.Result = v1beta1.ProofUnequal
+		return next
+	case !s.Equal && d != nil:
+		next.Message = fmt.Sprintf("a new etcd made from the backups does not hold what the running one held at revision %d: of %d keys %d are missing and %d differ, %d are too many",
+			s.Revision, s.Keys, d.Missing, d.Changed, d.Extra)
+	case short:
+		next.Message = fmt.Sprintf("the backups end at revision %d, and the running etcd had reached %d", s.Revision, s.Live)
+	case len(s.Damaged) > 0:
+		next.Message = fmt.Sprintf("what is left of the backups reaches revision %d", s.Revision)
+	default:
 		next.Message = fmt.Sprintf("a new etcd made from the backups does not hold what the running one held at revision %d", s.Revision)
-		if d := s.Differing; d != nil {
-			next.Message += fmt.Sprintf(": of %d keys %d are missing and %d differ, %d are too many", s.Keys, d.Missing, d.Changed, d.Extra)
-		}
 	}
+	next.Result = v1beta1.ProofUnequal
 	if len(s.Damaged) > 0 {
 		next.Message += fmt.Sprintf("; %d damaged backups were passed over", len(s.Damaged))
 	}

@@ -49,6 +49,9 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if known, err := r.examineMembers(ctx, p, pods); err != nil || !known {
+		return err == nil, err
+	}
 	if pods.ended(controlplane.RecoverPod, status.Recovery.ID) {
 		alone, err := r.onlyMember(ctx, p, status.Recovery.Member)
 		if err != nil {
@@ -61,7 +64,10 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 		return true, nil
 	}
 	p.stopForRecovery()
-	return true, r.recoverPod(ctx, p, pods)
+	if err := r.backupAddress(ctx, p); err != nil {
+		return false, err
+	}
+	return true, r.recoverPod(ctx, p, pods, controlplane.EtcdRecoverPod(p.input, status.Recovery.ID, status.Recovery.Member))
 }
 
 // stopForRecovery leaves nothing of the control plane running that a recovery must not meet.
@@ -70,9 +76,9 @@ func (p *pass) stopForRecovery() {
 	p.lookIn(upgradeAgain)
 }
 
-// recoverPod keeps the pod that recovers. Nothing may write to the data while they are
+// recoverPod keeps a pod that looks at data or recovers. Nothing may write to the data while they are
 // replaced, so that etcd must not be asked for any more, nor be there.
-func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) error {
+func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods, wanted *corev1.Pod) error {
 	if ending := endingFor(pods.own, p.input.KubeStays); len(ending) > 0 {
 		return r.endAtOnce(ctx, ending)
 	}
@@ -93,10 +99,7 @@ func (r *reconciler) recoverPod(ctx context.Context, p *pass, pods upgradePods) 
 		p.again = max(wait, upgradeAgain)
 		return err
 	}
-	if err := r.backupAddress(ctx, p); err != nil {
-		return err
-	}
-	return r.keepPod(ctx, stored, controlplane.EtcdRecoverPod(p.input, p.cluster.Status.Recovery.ID, p.cluster.Status.Recovery.Member))
+	return r.keepPod(ctx, stored, wanted)
 }
 
 // endingFor are the pods that a recovery does not begin before the end of.
@@ -193,9 +196,9 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 		}
 	}
 	last := status.Recovery
-	reason, member := deadEtcd(pods.own), int32(0)
-	if reason != "" && p.input.Members > 0 {
-		if reason, member, err = r.majorityLost(ctx, p, pods.own); err != nil {
+	reason, examine := deadEtcd(pods.own), p.input.Members
+	if reason != "" && examine > 0 {
+		if reason, err = r.majorityLost(ctx, p, pods.own); err != nil {
 			return false, err
 		}
 	}
@@ -203,7 +206,7 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 		return false, nil
 	}
 	now := metav1.NewTime(p.now)
-	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, StartTime: now, Member: member})
+	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, StartTime: now, Examine: examine})
 }
 
 // helped says whether a recovery put back what was lost, and the API server has answered
@@ -250,10 +253,14 @@ type recoveryReport struct {
 	Time     *time.Time `json:"time"`
 	Damaged  []string   `json:"damaged"`
 	Keys     int64      `json:"keys"`
+	// Recorded is how far backups had come, also those that turned out to be damaged.
+	Recorded int64 `json:"recorded"`
 }
 
 // message says what is back, and what is not: what was written after the last delta.
+// Recorded is how far the newest full backup reached that was known before.
 func (s recoveryReport) message(recorded int64) string {
+	recorded = max(recorded, s.Recorded)
 	if !s.Restored {
 		return fmt.Sprintf("etcd comes up on its data, revision %d: nothing was lost", s.Revision)
 	}

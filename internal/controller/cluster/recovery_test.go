@@ -73,6 +73,10 @@ func TestRecoveryMessage(t *testing.T) {
 			t.Errorf("%q does not say %q", said, want)
 		}
 	}
+	// Deltas that were damaged reached further than the newest full backup.
+	if said := (recoveryReport{Restored: true, Revision: 1000, Recorded: 1500, Damaged: []string{"x"}}).message(1000); !strings.Contains(said, "at least 500 revisions") {
+		t.Errorf("damaged deltas: %q", said)
+	}
 	if said := (recoveryReport{Revision: 90}).message(80); !strings.Contains(said, "nothing was lost") {
 		t.Errorf("nothing lost: %q", said)
 	}

@@ -27,7 +27,7 @@ func TestCrashArchive(t *testing.T) {
 	if failed.Message == "" || w.claims() != 1 {
 		t.Errorf("after a proof that failed: %+v, %d claims", failed, w.claims())
 	}
-	w.proves(`{"equal":true,"revision":7,"keys":3}`)
+	w.proves(`{"equal":true,"live":7,"revision":7,"keys":3}`)
 	w.request(w.powerOperation("op-start-1", v1beta1.PowerRunning, v1beta1.StateStarting))
 	w.succeed("op-start-1")
 	if archive := w.cluster().Status.Archive; archive != nil {

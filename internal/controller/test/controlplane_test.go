@@ -224,6 +224,12 @@ func (w *world) hostedPods(ctx context.Context) {
 		}
 		if (pod.Name == controlplane.ProvePod || pod.Name == controlplane.RecoverPod) && next.Phase == corev1.PodSucceeded {
 			next.ContainerStatuses[0].State.Terminated.Message = report
+			w.mu.Lock()
+			if pod.Spec.Containers[0].Args[0] == "look" {
+				claim := pod.Spec.Volumes[len(pod.Spec.Volumes)-1].PersistentVolumeClaim.ClaimName
+				next.ContainerStatuses[0].State.Terminated.Message = w.dataOf[claim]
+			}
+			w.mu.Unlock()
 		}
 		if pod.Name == controlplane.RestorePod {
 			w.mu.Lock()

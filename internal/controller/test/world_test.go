@@ -118,6 +118,8 @@ type world struct {
 	etcd *hostedEtcd
 	// report is what a proof of backups says.
 	report string
+	// dataOf is what is found of the data in a member's claim.
+	dataOf map[string]string
 	// backupCA has the controllers recover etcd's data; none if empty.
 	backupCA []byte
 	// away: the API server does not answer.
@@ -149,6 +151,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{t: t, client: c, platform: platform, namespace: v1beta1.SubscriptionNamespace(subscription), machines: memory.New(), restored: map[string]bool{}}
 	w.machines.Prompt = true
+	w.dataOf = map[string]string{}
 	w.etcd = &hostedEtcd{w: w, before: map[string]types.UID{}}
 	w.nextGuard = func() *guard { return newGuard(0, c) }
 	w.ensure(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
