@@ -64,7 +64,7 @@ func kubeSteps(made []minor) []Step {
 		steps = append(steps, goStep("kube-"+m.Minor, "Kubernetes "+m.Version, []goProgram{{
 			Module: dir, Package: ".", Output: "out/kube-" + m.Minor,
 			Variables: "k8s.io/component-base/version.gitVersion=v" + m.Version,
-		}}, Sources(dir), Sources("kube/multicall")))
+		}}, Sources(dir), Sources("kube/multicall"), Sources("kube/multicall/redial")))
 	}
 	return steps
 }
