@@ -109,11 +109,14 @@ func execute(ctx context.Context, asked script, path string) (outcome, error) {
 	command := exec.CommandContext(ctx, "/bin/sh", append([]string{path}, asked.Arguments...)...)
 	command.Dir, command.Stdout, command.Stderr = "/", stdout, stderr
 	command.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}, asked.Environment...)
-	// All that it started ends with it.
+	// All that it started in its process group ends with it, also what it left behind.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = 5 * time.Second
 	err := command.Run()
+	if command.Process != nil {
+		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // nobody is left, mostly
+	}
 	result := outcome{Stdout: stdout.String(), Stderr: stderr.String()}
 	var exit *exec.ExitError
 	switch {

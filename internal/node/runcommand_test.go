@@ -51,6 +51,26 @@ func TestScriptsTellWhatTheyChange(t *testing.T) {
 	}
 }
 
+// What a script leaves behind ends with it: it could change files when nobody looks.
+func TestNothingOutlivesAScript(t *testing.T) {
+	result, err := runScript(t.Context(), script{Script: `sleep 300 >/dev/null 2>&1 & echo $!`, Timeout: time.Minute, Limit: 4096}, []string{t.TempDir()})
+	if err != nil || result.ExitCode != 0 {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	left := filepath.Join("/proc", strings.TrimSpace(result.Stdout), "cmdline")
+	for deadline := time.After(10 * time.Second); ; {
+		// Of one that has ended and was not waited for yet, the command line is empty.
+		if text, err := os.ReadFile(left); err != nil || len(text) == 0 {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("%s is still there", left)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // The directories that the service itself writes to are looked at by nobody.
 func TestOwnDirectoriesAreLeftOut(t *testing.T) {
 	for path := range takeInventory([]string{"/etc"}) {

@@ -93,6 +93,11 @@ func TestScaleSetTags(t *testing.T) {
 	if system[TagNameSuffix] != "12345678" || system[TagPoolName] != "np" {
 		t.Errorf("the system's: %v", system)
 	}
+	shouting := pool.DeepCopy()
+	shouting.Spec.Tags["AKS-MANAGED-POOLNAME"] = "other"
+	if got := ScaleSetTags(shouting, system, nil); len(got) != 3 || len(ChangedTags(got, system)) > 0 {
+		t.Errorf("a tag of the pool that is one of the system's but for its case: %v", got)
+	}
 	if got := ScaleSetTags(pool, system, nil); len(got) != 3 || got["team"] != "blue" {
 		t.Errorf("nothing was changed: %v", got)
 	}

@@ -59,11 +59,14 @@ func ScaleSetTags(pool *v1beta1.AgentPool, system map[string]string, set *v1beta
 	if set != nil && set.Spec.PoolOperation == PoolAttempt(pool) {
 		return set.Spec.Tags
 	}
-	tags := maps.Clone(pool.Spec.Tags)
-	if tags == nil {
-		tags = map[string]string{}
+	// A tag of the pool that differs from one of the system's in case alone is the same tag.
+	tags := maps.Clone(system)
+	own := slices.Collect(maps.Keys(system))
+	for name, value := range pool.Spec.Tags {
+		if !slices.ContainsFunc(own, func(o string) bool { return strings.EqualFold(o, name) }) {
+			tags[name] = value
+		}
 	}
-	maps.Copy(tags, system)
 	return tags
 }
 

@@ -90,6 +90,12 @@ func systemLabels(object *v1beta1.Machine, cluster v1beta1.ManagedClusterSpec) m
 		corev1.LabelTopologyZone:                   "0",
 		"failure-domain.beta.kubernetes.io/zone":   "0",
 	}
+	// Those that come with the pool are the system's as well.
+	for _, key := range []string{"kubernetes.azure.com/mode", "kubernetes.azure.com/os-sku"} {
+		if value, there := spec.Labels[key]; there {
+			labels[key] = value
+		}
+	}
 	if size, ok := policy.FindVMSize(spec.VMSize); ok {
 		labels["kubernetes.azure.com/sku-cpu"] = strconv.Itoa(size.CPUs)
 		labels["kubernetes.azure.com/sku-memory"] = strconv.FormatInt(size.MemoryMiB, 10)

@@ -85,7 +85,7 @@ func shared() []Clause {
 		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
 			Code:    at("internal/controller/machine/change.go:changedBy", "internal/policy/systemtags.go:ChangedTags", "internal/controller/cluster/nodegroup.go:tagNodeGroup", supportTable),
 			Tests:   at("internal/controller/machine/change_test.go:TestChangedBy", "internal/policy/instance_test.go:TestChangedTags", supportPolicy, iaasLife),
-			Missing: "The system's labels on nodes and its tags on the node resource group and the scale sets count; its annotations on nodes do not, and who changed a label is not always known."},
+			Missing: "The system's labels on nodes and its tags on the node resource group and the scale sets count; its annotations on nodes do not, nor a label that is changed together with the annotation that records it, and who changed a label is not always known."},
 	}
 }
 
@@ -158,7 +158,7 @@ func customising() []Clause {
 			Tests: at(scenarios, iaasAz, iaasLife, realCluster, "internal/controller/test/iaas_test.go:TestCrashDuringIaaS", "internal/policy/instance_test.go:TestInstanceActions", "internal/policy/lock_test.go:TestLocksRefuse")},
 		{ID: "G2", Short: "What was not changed through the API does not outlive an upgrade, scale, update or reboot.", Status: InPart,
 			Code:    at("internal/controller/machine/reimage.go:labelUpgradeStatus", "internal/controller/agentpool/instances.go:instances", "internal/node/inventory.go:takeInventory", "internal/policy/support/instances.go:filesChanged"),
-			Tests:   at("test/e2e/poolupgrade_test.go:TestPoolUpgrade", iaasLife, "internal/node/runcommand_test.go:TestScriptsTellWhatTheyChange"),
+			Tests:   at("test/e2e/poolupgrade_test.go:TestPoolUpgrade", iaasLife, "internal/node/runcommand_test.go:TestScriptsTellWhatTheyChange", "internal/controller/machine/reach_test.go:TestReaches"),
 			Missing: "Files of the image that a run command changes are evidence; those that somebody changes while logged in to a node are not seen (I1)."},
 		{ID: "G3", Short: "Changing node extensions is forbidden.", Status: Held,
 			Code: at("internal/arm/compute/extensions.go:refuseExtension", ticketTable), Tests: at(scenarios, ticketCases)},
