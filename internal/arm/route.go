@@ -47,15 +47,15 @@ type Route struct {
 }
 
 // refined is the route for one request.
-func (route *Route) refined(w http.ResponseWriter, r *Request) (*Route, error) {
-	if route.Refine == nil {
-		return route, nil
+func (r *Route) refined(w http.ResponseWriter, asked *Request) (*Route, error) {
+	if r.Refine == nil {
+		return r, nil
 	}
-	if err := r.readBody(w, route.MaxBody); err != nil {
+	if err := asked.readBody(w, r.MaxBody); err != nil {
 		return nil, err
 	}
-	own := *route
-	own.Refine(r, &own)
+	own := *r
+	own.Refine(asked, &own)
 	return &own, nil
 }
 
