@@ -145,6 +145,26 @@ func (p *place) list(ctx context.Context) ([]Object, error) {
 	return <-found, nil
 }
 
+// listing is what a store has, or why that is not known.
+type listing struct {
+	objects []Object
+	err     error
+}
+
+// lists asks all stores at once what they have. One that hangs holds up the others for
+// listTimeout, and no longer.
+func (r *Recorder) lists(ctx context.Context) []listing {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	all := make([]listing, len(r.places))
+	var looking sync.WaitGroup
+	for i, p := range r.places {
+		looking.Go(func() { all[i].objects, all[i].err = p.list(ctx) })
+	}
+	looking.Wait()
+	return all
+}
+
 func (p *place) put(ctx context.Context, object Object, open func() io.Reader) error {
 	return p.use(ctx, func(s *Store) error {
 		if err := s.hasRoom(object.Size); err != nil {

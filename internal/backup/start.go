@@ -86,8 +86,9 @@ func (r *Recorder) look(ctx context.Context) bool {
 	var newest *Object
 	var point time.Time
 	ends := map[*place]int64{}
-	for _, p := range r.places {
-		objects, err := p.list(ctx)
+	lists := r.lists(ctx)
+	for i, p := range r.places {
+		objects, err := lists[i].objects, lists[i].err
 		if err != nil {
 			all = false
 			continue
