@@ -140,6 +140,7 @@ func (r *Recorder) Hurry() {
 func (r *Recorder) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.notAhead()
 	state := r.state
 	state.RolledBack = r.rolledBack.Load()
 	for _, p := range r.places {
@@ -426,10 +427,18 @@ func (r *Recorder) snapshotFailed(err error) {
 func (r *Recorder) reached(revision int64, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.notAhead()
 	r.state.Revision = revision
 	if at.After(r.state.RecoveryPoint) {
 		r.state.RecoveryPoint = at
 	}
+}
+
+// notAhead takes a recovery point back to a clock that was set back. Left ahead of it, the
+// point would say that all is stored until the clock has come there, whatever becomes of
+// the stores. The caller holds the lock.
+func (r *Recorder) notAhead() {
+	r.state.RecoveryPoint = earlier(r.state.RecoveryPoint, r.Now())
 }
 
 // anyCurrent says whether the deltas of a store continue a snapshot of its.
