@@ -146,7 +146,7 @@ func (b *bed) stored(revision int64) {
 func (b *bed) eventually(what string, check func() error) {
 	b.t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(b.t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(b.t.Context(), 50*time.Millisecond, 3*time.Minute, true, func(context.Context) (bool, error) {
 		last = check()
 		return last == nil, nil
 	})
