@@ -36,20 +36,20 @@ type lockOwner struct {
 }
 
 // putLock makes a lock, or replaces all of it. Synchronous, like all that follows.
-func (p provider) putLock(find find) arm.Handler {
+func (p provider) putLock(find arm.Find) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 		var body lockBody
 		if err := r.Decode(&body); err != nil {
 			return nil, err
 		}
-		at, err := find(p, ctx, r)
+		at, err := find(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		if at.object != nil && !at.object.GetDeletionTimestamp().IsZero() {
-			return nil, arm.PendingOperation(at.id[strings.LastIndexByte(at.id, '/')+1:], string(v1beta1.StateDeleting))
+		if err := at.RefuseDeleting(); err != nil {
+			return nil, err
 		}
-		spec := v1beta1.ManagementLockSpec{Name: r.Parameter("lock"), Scope: at.id, Level: body.Properties.Level, Notes: body.Properties.Notes}
+		spec := v1beta1.ManagementLockSpec{Name: r.Parameter("lock"), Scope: at.ID, Level: body.Properties.Level, Notes: body.Properties.Notes}
 		for _, owner := range body.Properties.Owners {
 			spec.Owners = append(spec.Owners, v1beta1.LockOwner(owner))
 		}
@@ -72,18 +72,18 @@ func (p provider) putLock(find find) arm.Handler {
 	}
 }
 
-func (p provider) createLock(ctx context.Context, r *arm.Request, at scope, spec v1beta1.ManagementLockSpec) (*arm.Response, error) {
+func (p provider) createLock(ctx context.Context, r *arm.Request, at arm.Target, spec v1beta1.ManagementLockSpec) (*arm.Response, error) {
 	lock := &v1beta1.ManagementLock{
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace(), Name: v1beta1.LockObjectName(spec.Scope, spec.Name)},
 		Spec:       spec,
 	}
-	if at.object != nil {
-		kind, err := apiutil.GVKForObject(at.object, p.Client.Scheme())
+	if at.Object != nil {
+		kind, err := apiutil.GVKForObject(at.Object, p.Client.Scheme())
 		if err != nil {
 			return nil, fmt.Errorf("own lock %s: %w", spec.Name, err)
 		}
 		lock.OwnerReferences = []metav1.OwnerReference{{
-			APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Name: at.object.GetName(), UID: at.object.GetUID(),
+			APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Name: at.Object.GetName(), UID: at.Object.GetUID(),
 		}}
 	}
 	if err := p.Client.Create(ctx, lock); err != nil {
@@ -92,9 +92,9 @@ func (p provider) createLock(ctx context.Context, r *arm.Request, at scope, spec
 	return &arm.Response{Status: http.StatusCreated, Body: renderLock(lock)}, nil
 }
 
-func (p provider) getLock(find find) arm.Handler {
+func (p provider) getLock(find arm.Find) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
-		at, err := find(p, ctx, r)
+		at, err := find(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -103,15 +103,15 @@ func (p provider) getLock(find find) arm.Handler {
 			return nil, err
 		}
 		if lock == nil {
-			return nil, arm.Errorf(http.StatusNotFound, "LockNotFound", "The lock '%s' could not be found at scope '%s'. List the locks to see where it is.", r.Parameter("lock"), at.id)
+			return nil, arm.Errorf(http.StatusNotFound, "LockNotFound", "The lock '%s' could not be found at scope '%s'. List the locks to see where it is.", r.Parameter("lock"), at.ID)
 		}
 		return arm.OK(renderLock(lock))
 	}
 }
 
-func (p provider) deleteLock(find find) arm.Handler {
+func (p provider) deleteLock(find arm.Find) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
-		at, err := find(p, ctx, r)
+		at, err := find(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -131,13 +131,13 @@ func (p provider) deleteLock(find find) arm.Handler {
 
 // listLocks lists the locks at, above and below a scope, as ARM does without a filter;
 // with atScope(), those that hold it: at and above.
-func (p provider) listLocks(find find) arm.Handler {
+func (p provider) listLocks(find arm.Find) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 		filter := strings.TrimSpace(r.Query("$filter"))
 		if filter != "" && !strings.EqualFold(filter, "atScope()") {
 			return nil, arm.Errorf(http.StatusBadRequest, "InvalidFilterInQueryString", "Invalid $filter specified in the query string. Supported is \"atScope()\".")
 		}
-		at, err := find(p, ctx, r)
+		at, err := find(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +148,7 @@ func (p provider) listLocks(find find) arm.Handler {
 		var items []arm.Item
 		for i := range list.Items {
 			lock := &list.Items[i]
-			if policy.ScopeWithin(at.id, lock.Spec.Scope) || filter == "" && policy.ScopeWithin(lock.Spec.Scope, at.id) {
+			if policy.ScopeWithin(at.ID, lock.Spec.Scope) || filter == "" && policy.ScopeWithin(lock.Spec.Scope, at.ID) {
 				items = append(items, arm.Item{Key: strings.ToLower(lockID(lock)), Body: renderLock(lock)})
 			}
 		}
@@ -157,9 +157,9 @@ func (p provider) listLocks(find find) arm.Handler {
 }
 
 // findLock is the lock that the path names at a scope, nil if there is none.
-func (p provider) findLock(ctx context.Context, r *arm.Request, at scope) (*v1beta1.ManagementLock, error) {
+func (p provider) findLock(ctx context.Context, r *arm.Request, at arm.Target) (*v1beta1.ManagementLock, error) {
 	var lock v1beta1.ManagementLock
-	key := client.ObjectKey{Namespace: r.Namespace(), Name: v1beta1.LockObjectName(at.id, r.Parameter("lock"))}
+	key := client.ObjectKey{Namespace: r.Namespace(), Name: v1beta1.LockObjectName(at.ID, r.Parameter("lock"))}
 	err := p.APIReader.Get(ctx, key, &lock)
 	if apierrors.IsNotFound(err) {
 		return nil, nil

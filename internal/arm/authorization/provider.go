@@ -21,7 +21,7 @@ func New(s *arm.Server) arm.Provider {
 	p := provider{s}
 	made := arm.Provider{Namespace: namespace, Versions: versions, Native: true, Types: []arm.ResourceType{{Name: "locks"}, {Name: "operations"}},
 		Routes: []arm.Route{{Method: http.MethodGet, Path: "/providers/" + namespace + "/operations", Type: "operations", Handle: listOperations}}}
-	for _, at := range lockable {
+	for _, at := range p.lockables() {
 		all := at.path + "/providers/" + namespace + "/locks"
 		one := all + "/{lock}"
 		for _, route := range []arm.Route{

@@ -36,7 +36,7 @@ func New(own []netip.Prefix) func(*arm.Server) arm.Provider {
 		p := provider{Server: s, own: own, asks: make(chan struct{}, maxValidations)}
 		made := arm.Provider{Namespace: namespace, Versions: versions, Types: []arm.ResourceType{{Name: kind}, {Name: "operations"}},
 			Routes: []arm.Route{{Method: http.MethodGet, Path: "/providers/" + namespace + "/operations", Type: "operations", Handle: listOperations}}}
-		for _, at := range scopes {
+		for _, at := range p.sources() {
 			all := at.path + "/providers/" + namespace + "/" + kind
 			one := all + "/{eventSubscription}"
 			for _, route := range []arm.Route{
@@ -54,7 +54,7 @@ func New(own []netip.Prefix) func(*arm.Server) arm.Provider {
 				made.Routes = append(made.Routes, route)
 			}
 		}
-		for _, at := range scopes[:2] {
+		for _, at := range p.sources()[:2] {
 			made.Routes = append(made.Routes, arm.Route{
 				Method: http.MethodGet, Path: at.path + "/providers/" + namespace + "/locations/{location}/" + kind, Type: kind, Handle: p.listRegional(at.find),
 			})

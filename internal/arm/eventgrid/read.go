@@ -15,9 +15,9 @@ import (
 )
 
 // read is the event subscription that the path names at a scope, nil if there is none.
-func (p provider) read(ctx context.Context, r *arm.Request, at scope) (*v1beta1.EventSubscription, error) {
+func (p provider) read(ctx context.Context, r *arm.Request, at arm.Target) (*v1beta1.EventSubscription, error) {
 	var found v1beta1.EventSubscription
-	key := client.ObjectKey{Namespace: r.Namespace(), Name: v1beta1.EventSubscriptionObjectName(at.id, r.Parameter("eventSubscription"))}
+	key := client.ObjectKey{Namespace: r.Namespace(), Name: v1beta1.EventSubscriptionObjectName(at.ID, r.Parameter("eventSubscription"))}
 	err := p.APIReader.Get(ctx, key, &found)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -28,19 +28,19 @@ func (p provider) read(ctx context.Context, r *arm.Request, at scope) (*v1beta1.
 	return &found, nil
 }
 
-func (p provider) mustRead(ctx context.Context, r *arm.Request, find find) (*v1beta1.EventSubscription, error) {
-	at, err := find(p, ctx, r)
+func (p provider) mustRead(ctx context.Context, r *arm.Request, find arm.Find) (*v1beta1.EventSubscription, error) {
+	at, err := find(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	found, err := p.read(ctx, r, at)
 	if err == nil && found == nil {
-		err = arm.Errorf(http.StatusNotFound, "ResourceNotFound", "The event subscription '%s' could not be found at '%s'. List the event subscriptions to see where it is.", r.Parameter("eventSubscription"), at.id)
+		err = arm.Errorf(http.StatusNotFound, "ResourceNotFound", "The event subscription '%s' could not be found at '%s'. List the event subscriptions to see where it is.", r.Parameter("eventSubscription"), at.ID)
 	}
 	return found, err
 }
 
-func (p provider) get(find find) arm.Handler {
+func (p provider) get(find arm.Find) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 		found, err := p.mustRead(ctx, r, find)
 		if err != nil {
@@ -50,9 +50,9 @@ func (p provider) get(find find) arm.Handler {
 	}
 }
 
-func (p provider) remove(find find) arm.Handler {
+func (p provider) remove(find arm.Find) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
-		at, err := find(p, ctx, r)
+		at, err := find(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -72,23 +72,23 @@ func (p provider) remove(find find) arm.Handler {
 
 // list lists the event subscriptions of a scope and, if it is asked for those, of what is
 // below.
-func (p provider) list(find find, below bool) arm.Handler {
+func (p provider) list(find arm.Find, below bool) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
-		at, err := find(p, ctx, r)
+		at, err := find(ctx, r)
 		if err != nil {
 			return nil, err
 		}
 		return p.page(ctx, r, func(scope string) bool {
-			return strings.EqualFold(scope, at.id) || below && policy.ScopeWithin(scope, at.id)
+			return strings.EqualFold(scope, at.ID) || below && policy.ScopeWithin(scope, at.ID)
 		})
 	}
 }
 
 // listRegional lists those of a location: a cluster's are where it is, those of groups and
 // subscriptions are global.
-func (p provider) listRegional(find find) arm.Handler {
+func (p provider) listRegional(find arm.Find) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
-		at, err := find(p, ctx, r)
+		at, err := find(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -99,14 +99,14 @@ func (p provider) listRegional(find find) arm.Handler {
 		where := map[string]string{}
 		for i := range clusters.Items {
 			c := &clusters.Items[i]
-			where[strings.ToLower(r.GroupPath(c.Spec.ResourceGroup)+"/providers/"+clusterType+"/"+c.Spec.Name)] = plain(c.Spec.Location)
+			where[strings.ToLower(r.GroupPath(c.Spec.ResourceGroup)+"/providers/"+arm.ClusterType+"/"+c.Spec.Name)] = plain(c.Spec.Location)
 		}
 		return p.page(ctx, r, func(scope string) bool {
 			location := where[strings.ToLower(scope)]
 			if location == "" {
 				location = "global"
 			}
-			return location == plain(r.Parameter("location")) && policy.ScopeWithin(scope, at.id)
+			return location == plain(r.Parameter("location")) && policy.ScopeWithin(scope, at.ID)
 		})
 	}
 }

@@ -60,7 +60,7 @@ func (p provider) secret(ctx context.Context, of *v1beta1.EventSubscription) (*c
 }
 
 // ask answers a POST that hands out what the Secret has.
-func (p provider) ask(find find, answer func(secret *corev1.Secret) any) arm.Handler {
+func (p provider) ask(find arm.Find, answer func(secret *corev1.Secret) any) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 		secret, err := p.mustSecret(ctx, r, find)
 		if err != nil {
@@ -70,7 +70,7 @@ func (p provider) ask(find find, answer func(secret *corev1.Secret) any) arm.Han
 	}
 }
 
-func (p provider) mustSecret(ctx context.Context, r *arm.Request, find find) (*corev1.Secret, error) {
+func (p provider) mustSecret(ctx context.Context, r *arm.Request, find arm.Find) (*corev1.Secret, error) {
 	found, err := p.mustRead(ctx, r, find)
 	if err != nil {
 		return nil, err
@@ -82,16 +82,16 @@ func (p provider) mustSecret(ctx context.Context, r *arm.Request, find find) (*c
 	return secret, err
 }
 
-func (p provider) fullURL(find find) arm.Handler {
+func (p provider) fullURL(find arm.Find) arm.Handler {
 	return p.ask(find, func(s *corev1.Secret) any { return map[string]any{"endpointUrl": string(s.Data[v1beta1.EndpointURL])} })
 }
 
 // attributes are none: Berth sends no headers of the customer's.
-func (p provider) attributes(find find) arm.Handler {
+func (p provider) attributes(find arm.Find) arm.Handler {
 	return p.ask(find, func(*corev1.Secret) any { return map[string]any{"value": []any{}} })
 }
 
-func (p provider) listKeys(find find) arm.Handler { return p.ask(find, keys) }
+func (p provider) listKeys(find arm.Find) arm.Handler { return p.ask(find, keys) }
 
 func keys(s *corev1.Secret) any {
 	return map[string]any{v1beta1.SigningKey1: string(s.Data[v1beta1.SigningKey1]), v1beta1.SigningKey2: string(s.Data[v1beta1.SigningKey2])}
@@ -99,7 +99,7 @@ func keys(s *corev1.Secret) any {
 
 // regenerateKey replaces one of the two keys. Deliveries are signed with both, so that
 // whoever checks with the other one misses none.
-func (p provider) regenerateKey(find find) arm.Handler {
+func (p provider) regenerateKey(find arm.Find) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 		var sent struct {
 			KeyName string `json:"keyName" arm:"enum=key1|key2"`

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,20 +19,20 @@ import (
 
 // put makes an event subscription, or replaces all of it. It is done when it is answered:
 // an endpoint that does not want events changes nothing.
-func (p provider) put(find find) arm.Handler {
+func (p provider) put(find arm.Find) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 		spec, url, err := parseBody(r)
 		if err != nil {
 			return nil, err
 		}
-		at, err := find(p, ctx, r)
+		at, err := find(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		if at.object != nil && !at.object.GetDeletionTimestamp().IsZero() {
-			return nil, arm.PendingOperation(at.id[strings.LastIndexByte(at.id, '/')+1:], string(v1beta1.StateDeleting))
+		if err := at.RefuseDeleting(); err != nil {
+			return nil, err
 		}
-		spec.Name, spec.Scope = r.Parameter("eventSubscription"), at.id
+		spec.Name, spec.Scope = r.Parameter("eventSubscription"), at.ID
 		there, err := p.read(ctx, r, at)
 		if err != nil {
 			return nil, err
@@ -47,7 +46,7 @@ func (p provider) put(find find) arm.Handler {
 }
 
 // patch changes what is sent.
-func (p provider) patch(find find) arm.Handler {
+func (p provider) patch(find arm.Find) arm.Handler {
 	return func(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 		var sent properties
 		if err := r.Decode(&sent); err != nil {
@@ -66,7 +65,7 @@ func (p provider) patch(find find) arm.Handler {
 	}
 }
 
-func (p provider) create(ctx context.Context, r *arm.Request, at scope, spec v1beta1.EventSubscriptionSpec, url string) (*arm.Response, error) {
+func (p provider) create(ctx context.Context, r *arm.Request, at arm.Target, spec v1beta1.EventSubscriptionSpec, url string) (*arm.Response, error) {
 	if err := p.check(ctx, spec, url); err != nil {
 		return nil, err
 	}
@@ -81,12 +80,12 @@ func (p provider) create(ctx context.Context, r *arm.Request, at scope, spec v1b
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace(), Name: v1beta1.EventSubscriptionObjectName(spec.Scope, spec.Name)},
 		Spec:       spec,
 	}
-	if at.object != nil {
-		kind, err := apiutil.GVKForObject(at.object, p.Client.Scheme())
+	if at.Object != nil {
+		kind, err := apiutil.GVKForObject(at.Object, p.Client.Scheme())
 		if err != nil {
 			return nil, fmt.Errorf("own event subscription %s: %w", spec.Name, err)
 		}
-		made.OwnerReferences = []metav1.OwnerReference{{APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Name: at.object.GetName(), UID: at.object.GetUID()}}
+		made.OwnerReferences = []metav1.OwnerReference{{APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Name: at.Object.GetName(), UID: at.Object.GetUID()}}
 	}
 	if err := p.Client.Create(ctx, made); err != nil {
 		return nil, fmt.Errorf("create event subscription %s: %w", spec.Name, err)
