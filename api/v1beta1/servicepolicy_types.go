@@ -56,6 +56,11 @@ type ServicePolicySpec struct {
 	// archived: its volume goes when its backups are proven, and comes back from them at
 	// the next start: 720h, which are 30 days; 0s is never (J5).
 	ArchiveAfter *metav1.Duration `json:"archiveAfter,omitempty"`
+	// ArchivesAtOnce is how many control planes are archived at the same time, each with an
+	// etcd, a backup and a proof of its own: 4; with 0 none begins. The one that was stopped
+	// first goes first.
+	// +kubebuilder:validation:Minimum=0
+	ArchivesAtOnce *int32 `json:"archivesAtOnce,omitempty"`
 	// DeletedClusterRetention is how long a deleted cluster can be recovered: 336h, which
 	// are 14 days; 0s keeps nothing (X3).
 	DeletedClusterRetention *metav1.Duration `json:"deletedClusterRetention,omitempty"`

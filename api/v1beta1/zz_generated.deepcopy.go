@@ -2947,6 +2947,11 @@ func (in *ServicePolicySpec) DeepCopyInto(out *ServicePolicySpec) {
 		*out = new(v1.Duration)
 		**out = **in
 	}
+	if in.ArchivesAtOnce != nil {
+		in, out := &in.ArchivesAtOnce, &out.ArchivesAtOnce
+		*out = new(int32)
+		**out = **in
+	}
 	if in.DeletedClusterRetention != nil {
 		in, out := &in.DeletedClusterRetention, &out.DeletedClusterRetention
 		*out = new(v1.Duration)

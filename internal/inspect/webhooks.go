@@ -18,11 +18,13 @@ var systemGroups = []string{"*", "", "apps", "batch", "coordination.k8s.io", "di
 
 // hook is a webhook of either kind.
 type hook struct {
-	name     string
-	rules    []admissionv1.RuleWithOperations
-	failure  *admissionv1.FailurePolicyType
-	selector *metav1.LabelSelector
-	service  *admissionv1.ServiceReference
+	name, configuration string
+	rules               []admissionv1.RuleWithOperations
+	failure             *admissionv1.FailurePolicyType
+	// selector is on namespaces, and objects on what is written.
+	selector, objects *metav1.LabelSelector
+	conditions        []admissionv1.MatchCondition
+	service           *admissionv1.ServiceReference
 }
 
 // webhooks finds the customer's admission webhooks that must answer for objects in
@@ -66,7 +68,7 @@ func (i inspection) hooks(ctx context.Context) ([]hook, error) {
 			continue
 		}
 		for _, w := range validating.Items[n].Webhooks {
-			hooks = append(hooks, hook{w.Name, w.Rules, w.FailurePolicy, w.NamespaceSelector, w.ClientConfig.Service})
+			hooks = append(hooks, hook{w.Name, validating.Items[n].Name, w.Rules, w.FailurePolicy, w.NamespaceSelector, w.ObjectSelector, w.MatchConditions, w.ClientConfig.Service})
 		}
 	}
 	for n := range mutating.Items {
@@ -74,7 +76,7 @@ func (i inspection) hooks(ctx context.Context) ([]hook, error) {
 			continue
 		}
 		for _, w := range mutating.Items[n].Webhooks {
-			hooks = append(hooks, hook{w.Name, w.Rules, w.FailurePolicy, w.NamespaceSelector, w.ClientConfig.Service})
+			hooks = append(hooks, hook{w.Name, mutating.Items[n].Name, w.Rules, w.FailurePolicy, w.NamespaceSelector, w.ObjectSelector, w.MatchConditions, w.ClientConfig.Service})
 		}
 	}
 	return hooks, nil

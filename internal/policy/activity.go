@@ -41,6 +41,7 @@ type ActivityKind string
 // The kinds.
 const (
 	ActivityDone    ActivityKind = "Done"
+	ActivityBegun   ActivityKind = "Begun" // it was never answered: the process ended, or is at work
 	ActivityRefused ActivityKind = "Refused"
 	ActivityOwn     ActivityKind = "Own"
 )
@@ -52,6 +53,8 @@ func KindOfActivity(entry *v1beta1.ActivityLogEntry) ActivityKind {
 		return ActivityOwn
 	case entry.Status.Answer != nil && entry.Status.Answer.Code == v1beta1.ActivityFailed:
 		return ActivityRefused
+	case entry.Status.Answer == nil && entry.Status.End == nil:
+		return ActivityBegun
 	default:
 		return ActivityDone
 	}

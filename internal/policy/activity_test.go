@@ -17,9 +17,17 @@ func act(name string, kind ActivityKind, age time.Duration, now time.Time) *v1be
 	if kind != ActivityOwn {
 		entry.Spec.Request = &v1beta1.ActivityRequest{Method: "PUT"}
 	}
-	if kind == ActivityRefused {
+	switch kind {
+	case ActivityRefused:
 		entry.Status.Answer = &v1beta1.ActivityResult{Code: v1beta1.ActivityFailed}
+	case ActivityDone:
+		entry.Status.Answer = &v1beta1.ActivityResult{Code: v1beta1.ActivitySucceeded}
 	}
+	return entry
+}
+
+func ended(entry *v1beta1.ActivityLogEntry) *v1beta1.ActivityLogEntry {
+	entry.Status.End = &v1beta1.ActivityResult{Code: v1beta1.ActivitySucceeded}
 	return entry
 }
 
@@ -49,9 +57,12 @@ func TestOutdatedActivity(t *testing.T) {
 		{why: "nor do a customer's acts take that of Berth's", entries: []*v1beta1.ActivityLogEntry{
 			act("own", ActivityOwn, 80*day, now), act("d1", ActivityDone, 1, now), act("d2", ActivityDone, 2, now), act("d3", ActivityDone, 3, now),
 		}, want: []string{"d3"}, next: 10 * day},
-		{why: "a request that was never answered counts as done: its process ended", entries: []*v1beta1.ActivityLogEntry{
-			act("d1", ActivityDone, 1, now), act("d2", ActivityDone, 2, now), act("begun", ActivityDone, 3, now),
-		}, want: []string{"begun"}, next: 90*day - 2},
+		{why: "requests that were never answered take no room of those that were", entries: []*v1beta1.ActivityLogEntry{
+			act("done", ActivityDone, 70*day, now), act("b1", ActivityBegun, 1, now), act("b2", ActivityBegun, 2, now), act("b3", ActivityBegun, 3, now),
+		}, want: []string{"b3"}, next: 20 * day},
+		{why: "one whose Operation ended is done, though its answer was lost", entries: []*v1beta1.ActivityLogEntry{
+			act("d1", ActivityDone, 1, now), act("d2", ActivityDone, 2, now), ended(act("lost", ActivityBegun, 3, now)),
+		}, want: []string{"lost"}, next: 90*day - 2},
 	} {
 		outdated, next := OutdatedActivity(slices.Clone(c.entries), plan, now)
 		var got []string

@@ -69,6 +69,12 @@ func InstancePowerAfter(action v1beta1.InstanceAction) v1beta1.InstancePower {
 	return rule.power
 }
 
+// StopsSoon says whether a machine was asked to stop through the IaaS view and has not begun.
+func StopsSoon(m *v1beta1.Machine) bool {
+	asked, begun := m.Spec.Requested, m.Status.Instance
+	return asked != nil && InstancePowerAfter(asked.Action) != "" && (begun == nil || begun.Operation != asked.Operation)
+}
+
 // NodeGroupReadOnly says whether a cluster's node resource group is read-only for the
 // customer (AKS: node-resource-group-lockdown).
 func NodeGroupReadOnly(cluster v1beta1.ManagedClusterSpec) bool {

@@ -146,3 +146,24 @@ func TestNodeGroupLevels(t *testing.T) {
 		t.Error("a cluster without a profile is read-only")
 	}
 }
+
+// A stop that was asked for and has not begun is known as one, whatever came before it.
+func TestStopsSoon(t *testing.T) {
+	for _, c := range []struct {
+		why    string
+		asked  *v1beta1.InstanceRequest
+		begun  *v1beta1.InstanceProgress
+		should bool
+	}{
+		{"nothing is asked for", nil, nil, false},
+		{"a stop", &v1beta1.InstanceRequest{Operation: "a", Action: v1beta1.InstanceDeallocate}, nil, true},
+		{"a stop after another action", &v1beta1.InstanceRequest{Operation: "b", Action: v1beta1.InstancePowerOff}, &v1beta1.InstanceProgress{Operation: "a"}, true},
+		{"a stop that has begun", &v1beta1.InstanceRequest{Operation: "a", Action: v1beta1.InstanceDeallocate}, &v1beta1.InstanceProgress{Operation: "a"}, false},
+		{"a restart", &v1beta1.InstanceRequest{Operation: "a", Action: v1beta1.InstanceRestart}, nil, false},
+	} {
+		m := &v1beta1.Machine{Spec: v1beta1.MachineSpec{Requested: c.asked}, Status: v1beta1.MachineStatus{Instance: c.begun}}
+		if got := StopsSoon(m); got != c.should {
+			t.Errorf("%s: %v", c.why, got)
+		}
+	}
+}

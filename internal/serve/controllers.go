@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	addonobjects "berth.dev/berth/internal/addon"
 	"berth.dev/berth/internal/controller/activity"
 	"berth.dev/berth/internal/controller/addon"
 	"berth.dev/berth/internal/controller/advisory"
@@ -18,6 +19,7 @@ import (
 	"berth.dev/berth/internal/controller/resourcegroup"
 	"berth.dev/berth/internal/controller/support"
 	"berth.dev/berth/internal/controller/supportaccess"
+	"berth.dev/berth/internal/inspect"
 	"berth.dev/berth/internal/machine/pod"
 	"berth.dev/berth/internal/preflight"
 )
@@ -34,6 +36,10 @@ func (p parts) controllers() error {
 		return fmt.Errorf("read the authority that machines trust: %w", err)
 	}
 	own, err := p.ownRanges()
+	if err != nil {
+		return err
+	}
+	managed, err := addonobjects.Names()
 	if err != nil {
 		return err
 	}
@@ -58,7 +64,7 @@ func (p parts) controllers() error {
 		backup.Setup(mgr, backup.Config{Store: p.options.BackupStore, Scratch: p.options.BackupScratch, Log: p.log.With("part", "backup")}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Store: p.options.BackupStore, Log: p.log.With("part", "deletedcluster")}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue}),
-		support.Setup(mgr, support.Config{Catalogue: p.catalogue}),
+		support.Setup(mgr, support.Config{Catalogue: p.catalogue, Webhooks: inspect.Reader{Tenants: tenants, Managed: managed}.SystemWebhooks}),
 		advisory.Setup(mgr, advisory.Config{Catalogue: p.catalogue}),
 		supportaccess.Setup(mgr, supportaccess.Config{Tenants: tenants}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: p.catalogue}),

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ type Front struct {
 	streams *streams
 	records *records
 	reached *reached
+	guesses *throttle
 }
 
 // New makes a front. Reader and Client are required.
@@ -71,7 +73,7 @@ func New(config Config) *Front {
 	if config.Backends == nil {
 		config.Backends = ControlPlanes{Reader: config.Reader, Now: config.Now}
 	}
-	return &Front{Config: config, streams: newStreams(), records: newRecords(config), reached: newReached(config)}
+	return &Front{Config: config, streams: newStreams(), records: newRecords(config), reached: newReached(config), guesses: newThrottle()}
 }
 
 // Serves says whether a request is for the front.
@@ -120,7 +122,11 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.streams.add(key, stream{hashed(credential(r)), cancel})()
 	v, refusal := f.judge(ctx, r, key, rest)
 	if refusal != nil {
-		f.Log.Warn("support refused", "access", key.Name, "reason", refusal.Status().Message)
+		level := slog.LevelWarn
+		if refusal.Status().Code == http.StatusTooManyRequests {
+			level = slog.LevelDebug // as often as somebody likes
+		}
+		f.Log.Log(ctx, level, "support refused", "access", key.Name, "reason", refusal.Status().Message)
 		refuse(w, refusal)
 		return
 	}
@@ -151,7 +157,12 @@ func locate(r *http.Request) (client.ObjectKey, *url.URL, bool) {
 // judge finds out whether a request is let through by what is stored now.
 func (f *Front) judge(ctx context.Context, r *http.Request, key client.ObjectKey, target *url.URL) (*visit, *apierrors.StatusError) {
 	unknown := apierrors.NewUnauthorized("the credential is of no access of support")
+	address, kept := sourceIP(r), hashed(credential(r))
+	if wait := f.guesses.take(address, kept, f.Now()); wait > 0 {
+		return nil, apierrors.NewTooManyRequests("too many credentials from this address are of no access of support", int(wait/time.Second)+1)
+	}
 	found, err := f.bearer(ctx, r, key)
+	f.guesses.tell(address, kept, found != nil, err == nil, f.Now())
 	if err != nil {
 		return nil, f.failed(ctx, "read access", err)
 	}
@@ -366,6 +377,9 @@ func refuse(w http.ResponseWriter, e *apierrors.StatusError) {
 	status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
 	if status.Code == http.StatusUnauthorized {
 		w.Header().Set("Www-Authenticate", "Bearer")
+	}
+	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(status.Details.RetryAfterSeconds)))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

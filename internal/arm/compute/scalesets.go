@@ -106,17 +106,22 @@ func (p provider) writeScaleSet(ctx context.Context, r *arm.Request) (*arm.Respo
 	if err != nil {
 		return nil, err
 	}
+	if err := arm.CheckTags(change.tags); err != nil {
+		return nil, err
+	}
+	var op *v1beta1.Operation
+	if len(fewer) > 0 { // before the tags: it may be refused, and then nothing was changed
+		if op, err = p.begin(ctx, r, set, v1beta1.InstanceDelete, fewer); err != nil {
+			return nil, err
+		}
+	}
 	if change.tags != nil {
 		if err := p.setTags(ctx, r, set, change.tags); err != nil {
 			return nil, err
 		}
 	}
-	if len(fewer) == 0 {
+	if op == nil {
 		return arm.OK(renderScaleSet(r, set))
-	}
-	op, err := p.begin(ctx, r, set, v1beta1.InstanceDelete, fewer)
-	if err != nil {
-		return nil, err
 	}
 	if set, err = p.require(ctx, r); err != nil {
 		return nil, err
@@ -144,9 +149,6 @@ func (s *scaleSet) surplus(capacity *int) ([]instance, error) {
 
 // setTags writes the tags, and who set them. The pool owns what is written and takes it along.
 func (p provider) setTags(ctx context.Context, r *arm.Request, set *scaleSet, tags map[string]string) error {
-	if err := arm.CheckTags(tags); err != nil {
-		return err
-	}
 	object := &v1beta1.VirtualMachineScaleSet{ObjectMeta: metav1.ObjectMeta{Namespace: set.pool.Namespace, Name: set.pool.Name}}
 	if set.set != nil {
 		object = set.set.DeepCopy()

@@ -63,7 +63,7 @@ func (r *Reconciler) instances(ctx context.Context, v *view) error {
 	return nil
 }
 
-// startAll has every machine start that was stopped through the IaaS view.
+// startAll has every machine start that was stopped through the IaaS view, or is about to be.
 func (r *Reconciler) startAll(ctx context.Context, v *view) error {
 	machines, err := r.machines(ctx, r.reader, v.pool)
 	if err != nil {
@@ -71,7 +71,7 @@ func (r *Reconciler) startAll(ctx context.Context, v *view) error {
 	}
 	for i := range machines {
 		m := &machines[i]
-		if m.Status.Off == nil || m.Spec.Reconciled == policy.PoolAttempt(v.pool) || !m.DeletionTimestamp.IsZero() {
+		if m.Status.Off == nil && !policy.StopsSoon(m) || m.Spec.Reconciled == policy.PoolAttempt(v.pool) || !m.DeletionTimestamp.IsZero() {
 			continue
 		}
 		m.Spec.Reconciled = policy.PoolAttempt(v.pool)

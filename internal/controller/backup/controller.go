@@ -162,8 +162,13 @@ func recordedFrom(cluster *v1beta1.ManagedCluster) *metav1.Time {
 
 // holdsOn says whether a recorder that runs is to go on though nothing is recorded: while
 // etcd's data are put back it may be the only one to have their last revisions, which it
-// stores as soon as a store takes them.
-func holdsOn(cluster *v1beta1.ManagedCluster) bool { return cluster.Status.Recovery.UnderWay() }
+// stores as soon as a store takes them. While a control plane is being stopped its API
+// servers write until they have ended, and etcd ends after them: what is deleted later is
+// recovered with that too (X3).
+func holdsOn(cluster *v1beta1.ManagedCluster) bool {
+	stopping := cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped && cluster.Status.PowerState.Code != v1beta1.PowerStopped
+	return cluster.Status.Recovery.UnderWay() || stopping
+}
 
 func (r *reconciler) plan(ctx context.Context) (policy.BackupPlan, error) {
 	var service v1beta1.ServicePolicy

@@ -27,6 +27,17 @@ func (r *reconciler) archive(ctx context.Context, p *pass) (bool, error) {
 		return false, err
 	}
 	next, due := policy.NextArchivePhase(now, facts, p.now)
+	if next == v1beta1.ArchiveBackup && phaseOf(now) != next {
+		r.archiving.Lock() // what is decided here is written before the next one is
+		defer r.archiving.Unlock()
+		mine, err := r.archiveTurn(ctx, p)
+		if err != nil {
+			return false, err
+		}
+		if !mine {
+			next, due = phaseOf(now), p.now.Add(lookForTurn)
+		}
+	}
 	if phaseOf(now) != next {
 		if next == v1beta1.ArchiveRelease {
 			if stays, err := r.stillStopped(ctx, p); err != nil || !stays {

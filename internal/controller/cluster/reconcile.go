@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -32,6 +33,8 @@ type reconciler struct {
 	reader  client.Reader // not a cache: for Secrets, and where a stale answer would do harm
 	applier *apply.Applier
 	events  activity.Recorder
+	// archiving is held by whoever may be the next to be archived.
+	archiving sync.Mutex
 }
 
 // pass is what one reconcile knows and finds out.

@@ -81,6 +81,10 @@ func noteInstance(object *v1beta1.Machine, seen machine.Observation, token strin
 	status, asked := &object.Status, object.Spec.Requested
 	switch {
 	case asked != nil && carriedOutHere(asked.Action) && (status.Instance == nil || status.Instance.Operation != asked.Operation):
+		if policy.StopsSoon(object) && object.Spec.Reconciled != status.Reconciled {
+			outrun(object)
+			return
+		}
 		beginInstance(object, seen, token, now)
 	case status.Off != nil && object.Spec.Reconciled != status.Reconciled:
 		// The pool was changed through the service: what was done behind it is over (G2).
@@ -129,7 +133,18 @@ func beginInstance(object *v1beta1.Machine, seen machine.Observation, token stri
 		status.Off = &v1beta1.InstanceOff{Power: power, Since: since, RequestedBy: asked.RequestedBy}
 		status.Reconciled = object.Spec.Reconciled
 	case asked.Action == v1beta1.InstanceStart && status.Off != nil:
-		status.Off, status.BootstrapTokenID, status.Address = nil, token, ""
+		status.Off, status.Reconciled, status.BootstrapTokenID, status.Address = nil, object.Spec.Reconciled, token, ""
+	}
+}
+
+// outrun ends a stop before it begins: the pool was changed through the service after it
+// was asked for. A machine that is off already is started next.
+func outrun(object *v1beta1.Machine) {
+	status, asked := &object.Status, object.Spec.Requested
+	status.Instance = &v1beta1.InstanceProgress{Operation: asked.Operation, Action: asked.Action, State: v1beta1.OperationInProgress}
+	cancelInstance(status)
+	if status.Off == nil {
+		status.Reconciled = object.Spec.Reconciled
 	}
 }
 

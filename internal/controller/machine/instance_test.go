@@ -47,3 +47,42 @@ func TestActionsEnd(t *testing.T) {
 		}
 	}
 }
+
+// A change of the pool through the service wins over a stop that was asked for before it,
+// and had not begun; the next stop is one again (G2).
+func TestPoolOvertakesAStop(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 2, 1, 12, 0, 0, 0, time.UTC))
+	up := machine.Observation{State: machine.Running, Incarnation: "1", Boots: 1}
+	request := func(operation string, action v1beta1.InstanceAction) *v1beta1.InstanceRequest {
+		return &v1beta1.InstanceRequest{Action: action, Operation: operation, Time: at}
+	}
+	object := &v1beta1.Machine{Spec: v1beta1.MachineSpec{Requested: request("op-1", v1beta1.InstanceDeallocate), Reconciled: "put-1"}}
+	object.Status.BootstrapTokenID = "joined"
+	noteInstance(object, up, "", at, false)
+	status := &object.Status
+	if status.Off != nil || status.Instance.State != v1beta1.OperationCanceled || status.Instance.Error == nil || status.BootstrapTokenID != "joined" {
+		t.Fatalf("a stop that the pool overtook: %+v, off %+v", status.Instance, status.Off)
+	}
+	object.Spec.Requested = request("op-2", v1beta1.InstanceDeallocate)
+	noteInstance(object, up, "", at, false)
+	if status.Off == nil || status.Instance.State != v1beta1.OperationInProgress {
+		t.Fatalf("a stop after it: %+v, off %+v", status.Instance, status.Off)
+	}
+	// Another one before the pool, while it is off: it is started all the same.
+	object.Spec.Requested, object.Spec.Reconciled = request("op-3", v1beta1.InstancePowerOff), "put-2"
+	noteInstance(object, up, "token", at, false)
+	noteInstance(object, up, "token", at, false)
+	if status.Off != nil || status.Instance.State != v1beta1.OperationCanceled || status.BootstrapTokenID != "token" {
+		t.Errorf("a machine that was off: %+v, off %+v", status.Instance, status.Off)
+	}
+	// A start takes the pool's along, so that the stop after it is none of the past.
+	object.Spec.Requested = request("op-4", v1beta1.InstanceDeallocate)
+	noteInstance(object, up, "", at, false)
+	object.Spec.Requested, object.Spec.Reconciled = request("op-5", v1beta1.InstanceStart), "put-3"
+	noteInstance(object, up, "again", at, false)
+	object.Spec.Requested = request("op-6", v1beta1.InstanceDeallocate)
+	noteInstance(object, up, "", at, false)
+	if status.Off == nil {
+		t.Errorf("a stop after a start: %+v", status.Instance)
+	}
+}

@@ -32,11 +32,15 @@ type Config struct {
 	Catalogue *release.Catalogue
 	// Metrics is where the metric is registered; nil means controller-runtime's registry.
 	Metrics prometheus.Registerer
-	Now     func() time.Time
+	// Webhooks reads those of a managed cluster that can hold its system up; nil means
+	// that nobody looks. inspect.Reader does.
+	Webhooks func(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]support.Webhook, error)
+	Now      func() time.Time
 }
 
 type reconciler struct {
 	Config
+	looks  looks
 	client client.Client
 	reader client.Reader // not a cache: for what an act is begun from
 	events activity.Recorder
@@ -125,6 +129,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 // everything is read again.
 func (r *reconciler) look(ctx context.Context, reader client.Reader, cluster *v1beta1.ManagedCluster) (ctrl.Result, error) {
 	if !cluster.DeletionTimestamp.IsZero() {
+		r.looks.forget(cluster.UID)
 		return ctrl.Result{}, nil
 	}
 	seen, err := r.observe(ctx, reader, cluster)

@@ -59,6 +59,7 @@ func (r *reconciler) observe(ctx context.Context, reader client.Reader, cluster 
 	if err := o.tags(ctx, reader); err != nil {
 		return nil, err
 	}
+	r.webhooks(ctx, o)
 	return o, nil
 }
 

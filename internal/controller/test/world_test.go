@@ -43,6 +43,7 @@ import (
 	"berth.dev/berth/internal/controller/support"
 	accesscontroller "berth.dev/berth/internal/controller/supportaccess"
 	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/inspect"
 	"berth.dev/berth/internal/machine"
 	"berth.dev/berth/internal/machine/memory"
 	"berth.dev/berth/internal/release"
@@ -244,7 +245,9 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Log: slog.New(slog.DiscardHandler), Now: w.now}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: versions, Now: w.today}),
-		support.Setup(mgr, support.Config{Catalogue: versions, Metrics: prometheus.NewRegistry(), Now: w.supportNow}),
+		support.Setup(mgr, support.Config{
+			Catalogue: versions, Metrics: prometheus.NewRegistry(), Now: w.supportNow, Webhooks: inspect.Reader{Tenants: tenants}.SystemWebhooks,
+		}),
 		advisory.Setup(mgr, advisory.Config{Catalogue: versions, Now: w.now}),
 		agentpool.Setup(mgr, agentpool.Config{Catalogue: versions, Now: w.now}),
 		machinecontroller.Setup(mgr, machinecontroller.Config{

@@ -56,7 +56,11 @@ func Decide(last *v1beta1.SupportStatus, e Evidence, plan policy.SupportPlan, no
 				d.act(r, r.atOnce(e))
 			}
 		} else if r.unknown != nil && r.unknown(e) {
-			d.hold(r)
+			if r.after == nil {
+				d.stand(r)
+			} else {
+				d.hold(r)
+			}
 		}
 	}
 	byClause := func(a, b v1beta1.SupportFinding) int { return strings.Compare(a.Clause, b.Clause) }

@@ -44,6 +44,10 @@ type Evidence struct {
 	Files []Files
 	// Tags are those of the system's that are not as it made them.
 	Tags []Tags
+	// Webhooks are the customer's that can hold the system up, and WebhooksUnknown says that
+	// they could not be read.
+	Webhooks        []Webhook
+	WebhooksUnknown bool
 	// Subscription is the state of the cluster's subscription; empty means Enabled.
 	Subscription v1beta1.SubscriptionState
 }

@@ -48,6 +48,9 @@ func ill() map[string]func(*Evidence) {
 		"NodeFilesChanged": func(e *Evidence) {
 			e.Files = []Files{{"n1", v1beta1.ChangedFiles{Time: metav1.NewTime(noon.Add(-time.Hour)), Paths: []string{"/etc/passwd"}, Count: 1}}}
 		},
+		"WebhookOnSystem": func(e *Evidence) {
+			e.Webhooks = []Webhook{{Name: "policy.example.com", Configuration: "policy", Resources: []string{"nodes"}}}
+		},
 		"NoNodes":               func(e *Evidence) { e.NoNodes = true },
 		"Stopped":               func(e *Evidence) { e.Stopped, e.StoppedSince = true, noon.Add(-time.Hour) },
 		"ArchiveAhead":          func(e *Evidence) { e.Archivable = true },

@@ -41,7 +41,8 @@ type row struct {
 	after func(policy.SupportPlan) time.Duration
 	// atOnce is an act that comes right away, until it is done.
 	atOnce func(Evidence) v1beta1.SupportAct
-	// unknown says that the evidence can be neither had nor ruled out: the clock stands.
+	// unknown says that the evidence can be neither had nor ruled out: the clock stands, or
+	// without one what was found.
 	unknown func(Evidence) bool
 	// settles says that the evidence must have lasted for SupportPlan.Settle.
 	settles bool
@@ -69,6 +70,8 @@ var table = []row{
 		back: "Scale the node pool through the service, or update it, also without a change: `berth nodepool scale`, `berth nodepool update`."},
 	{clause: "G2", reason: "NodeFilesChanged", state: v1beta1.SupportOutOfSupport, found: filesChanged,
 		back: "Reimage the nodes: `az vmss reimage`, or upgrade the node image; a restart is enough. Customise nodes with DaemonSets instead."},
+	{clause: "D4", reason: "WebhookOnSystem", state: v1beta1.SupportSupported, found: webhooksOnSystem, unknown: webhooksUnknown,
+		back: "While such a webhook does not answer, nodes and components of the system fail, and that is not the service's to mend. Leave kube-system and kube-node-lease out with its namespaceSelector, name fewer resources in its rules, or give it failurePolicy Ignore."},
 	{clause: "J3", reason: "AllMachinesStopped", state: v1beta1.SupportOutOfSupport, found: allOff, unknown: nodesUnknown, settles: true,
 		act: v1beta1.ActStop, after: func(p policy.SupportPlan) time.Duration { return p.NoNodesStop },
 		back: "Start the machines: `az vmss start`. To keep the cluster without nodes, stop it: `berth cluster stop`."},
