@@ -51,8 +51,8 @@ type ProvenVerdict struct {
 }
 
 // Proven decides the condition BackupsProven: unknown until backups have been proven
-// once, false when they differ from what etcd holds, or were not proven for two
-// intervals (X2).
+// once and while the last proof could not be made, false when they differ from what etcd
+// holds, or were not proven for two intervals (X2).
 func Proven(last *v1beta1.BackupProof, since time.Time, interval time.Duration, now time.Time) ProvenVerdict {
 	if last == nil {
 		last = &v1beta1.BackupProof{}
@@ -69,6 +69,8 @@ func Proven(last *v1beta1.BackupProof, since time.Time, interval time.Duration, 
 		return ProvenVerdict{metav1.ConditionFalse, "Late", last.Message}
 	case last.LastEqual == nil:
 		return ProvenVerdict{metav1.ConditionUnknown, "Pending", last.Message}
+	case last.Result == v1beta1.ProofFailed:
+		return ProvenVerdict{metav1.ConditionUnknown, "Failed", last.Message}
 	default:
 		return ProvenVerdict{metav1.ConditionTrue, "Proven", last.Message}
 	}

@@ -53,7 +53,7 @@ func TestProven(t *testing.T) {
 		"the first is under way":         {&v1beta1.BackupProof{StartTime: *ago(time.Minute)}, time.Hour, metav1.ConditionUnknown, "Pending"},
 		"never, for too long":            {nil, 49 * time.Hour, metav1.ConditionFalse, "Late"},
 		"proven":                         {&v1beta1.BackupProof{Result: v1beta1.ProofEqual, LastEqual: ago(time.Hour)}, 90 * time.Hour, metav1.ConditionTrue, "Proven"},
-		"the next failed":                {&v1beta1.BackupProof{Result: v1beta1.ProofFailed, LastEqual: ago(30 * time.Hour)}, 90 * time.Hour, metav1.ConditionTrue, "Proven"},
+		"the next failed":                {&v1beta1.BackupProof{Result: v1beta1.ProofFailed, LastEqual: ago(30 * time.Hour)}, 90 * time.Hour, metav1.ConditionUnknown, "Failed"},
 		"the next ones failed":           {&v1beta1.BackupProof{Result: v1beta1.ProofFailed, LastEqual: ago(49 * time.Hour)}, 90 * time.Hour, metav1.ConditionFalse, "Late"},
 		"only failures":                  {&v1beta1.BackupProof{Result: v1beta1.ProofFailed}, time.Hour, metav1.ConditionUnknown, "Pending"},
 		"different":                      {&v1beta1.BackupProof{Result: v1beta1.ProofUnequal, LastEqual: ago(time.Hour)}, 90 * time.Hour, metav1.ConditionFalse, "Unequal"},
