@@ -63,7 +63,7 @@ func (p parts) controllers() error {
 		addon.Setup(mgr, addon.Config{Catalogue: p.catalogue, Tenants: tenants}),
 		backup.Setup(mgr, backup.Config{Store: p.options.BackupStore, Scratch: p.options.BackupScratch, Log: p.log.With("part", "backup")}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Store: p.options.BackupStore, Log: p.log.With("part", "deletedcluster")}),
-		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue}),
+		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue, Preflight: p.preflight()}),
 		support.Setup(mgr, support.Config{Catalogue: p.catalogue, Webhooks: inspect.Reader{Tenants: tenants, Managed: managed}.SystemWebhooks}),
 		advisory.Setup(mgr, advisory.Config{Catalogue: p.catalogue}),
 		supportaccess.Setup(mgr, supportaccess.Config{Tenants: tenants}),

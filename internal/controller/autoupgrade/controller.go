@@ -27,6 +27,8 @@ const soon = time.Second
 // Config is what the controller needs besides the manager.
 type Config struct {
 	Catalogue *release.Catalogue
+	// Preflight reads what may hold an upgrade up; nil looks at nothing.
+	Preflight Preflight
 	Now       func() time.Time
 }
 
@@ -34,6 +36,7 @@ type reconciler struct {
 	Config
 	client client.Client
 	reader client.Reader // not a cache: for what a run is begun from
+	refusals
 }
 
 // Setup registers the controller with the manager.
@@ -111,6 +114,11 @@ func (r *reconciler) look(ctx context.Context, reader client.Reader, cluster *v1
 		}
 		return r.look(ctx, r.reader, &fresh)
 	}
+	if begin != nil {
+		if next, begin, again, err = r.decideGated(ctx, seen); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
 	err = r.report(ctx, seen.cluster, next)
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: soon}, nil
@@ -124,6 +132,9 @@ func (r *reconciler) look(ctx context.Context, reader client.Reader, cluster *v1
 		}
 	}
 	wait := seen.interval
+	if len(seen.held) > 0 {
+		wait = min(wait, askAgain)
+	}
 	if !again.IsZero() {
 		wait = min(wait, max(again.Sub(seen.now), soon))
 	}
@@ -138,6 +149,8 @@ type step struct {
 
 // decideAll decides about the schedules in their order. At most one begins something.
 func decideAll(o *observation) (next []v1beta1.AutoUpgradeStatus, begin *step, again time.Time) {
+	busy := o.busy
+	defer func() { o.busy = busy }()
 	for _, schedule := range schedules {
 		found := decide(o, schedule)
 		if found.begin != nil && begin == nil {

@@ -33,7 +33,10 @@ type observation struct {
 	// runs are the operations of the run that is under way, by name.
 	runs map[string]*v1beta1.Operation
 	// busy says what else goes on with the cluster or a pool; empty if nothing does.
-	busy     string
+	busy string
+	// held says why parts may not begin, by their keys: what the gates before an
+	// upgrade said of those that were about to.
+	held     map[string]string
 	work     map[string]work
 	interval time.Duration
 	now      time.Time
@@ -105,9 +108,29 @@ func plan(o *observation, last v1beta1.AutoUpgradeStatus, todo work) verdict {
 		next.Skipped = fmt.Sprintf("the window of %s is open, but %s", window.Start.UTC().Format(time.RFC3339), reason)
 		return verdict{status: next, again: window.End}
 	}
+	first, reason := o.unheld(todo.parts)
+	if first == nil {
+		next.Skipped = fmt.Sprintf("the window of %s is open, but %s", window.Start.UTC().Format(time.RFC3339), reason)
+		return verdict{status: next, again: window.End}
+	}
 	begun := metav1.NewTime(o.now.Truncate(time.Second))
 	next.NextRun, next.LastRun, next.LastTarget, next.LastResult = nil, &begun, todo.target, resultRunning
-	return verdict{status: next, begin: &todo.parts[0]}
+	return verdict{status: next, begin: first}
+}
+
+// unheld is the first of some parts that no gate holds up, or nil, and why the first
+// of the others may not begin.
+func (o *observation) unheld(parts []part) (first *part, reason string) {
+	for i := range parts {
+		held := o.held[parts[i].key]
+		if held == "" {
+			return &parts[i], reason
+		}
+		if reason == "" {
+			reason = held
+		}
+	}
+	return nil, reason
 }
 
 // missed keeps why the last window brought nothing, until something runs.
@@ -138,16 +161,19 @@ func follow(o *observation, last v1beta1.AutoUpgradeStatus, todo work) verdict {
 			begun++
 		}
 	}
-	next := o.unbegun(last, todo)
+	left := o.unbegun(last, todo)
+	next, held := o.unheld(left)
 	switch {
-	case next == nil && begun == 0:
+	case len(left) == 0 && begun == 0:
 		return o.end(last, "Ended: nothing was left to do")
-	case next == nil:
+	case len(left) == 0:
 		return o.end(last, resultSucceeded)
 	case todo.target != last.LastTarget && begun == len(o.keys(last.Schedule)):
 		return o.end(last, resultSucceeded)
 	case todo.target != last.LastTarget:
 		return o.end(last, "Superseded by "+todo.target)
+	case next == nil:
+		return o.end(last, fmt.Sprintf("Incomplete: %s may not be upgraded: %s", left[0].name, held))
 	case !o.stillOpen(last):
 		return o.end(last, fmt.Sprintf("Incomplete: the window closed before %s began", next.name))
 	}
@@ -158,14 +184,15 @@ func follow(o *observation, last v1beta1.AutoUpgradeStatus, todo work) verdict {
 	return verdict{status: last, begin: next}
 }
 
-// unbegun is the first part of a run that has no operation yet, or nil.
-func (o *observation) unbegun(last v1beta1.AutoUpgradeStatus, todo work) *part {
-	for i := range todo.parts {
-		if o.runs[operationName(o.cluster, last, todo.parts[i].key)] == nil {
-			return &todo.parts[i]
+// unbegun are the parts of a run that have no operation yet.
+func (o *observation) unbegun(last v1beta1.AutoUpgradeStatus, todo work) []part {
+	var left []part
+	for _, one := range todo.parts {
+		if o.runs[operationName(o.cluster, last, one.key)] == nil {
+			left = append(left, one)
 		}
 	}
-	return nil
+	return left
 }
 
 // end writes a run's result; what comes next is decided right after.

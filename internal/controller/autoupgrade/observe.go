@@ -23,6 +23,7 @@ const defaultInterval = time.Hour
 // observe reads all that decisions need.
 func (r *reconciler) observe(ctx context.Context, reader client.Reader, cluster *v1beta1.ManagedCluster) (*observation, error) {
 	o := &observation{cluster: cluster, now: r.Now(), interval: defaultInterval}
+	o.held = r.refusals.of(cluster, o.now)
 	var service v1beta1.ServicePolicy
 	if err := reader.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service); client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("read ServicePolicy: %w", err)
