@@ -52,7 +52,7 @@ func TestReleaseList(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 5 || !strings.Contains(lines[1], "1.37.2") || !strings.Contains(lines[4], "retired") || !strings.Contains(out.String(), "no: berth release add 1.35.4") {
+	if len(lines) != 6 || !strings.Contains(lines[1], "1.37.2") || !strings.Contains(lines[5], "retired") || !strings.Contains(out.String(), "no: berth release add 1.35.4") {
 		t.Errorf("built ones, newest first, and those that could be:\n%s", out.String())
 	}
 	if len(image.Buildable()) == 0 {

@@ -14,8 +14,25 @@ import (
 )
 
 // addedFile lists the versions that were added, one a line: they are built from then
-// on together with those of every build.
+// on together with those of every build, as is what an earlier build had.
 const addedFile = "added-releases.txt"
+
+// alsoMade are the versions that a build makes beside those of every build: those that
+// were added, and those that the last build had, since clusters may run them (F4).
+func alsoMade(build string) ([]string, error) {
+	added, err := addedVersions(build)
+	if err != nil {
+		return nil, err
+	}
+	before, err := builtCatalogue(build)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range before.Releases {
+		added = append(added, r.Version)
+	}
+	return added, nil
+}
 
 // addedVersions reads which versions were added to a build directory.
 func addedVersions(build string) ([]string, error) {
@@ -34,7 +51,7 @@ func addedVersions(build string) ([]string, error) {
 // remembered first: a build that was interrupted goes on with `berth build`. An error
 // names the versions that there are.
 func AddRelease(ctx context.Context, version string, o Options) error {
-	at := slices.IndexFunc(knownMinors, func(m minor) bool { return m.Version == version })
+	at := slices.IndexFunc(knownVersions, func(k kubernetes) bool { return k.Version == version })
 	if at < 0 {
 		return fmt.Errorf("this Berth cannot build Kubernetes %s; it can build %s", version, strings.Join(Buildable(), ", "))
 	}
@@ -43,7 +60,7 @@ func AddRelease(ctx context.Context, version string, o Options) error {
 	if err != nil {
 		return err
 	}
-	if knownMinors[at].OnDemand && !slices.Contains(added, version) {
+	if knownVersions[at].OnDemand && !slices.Contains(added, version) {
 		if err := os.MkdirAll(build, 0o755); err != nil {
 			return fmt.Errorf("make build directory: %w", err)
 		}
@@ -57,11 +74,11 @@ func AddRelease(ctx context.Context, version string, o Options) error {
 
 // Buildable are the versions of Kubernetes that can be built, newest first.
 func Buildable() []string {
-	var versions []string
-	for _, m := range knownMinors {
-		versions = append(versions, m.Version)
+	var buildable []string
+	for _, k := range knownVersions {
+		buildable = append(buildable, k.Version)
 	}
-	return versions
+	return buildable
 }
 
 // BuiltCatalogue is the catalogue of the last build in a repository, without releases

@@ -35,11 +35,11 @@ const freeBytes = 12 << 30
 // the programs it needs for that, and skips what is finished. Its error names
 // the step and has the failed command with the end of its output.
 func Build(ctx context.Context, o Options) error {
-	added, err := addedVersions(filepath.Join(o.Root, "build"))
+	also, err := alsoMade(filepath.Join(o.Root, "build"))
 	if err != nil {
 		return err
 	}
-	steps, err := Select(Plan(time.Now, added...), o.Only)
+	steps, err := Select(Plan(time.Now, also...), o.Only)
 	if err != nil {
 		return err
 	}
@@ -136,11 +136,11 @@ What is unchanged since the last build is skipped.`,
 				return err
 			}
 			if list {
-				added, err := addedVersions(filepath.Join(o.Root, "build"))
+				also, err := alsoMade(filepath.Join(o.Root, "build"))
 				if err != nil {
 					return err
 				}
-				return listSteps(o.Out, added)
+				return listSteps(o.Out, also)
 			}
 			err = Build(command.Context(), o)
 			if errors.Is(err, context.Canceled) {
@@ -155,8 +155,8 @@ What is unchanged since the last build is skipped.`,
 	return command
 }
 
-func listSteps(out io.Writer, added []string) error {
-	for _, step := range Plan(time.Now, added...) {
+func listSteps(out io.Writer, also []string) error {
+	for _, step := range Plan(time.Now, also...) {
 		if _, err := fmt.Fprintf(out, "%-28s %s\n", step.Name, step.Title); err != nil {
 			return err
 		}

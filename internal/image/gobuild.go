@@ -16,6 +16,8 @@ import (
 type goProgram struct {
 	// Module is the directory of its module, relative to the repository.
 	Module string
+	// Modfile is read in place of the module's go.mod, beside which it lies.
+	Modfile string
 	// Package is its main package, as go build takes it.
 	Package string
 	// Output is its place below build/.
@@ -32,11 +34,19 @@ func (g goProgram) argv(output string) []string {
 	if g.Variables != "" {
 		flags += " -X " + g.Variables
 	}
-	argv := []string{"go", "build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", flags}
+	argv := g.choose([]string{"go", "build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", flags})
+	return append(argv, "-o", output, g.Package)
+}
+
+// choose adds to a go command what decides which files are read.
+func (g goProgram) choose(argv []string) []string {
+	if g.Modfile != "" {
+		argv = append(argv, "-modfile", g.Modfile)
+	}
 	if g.Tags != "" {
 		argv = append(argv, "-tags", g.Tags)
 	}
-	return append(argv, "-o", output, g.Package)
+	return argv
 }
 
 // env is the environment of go: what the user set that decides where modules
@@ -77,10 +87,7 @@ func (g goProgram) build(ctx context.Context, w *Work) error {
 	dir := filepath.Join(w.Root, g.Module)
 	name := filepath.Base(g.Output)
 	w.Say(name + ": resolving modules")
-	list := []string{"go", "list", "-deps"}
-	if g.Tags != "" {
-		list = append(list, "-tags", g.Tags)
-	}
+	list := g.choose([]string{"go", "list", "-deps"})
 	packages, err := program{Argv: append(list, g.Package), Dir: dir, Env: g.env()}.output(ctx)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ const managementDir = "baked-management"
 var managementImages = []string{"pause", "etcd", "etcd-snapshot", "konnectivity-server", "berth", "berth-node"}
 
 // managementStep bakes the images of the management machine.
-func managementStep(minors []minor, needs []string) Step {
+func managementStep(made []kubernetes, needs []string) Step {
 	return Step{
 		Name: "management", Title: "baked images for the management machine",
 		Recipe: []string{"management 1", bakeConfig, fmt.Sprint(managementImages)}, Needs: needs,
@@ -23,12 +23,12 @@ func managementStep(minors []minor, needs []string) Step {
 			for _, name := range managementImages {
 				stores = append(stores, singleStore(w, name))
 			}
-			for _, m := range minors {
-				machine := store{layout: w.Built(storeOf(m.node().name()))}
-				for _, tree := range m.node().trees() {
+			for _, k := range made {
+				machine := store{layout: w.Built(storeOf(k.node().name()))}
+				for _, tree := range k.node().trees() {
 					machine.trees = append(machine.trees, w.Built(tree))
 				}
-				stores = append(stores, singleStore(w, kubeImage(m.Minor)), machine)
+				stores = append(stores, singleStore(w, kubeImage(k.name())), machine)
 			}
 			_, err := bake(ctx, w, stores, w.Output(managementDir))
 			return err

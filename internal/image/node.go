@@ -43,11 +43,11 @@ var (
 
 // agentImages are the images that an agent machine has baked in, in the order
 // in which they are imported. Snapshot n is the nth image's only layer.
-func agentImages(minor string) []string {
-	return append(append([]string(nil), runtimeImages...), kubeImage(minor), "berth-node")
+func agentImages(kube string) []string {
+	return append(append([]string(nil), runtimeImages...), kubeImage(kube), "berth-node")
 }
 
-func kubeImage(minor string) string { return "kube-" + minor }
+func kubeImage(kube string) string { return "kube-" + kube }
 
 // nodeVersionStep draws the name of the node image: the day and, after it, the
 // number of the build of that day. The name stays until something in the image
@@ -136,14 +136,14 @@ func linkSnapshot(w *Work, tree string, id int, name string) error {
 }
 
 // bakeStep bakes the images of an agent machine.
-func bakeStep(minor string, needs []string) Step {
-	output := bakedOf(minor)
+func bakeStep(kube string, needs []string) Step {
+	output := bakedOf(kube)
 	return Step{
-		Name: "bake-" + minor, Title: "baked images for nodes of Kubernetes " + minor,
-		Recipe: []string{"bake 1", bakeConfig, fmt.Sprint(agentImages(minor))}, Needs: needs, Outputs: []string{output},
+		Name: "bake-" + kube, Title: "baked images for nodes of Kubernetes " + kube,
+		Recipe: []string{"bake 1", bakeConfig, fmt.Sprint(agentImages(kube))}, Needs: needs, Outputs: []string{output},
 		Run: func(ctx context.Context, w *Work) error {
 			var stores []store
-			for _, name := range agentImages(minor) {
+			for _, name := range agentImages(kube) {
 				stores = append(stores, singleStore(w, name))
 			}
 			order, err := bake(ctx, w, stores, w.Output(output))
@@ -153,7 +153,7 @@ func bakeStep(minor string, needs []string) Step {
 			// The layers of the node image count on it.
 			for i, s := range stores {
 				if len(order) != len(stores) || order[i] != s.trees[0] {
-					return fmt.Errorf("snapshots are of %v, want snapshot n to be image n of %v", order, agentImages(minor))
+					return fmt.Errorf("snapshots are of %v, want snapshot n to be image n of %v", order, agentImages(kube))
 				}
 			}
 			return nil
@@ -161,21 +161,22 @@ func bakeStep(minor string, needs []string) Step {
 	}
 }
 
-func bakedOf(minor string) string { return ".cache/baked/" + minor }
+func bakedOf(kube string) string { return ".cache/baked/" + kube }
 
 // nodeSpec is the node image of one Kubernetes version.
 type nodeSpec struct {
-	Minor, Version string
-	Needs          []string
+	// Name is what the version's steps and outputs are called by.
+	Name, Version string
+	Needs         []string
 }
 
 func (n nodeSpec) name() string      { return "node-v" + n.Version }
-func (n nodeSpec) step() string      { return "node-" + n.Minor }
+func (n nodeSpec) step() string      { return "node-" + n.Name }
 func (n nodeSpec) rootfs() string    { return "rootfs/v" + n.Version }
-func (n nodeSpec) kubeStep() string  { return "node-kube-" + n.Minor }
-func (n nodeSpec) kubeLayer() string { return ".cache/layers/kube-" + n.Minor }
-func (n nodeSpec) kubeTree() string  { return ".cache/trees/node-kube-" + n.Minor }
-func (n nodeSpec) topTree() string   { return ".cache/trees/node-berth-" + n.Minor }
+func (n nodeSpec) kubeStep() string  { return "node-kube-" + n.Name }
+func (n nodeSpec) kubeLayer() string { return ".cache/layers/kube-" + n.Name }
+func (n nodeSpec) kubeTree() string  { return ".cache/trees/node-kube-" + n.Name }
+func (n nodeSpec) topTree() string   { return ".cache/trees/node-berth-" + n.Name }
 
 // trees are the image's layers as directories, lowest first.
 func (n nodeSpec) trees() []string {
@@ -237,7 +238,7 @@ func (n nodeSpec) build(w *Work) error {
 }
 
 func (n nodeSpec) fillKube(w *Work, tree string) error {
-	if err := linkFile(w.Built("out/kube-"+n.Minor), filepath.Join(tree, "usr/local/bin/kube")); err != nil {
+	if err := linkFile(w.Built("out/kube-"+n.Name), filepath.Join(tree, "usr/local/bin/kube")); err != nil {
 		return err
 	}
 	for _, name := range nodePrograms {
@@ -245,7 +246,7 @@ func (n nodeSpec) fillKube(w *Work, tree string) error {
 			return err
 		}
 	}
-	return linkSnapshot(w, tree, len(runtimeImages)+1, kubeImage(n.Minor))
+	return linkSnapshot(w, tree, len(runtimeImages)+1, kubeImage(n.Name))
 }
 
 // fillTop makes the last layer: Berth's program, its snapshot, and all of the
@@ -254,7 +255,7 @@ func (n nodeSpec) fillTop(w *Work, tree, version string) error {
 	if err := linkFile(w.Built("out/berth-node"), filepath.Join(tree, "usr/local/bin/berth-node")); err != nil {
 		return err
 	}
-	baked, target := w.Built(bakedOf(n.Minor)), filepath.Join(tree, bakedInNode)
+	baked, target := w.Built(bakedOf(n.Name)), filepath.Join(tree, bakedInNode)
 	err := filepath.WalkDir(baked, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -281,7 +282,7 @@ func (n nodeSpec) fillTop(w *Work, tree, version string) error {
 	if err != nil {
 		return fmt.Errorf("add baked metadata: %w", err)
 	}
-	if err := linkSnapshot(w, tree, len(agentImages(n.Minor)), "berth-node"); err != nil {
+	if err := linkSnapshot(w, tree, len(agentImages(n.Name)), "berth-node"); err != nil {
 		return err
 	}
 	about := filepath.Join(tree, "usr/share/berth/node-image-version")

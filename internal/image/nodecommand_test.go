@@ -53,7 +53,6 @@ func TestNodeImagesOfEarlierBuildsAreKept(t *testing.T) {
 		{Version: "n-202611.24.0", Images: map[string]string{"1.36.3": kept}},
 		{Version: "n-202611.17.0", Images: map[string]string{"1.36.3": swept}},
 	}}
-	put(catalogueFile, string(mustJSON(before)))
 	put(packageList, "openssl\t3.0.17\tamd64\nbash\t5.2\tamd64\n")
 	put(nodeVersionFile, "n-202612.01.0\n")
 	put(filepath.Join("images", layoutName(kept), "index.json"), `{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}]}`)
@@ -61,7 +60,7 @@ func TestNodeImagesOfEarlierBuildsAreKept(t *testing.T) {
 		Releases: []release.Release{{Version: "1.36.3", NodeImage: Ref("node-v1.36.3", "n-202612.01.0")}},
 		Images:   map[string]string{"berth-node": Ref("berth-node", "v0.1.0-abc")},
 	}
-	if err := recordNodeImage(w, now, "n-202612.01.0"); err != nil {
+	if err := recordNodeImage(w, now, before, "n-202612.01.0"); err != nil {
 		t.Fatal(err)
 	}
 	if len(now.NodeImages) != 2 || now.NodeImages[1].Version != "n-202611.24.0" {
@@ -73,10 +72,7 @@ func TestNodeImagesOfEarlierBuildsAreKept(t *testing.T) {
 	}
 	day := time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC)
 	for range 2 {
-		if err := recordBuild(w, now, day); err != nil {
-			t.Fatal(err)
-		}
-		put(catalogueFile, string(mustJSON(now)))
+		now.RecordBuild(day, keptBuilds)
 		day = day.AddDate(0, 0, 1)
 	}
 	if len(now.Builds) != 1 || now.Builds[0].Built != "2026-12-01T08:00:00Z" || now.Builds[0].NodeImage != "n-202612.01.0" {
@@ -85,7 +81,7 @@ func TestNodeImagesOfEarlierBuildsAreKept(t *testing.T) {
 	if err := os.Remove(filepath.Join(build, packageList)); err != nil {
 		t.Fatal(err)
 	}
-	if err := recordNodeImage(w, now, "n-202612.01.0"); err == nil {
+	if err := recordNodeImage(w, now, before, "n-202612.01.0"); err == nil {
 		t.Error("an image without a list of its packages was recorded")
 	}
 }

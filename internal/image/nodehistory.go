@@ -20,14 +20,10 @@ const packageList = debianTree + "/usr/share/berth/packages.txt"
 
 // recordNodeImage adds the node image of this build to those of earlier ones, as
 // far as their images are still there.
-func recordNodeImage(w *Work, catalogue *release.Catalogue, version string) error {
-	before, err := builtCatalogue(w.Build)
-	if err != nil {
-		return err
-	}
+func recordNodeImage(w *Work, catalogue, before *release.Catalogue, version string) error {
 	for _, image := range before.NodeImages {
 		for kubernetes, ref := range image.Images {
-			if _, err := descriptorOf(w.Built(filepath.Join("images", layoutName(ref)))); err != nil {
+			if !w.published(ref) {
 				delete(image.Images, kubernetes)
 			}
 		}
@@ -39,6 +35,7 @@ func recordNodeImage(w *Work, catalogue *release.Catalogue, version string) erro
 	for _, r := range catalogue.Releases {
 		image.Images[r.Version] = r.NodeImage
 	}
+	var err error
 	if image.Packages, err = readPackages(w.Built(packageList)); err != nil {
 		return err
 	}
@@ -55,19 +52,8 @@ func recordNodeImage(w *Work, catalogue *release.Catalogue, version string) erro
 	return nil
 }
 
-// keptBuilds is how many releases of Berth have notes.
+// keptBuilds is how many releases of Berth have notes (N1).
 const keptBuilds = 50
-
-// recordBuild adds this build to the history, which release notes are written from (N1).
-func recordBuild(w *Work, catalogue *release.Catalogue, now time.Time) error {
-	before, err := builtCatalogue(w.Build)
-	if err != nil {
-		return err
-	}
-	catalogue.Builds = before.Builds
-	catalogue.RecordBuild(now, keptBuilds)
-	return nil
-}
 
 // builtCatalogue is that of the last build, or an empty one.
 func builtCatalogue(build string) (*release.Catalogue, error) {

@@ -8,32 +8,6 @@ import (
 	"time"
 )
 
-// minor is a Kubernetes minor that a build makes.
-type minor struct {
-	// Minor names its module in kube/, Version is what that module requires.
-	Minor, Version string
-	// Default marks the version of the management machine.
-	Default bool
-	// OnDemand is made only after it was added.
-	OnDemand bool
-}
-
-// knownMinors is every version that can be built, newest first.
-var knownMinors = []minor{
-	{Minor: "1.37", Version: "1.37.2"},
-	{Minor: "1.36", Version: "1.36.3", Default: true},
-	{Minor: "1.35", Version: "1.35.4", OnDemand: true},
-}
-
-// minors are what a build makes: those of every build, and those that were added.
-func minors(added ...string) []minor {
-	return slices.DeleteFunc(slices.Clone(knownMinors), func(m minor) bool {
-		return m.OnDemand && !slices.Contains(added, m.Version)
-	})
-}
-
-func (m minor) node() nodeSpec { return nodeSpec{Minor: m.Minor, Version: m.Version} }
-
 // The versions of what a node image has from source, as components/ requires them.
 const (
 	containerdVersion = "2.4.2"
@@ -48,23 +22,11 @@ const containerdTags = "no_btrfs,no_devmapper,no_zfs"
 // what it needs. now is asked for the day that names a new node image; added are the
 // versions of Kubernetes beside those of every build.
 func Plan(now func() time.Time, added ...string) []Step {
-	made := minors(added...)
+	made := versions(added...)
 	steps := slices.Concat(kubeSteps(made), componentSteps(), ownSteps(), []Step{rootfsStep()}, imageSteps(made), nodeSteps(now, made))
 	toolchain := runtime.Version() + " " + runtime.GOARCH
 	for i := range steps {
 		steps[i].Recipe = append(steps[i].Recipe, toolchain)
-	}
-	return steps
-}
-
-func kubeSteps(made []minor) []Step {
-	var steps []Step
-	for _, m := range made {
-		dir := "kube/" + m.Minor
-		steps = append(steps, goStep("kube-"+m.Minor, "Kubernetes "+m.Version, []goProgram{{
-			Module: dir, Package: ".", Output: "out/kube-" + m.Minor,
-			Variables: "k8s.io/component-base/version.gitVersion=v" + m.Version,
-		}}, Sources(dir), Sources("kube/multicall"), Sources("kube/multicall/redial")))
 	}
 	return steps
 }
@@ -173,23 +135,10 @@ func imageSpecs() []imageSpec {
 	}
 }
 
-// kubeSpec is the multi-call image of a minor. All minors share one repository.
-func kubeSpec(m minor) imageSpec {
-	spec := imageSpec{
-		Name: kubeImage(m.Minor), Repository: "kube", Tag: "v" + m.Version, Title: "kube " + m.Version,
-		Needs: []string{"kube-" + m.Minor}, Entrypoint: "/usr/local/bin/kube", Nft: true,
-		Binaries: map[string]string{"usr/local/bin/kube": "out/kube-" + m.Minor}, Links: map[string]string{},
-	}
-	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "control-plane"} {
-		spec.Links["usr/local/bin/"+name] = "kube"
-	}
-	return spec
-}
-
-func imageSteps(made []minor) []Step {
+func imageSteps(made []kubernetes) []Step {
 	var steps []Step
-	for _, m := range made {
-		steps = append(steps, imageStep(kubeSpec(m)))
+	for _, k := range made {
+		steps = append(steps, imageStep(kubeSpec(k)))
 	}
 	for _, spec := range imageSpecs() {
 		steps = append(steps, imageStep(spec))
@@ -201,16 +150,16 @@ func imageSteps(made []minor) []Step {
 // node image a new name, which would make every pool's nodes out of date, nor are
 // baked into the management machine, which would have to be started again: it pulls
 // them from Berth's registry.
-func nodeSteps(now func() time.Time, made []minor) []Step {
+func nodeSteps(now func() time.Time, made []kubernetes) []Step {
 	var runtimeNeeds, all, images []string
 	for _, name := range runtimeImages {
 		runtimeNeeds = append(runtimeNeeds, "image-"+name)
 	}
 	runtimeNeeds = append(runtimeNeeds, "containerd", "runc", "cni")
 	versionNeeds := append(slices.Clone(runtimeNeeds), "rootfs", "berth-node", "image-berth-node")
-	for _, m := range minors() {
-		versionNeeds = append(versionNeeds, "kube-"+m.Minor, "image-"+kubeImage(m.Minor))
-		images = append(images, "image-"+kubeImage(m.Minor))
+	for _, k := range versions() {
+		versionNeeds = append(versionNeeds, "kube-"+k.name(), "image-"+kubeImage(k.name()))
+		images = append(images, "image-"+kubeImage(k.name()))
 	}
 	var addedNeeds []string
 	for _, spec := range imageSpecs() {
@@ -221,19 +170,19 @@ func nodeSteps(now func() time.Time, made []minor) []Step {
 		layerStep("node-debian", "node image: Debian", debianTree, debianLayer, "rootfs"),
 		runtimeStep(runtimeNeeds),
 	}
-	for _, m := range made {
-		spec := m.node()
-		kube := "image-" + kubeImage(m.Minor)
-		steps = append(steps, kubeLayerStep(spec, "kube-"+m.Minor, kube),
-			bakeStep(m.Minor, append([]string{kube, "image-berth-node"}, runtimeNeeds...)))
-		spec.Needs = []string{"node-version", "node-debian", "node-runtime", spec.kubeStep(), "bake-" + m.Minor, "berth-node", "image-berth-node"}
+	for _, k := range made {
+		spec := k.node()
+		kube := "image-" + kubeImage(k.name())
+		steps = append(steps, kubeLayerStep(spec, "kube-"+k.name(), kube),
+			bakeStep(k.name(), append([]string{kube, "image-berth-node"}, runtimeNeeds...)))
+		spec.Needs = []string{"node-version", "node-debian", "node-runtime", spec.kubeStep(), "bake-" + k.name(), "berth-node", "image-berth-node"}
 		steps = append(steps, nodeStep(spec))
-		if m.OnDemand {
+		if k.OnDemand {
 			addedNeeds = append(addedNeeds, spec.step(), kube)
 			continue
 		}
 		all = append(all, spec.step())
 	}
-	management := managementStep(minors(), append(append(slices.Clone(all), images...), "containerd"))
+	management := managementStep(versions(), append(append(slices.Clone(all), images...), "containerd"))
 	return append(steps, management, publishStep(made, componentImages(), slices.Concat(all, images, addedNeeds, []string{management.Name, "berth"})))
 }

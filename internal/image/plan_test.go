@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"os"
@@ -16,7 +17,7 @@ import (
 
 func TestPlanIsOrderedAndComplete(t *testing.T) {
 	made, outputs := map[string]bool{}, map[string]string{}
-	for _, step := range Plan(time.Now, "1.35.4") {
+	for _, step := range Plan(time.Now, Buildable()...) {
 		if made[step.Name] {
 			t.Errorf("two steps are called %s", step.Name)
 		}
@@ -37,7 +38,7 @@ func TestPlanIsOrderedAndComplete(t *testing.T) {
 		}
 	}
 	// The catalogue stands for all of the build.
-	all, err := Select(Plan(time.Now, "1.35.4"), []string{"catalogue"})
+	all, err := Select(Plan(time.Now, Buildable()...), []string{"catalogue"})
 	if err != nil || len(all) != len(made) {
 		t.Errorf("the catalogue needs %d of %d steps: %v", len(all), len(made), err)
 	}
@@ -52,8 +53,8 @@ func TestImagesNeedWhatTheyHold(t *testing.T) {
 		}
 	}
 	specs := imageSpecs()
-	for _, m := range minors() {
-		specs = append(specs, kubeSpec(m))
+	for _, k := range versions() {
+		specs = append(specs, kubeSpec(k))
 	}
 	for _, spec := range specs {
 		for place, output := range spec.Binaries {
@@ -81,13 +82,15 @@ func TestAddedReleasesDisturbNothing(t *testing.T) {
 		}
 		return nil
 	}
-	for _, step := range []string{"node-version", "management"} {
-		if before, after := needs(step), needs(step, "1.35.4"); len(before) == 0 || !slices.Equal(before, after) {
-			t.Errorf("%s needs %v without and %v with an added release", step, before, after)
+	for version, step := range map[string]string{"1.35.4": "node-1.35", "1.36.1": "node-1.36.1"} {
+		for _, step := range []string{"node-version", "management"} {
+			if before, after := needs(step), needs(step, version); len(before) == 0 || !slices.Equal(before, after) {
+				t.Errorf("%s needs %v without and %v with an added release", step, before, after)
+			}
 		}
-	}
-	if !slices.Contains(needs("catalogue", "1.35.4"), "node-1.35") || slices.Contains(needs("catalogue"), "node-1.35") {
-		t.Error("an added release is to be built when it was added, and only then")
+		if !slices.Contains(needs("catalogue", version), step) || slices.Contains(needs("catalogue"), step) {
+			t.Errorf("%s is to be built when it was added, and only then", version)
+		}
 	}
 }
 
@@ -102,14 +105,17 @@ func TestAddRelease(t *testing.T) {
 	}
 }
 
-func TestExactlyOneMinorIsTheDefault(t *testing.T) {
+func TestExactlyOneVersionIsTheDefault(t *testing.T) {
 	defaults := 0
-	for _, m := range knownMinors {
-		if m.Default {
+	for _, k := range knownVersions {
+		if k.Default {
 			defaults++
 		}
-		if release.LifeOf(m.Minor) == (release.Life{}) || !strings.HasPrefix(m.Version, m.Minor+".") {
-			t.Errorf("minor %+v has no calendar or another's version", m)
+		if release.LifeOf(k.Minor) == (release.Life{}) || !strings.HasPrefix(k.Version, k.Minor+".") {
+			t.Errorf("version %+v has no calendar or another minor's number", k)
+		}
+		if k.Earlier && !k.OnDemand {
+			t.Errorf("%+v: every build would make a patch that is not the newest", k)
 		}
 	}
 	if defaults != 1 {
@@ -117,16 +123,36 @@ func TestExactlyOneMinorIsTheDefault(t *testing.T) {
 	}
 }
 
-// TestMinorsMatchTheirModules: the version in the plan is said, the one in go.mod is built.
-func TestMinorsMatchTheirModules(t *testing.T) {
-	for _, m := range knownMinors {
-		raw, err := os.ReadFile(filepath.Join("../../kube", m.Minor, "go.mod"))
+// TestVersionsMatchTheirModules: the version in the plan is said, the one in go.mod is
+// built. A minor's patches are built from the same module but for what they require.
+func TestVersionsMatchTheirModules(t *testing.T) {
+	for _, k := range knownVersions {
+		file := cmp.Or(k.program().Modfile, "go.mod")
+		raw, err := os.ReadFile(filepath.Join("../../kube", k.Minor, file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(string(raw), "k8s.io/kubernetes v"+m.Version) {
-			t.Errorf("kube/%s does not require v%s", m.Minor, m.Version)
+		if !strings.Contains(string(raw), "k8s.io/kubernetes v"+k.Version) || !strings.HasPrefix(string(raw), "module berth.dev/berth/kube/"+k.Minor+"\n") {
+			t.Errorf("kube/%s/%s does not require v%s", k.Minor, file, k.Version)
 		}
+	}
+}
+
+// What the last build had is made again, also when its minor has a newer patch.
+func TestWhatWasBuiltIsBuiltAgain(t *testing.T) {
+	build := t.TempDir()
+	write(t, filepath.Join(build, catalogueFile), `{"releases": [{"version": "1.36.1"}, {"version": "1.34.9"}]}`)
+	write(t, filepath.Join(build, addedFile), "1.35.4\n")
+	also, err := alsoMade(build)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made []string
+	for _, k := range versions(also...) {
+		made = append(made, k.Version)
+	}
+	if want := []string{"1.37.2", "1.36.3", "1.36.1", "1.35.4"}; !slices.Equal(made, want) {
+		t.Errorf("a build makes %v, want %v", made, want)
 	}
 }
 
@@ -284,7 +310,7 @@ func TestEverySourceBelongsToAStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := map[string]bool{}
-	for _, step := range Plan(time.Now, "1.35.4") {
+	for _, step := range Plan(time.Now, Buildable()...) {
 		for _, input := range step.Inputs {
 			paths, err := input(t.Context(), root)
 			if err != nil {

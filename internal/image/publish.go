@@ -19,12 +19,12 @@ const catalogueFile = "catalogue.json"
 
 // publishStep gives the images their places, writes the catalogue and puts what
 // the user types into bin/.
-func publishStep(minors []minor, components map[string]string, needs []string) Step {
+func publishStep(made []kubernetes, components map[string]string, needs []string) Step {
 	return Step{
-		Name: "catalogue", Title: "catalogue", Recipe: []string{"catalogue 2", fmt.Sprint(minors)},
+		Name: "catalogue", Title: "catalogue", Recipe: []string{"catalogue 2", fmt.Sprint(made)},
 		Needs: needs, Outputs: []string{catalogueFile}, Always: true,
 		Run: func(_ context.Context, w *Work) error {
-			catalogue, err := publish(w, minors, components)
+			catalogue, err := publish(w, made, components)
 			if err != nil {
 				return err
 			}
@@ -32,7 +32,7 @@ func publishStep(minors []minor, components map[string]string, needs []string) S
 			if err != nil {
 				return err
 			}
-			if err := installPrograms(w, minors[0]); err != nil {
+			if err := installPrograms(w, made[0]); err != nil {
 				return err
 			}
 			kept := bytes.NewBuffer(raw)
@@ -48,7 +48,7 @@ func publishStep(minors []minor, components map[string]string, needs []string) S
 }
 
 // publish puts every image at images/NAME_TAG and returns the catalogue of them.
-func publish(w *Work, minors []minor, components map[string]string) (*release.Catalogue, error) {
+func publish(w *Work, made []kubernetes, components map[string]string) (*release.Catalogue, error) {
 	version, err := os.ReadFile(w.Built(nodeVersionFile))
 	if err != nil {
 		return nil, err
@@ -59,20 +59,29 @@ func publish(w *Work, minors []minor, components map[string]string) (*release.Ca
 			return nil, err
 		}
 	}
-	for _, m := range minors {
-		r := release.Release{Version: m.Version, Default: m.Default, Life: release.LifeOf(m.Minor)}
-		if r.KubeImage, err = publishOne(w, kubeImage(m.Minor)); err != nil {
+	for _, k := range made {
+		r := release.Release{Version: k.Version, Default: k.Default, Life: release.LifeOf(k.Minor)}
+		if r.KubeImage, err = publishOne(w, kubeImage(k.name())); err != nil {
 			return nil, err
 		}
-		if r.NodeImage, err = publishOne(w, m.node().name()); err != nil {
+		if r.NodeImage, err = publishOne(w, k.node().name()); err != nil {
 			return nil, err
 		}
 		catalogue.Releases = append(catalogue.Releases, r)
 	}
-	if err := recordNodeImage(w, catalogue, strings.TrimSpace(string(version))); err != nil {
+	before, err := builtCatalogue(w.Build)
+	if err != nil {
 		return nil, err
 	}
-	return catalogue, recordBuild(w, catalogue, time.Now())
+	if err := recordNodeImage(w, catalogue, before, strings.TrimSpace(string(version))); err != nil {
+		return nil, err
+	}
+	catalogue.KeepReleases(before, time.Now(), func(r release.Release) bool {
+		return w.published(r.KubeImage) && w.published(r.NodeImage)
+	})
+	catalogue.Builds = before.Builds
+	catalogue.RecordBuild(time.Now(), keptBuilds)
+	return catalogue, nil
 }
 
 // publishOne links a finished layout to its place under its reference, which it
@@ -96,6 +105,12 @@ func publishOne(w *Work, name string) (string, error) {
 		return "", err
 	}
 	return ref, os.Rename(temporary, to)
+}
+
+// published says whether an image is still at its place in images/.
+func (w *Work) published(ref string) bool {
+	_, err := descriptorOf(w.Built(filepath.Join("images", layoutName(ref))))
+	return err == nil
 }
 
 // layoutName is the directory in images/ of a reference: NAME_TAG.
@@ -124,8 +139,8 @@ func retire(images, kept string) error {
 }
 
 // installPrograms links bin/berth and bin/kubectl.
-func installPrograms(w *Work, newest minor) error {
-	for name, target := range map[string]string{"berth": "out/berth", "kubectl": "out/kube-" + newest.Minor} {
+func installPrograms(w *Work, newest kubernetes) error {
+	for name, target := range map[string]string{"berth": "out/berth", "kubectl": "out/kube-" + newest.name()} {
 		temporary := filepath.Join(w.Temporary, "bin-"+name)
 		if err := linkFile(w.Built(target), temporary); err != nil {
 			return err

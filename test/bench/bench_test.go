@@ -101,10 +101,12 @@ func TestBench(t *testing.T) {
 		})
 	}
 	measureNodeUpgrade(e, &results)
-	for i := range count() {
-		name := fmt.Sprintf("u%d", i)
-		measureUpgrade(e, &results, name)
-		e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
+	for _, s := range upgrades(e) {
+		for i := range count() {
+			name := fmt.Sprintf("%s%d", s.kind, i)
+			measureUpgrade(e, &results, name, s)
+			e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
+		}
 	}
 	for range count() {
 		measure(&results, "berth down", "s", "", func() { e.Run("berth", "down", "--state-dir", e.State) })

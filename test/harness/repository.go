@@ -1,9 +1,14 @@
 package harness
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+
+	"berth.dev/berth/internal/release"
 )
 
 // addedReleases is where a build remembers the versions that were added to it.
@@ -24,6 +29,7 @@ func (e *Env) OwnRepository() {
 	e.copyAll("-a", from, to, "build", ".git")
 	e.copyAll("-al", filepath.Join(from, "build"), filepath.Join(to, "build"), "e2e")
 	e.Root = to
+	e.withoutAdded()
 	// These are written in place.
 	for _, path := range []string{addedReleases, "build/.cache/lock", "build/.cache/logs"} {
 		if err := os.RemoveAll(filepath.Join(to, path)); err != nil {
@@ -31,6 +37,29 @@ func (e *Env) OwnRepository() {
 		}
 	}
 	e.Build("build")
+}
+
+// withoutAdded takes the releases that were added out of the catalogue: a build goes on
+// to make what the last one had.
+func (e *Env) withoutAdded() {
+	e.T.Helper()
+	raw, err := os.ReadFile(filepath.Join(e.Root, addedReleases))
+	if os.IsNotExist(err) {
+		return
+	}
+	path := filepath.Join(e.Root, "build", "catalogue.json")
+	catalogue, loadErr := release.Load(path)
+	if err = errors.Join(err, loadErr); err != nil {
+		e.T.Fatal(err)
+	}
+	added := strings.Fields(string(raw))
+	catalogue.Releases = slices.DeleteFunc(catalogue.Releases, func(r release.Release) bool { return slices.Contains(added, r.Version) })
+	if raw, err = json.Marshal(catalogue); err == nil {
+		err = errors.Join(os.Remove(path), os.WriteFile(path, raw, 0o644)) // the file is a link to the build's own
+	}
+	if err != nil {
+		e.T.Fatal(err)
+	}
 }
 
 // copyAll makes a directory that has what another has, but for some names.

@@ -10,8 +10,9 @@ import (
 	"berth.dev/berth/test/harness"
 )
 
-// The versions of the journey: the first is not part of every build and is added.
-const oldest, middle, newest = "1.35.4", "1.36.3", "1.37.2"
+// The versions of the journey: the oldest and the earlier patch are not part of every
+// build and are added.
+const oldest, earlier, middle, newest = "1.35.4", "1.36.1", "1.36.3", "1.37.2"
 
 // journey is what later steps know of earlier ones.
 type journey struct {
@@ -31,6 +32,7 @@ func TestJourney(t *testing.T) {
 	j := &journey{}
 	e.Journey(t, []harness.Step{
 		{Name: "a version is added while a cluster runs", Run: addsVersion},
+		{Name: "from one patch to the next: the control plane by hand, the pool by the channel patch", Run: patches},
 		{Name: "a cluster of the oldest version, under load", Run: j.create},
 		{Name: "an upgrade that skips a minor is refused", Run: refusesSkip},
 		{Name: "from 1.35 to 1.36 by hand", Run: func(e *harness.Env) { j.upgrade(e, middle) }},
@@ -76,6 +78,39 @@ func addsVersion(e *harness.Env) {
 		e.T.Errorf("nodes were %v and are %v, of which %v are ready", nodes, now, e.ReadyNodes("running"))
 	}
 	e.Run("az", "aks", "delete", "-g", "rg1", "-n", "running", "-y")
+}
+
+// patches takes a cluster to its minor's newest patch, the control plane under a probe.
+func patches(e *harness.Env) {
+	e.Build("release", "add", earlier, "--state-dir", e.State)
+	e.Run("az", "aks", "create", "-g", "rg1", "-n", "patched", "--no-ssh-key", "-k", earlier, "-c", "1")
+	e.Run("az", "aks", "get-credentials", "-g", "rg1", "-n", "patched")
+	checkVersions(e, "patched", earlier, 1)
+	objects, probe := e.ObjectsOf("patched"), e.StartProbe("127.0.0.1:6443", e.FQDN("rg1", "patched"))
+	started := time.Now()
+	e.Run("az", "aks", "upgrade", "-g", "rg1", "-n", "patched", "-k", middle, "-y", "--control-plane-only")
+	e.T.Logf("the control plane got the patch in %.1f s", time.Since(started).Seconds())
+	probe.Check(e, harness.AimGap)
+	oftenUpgraded(e)
+	e.Run("az", "aks", "update", "-g", "rg1", "-n", "patched", "--auto-upgrade-channel", "patch")
+	e.Eventually("the channel brings the patch to the pool", 10*time.Minute, func() error {
+		run := e.AutoUpgrade("rg1", "patched")
+		if strings.HasPrefix(run.LastResult, "Failed") {
+			e.T.Fatalf("the run failed: %+v", run)
+		}
+		if run.LastTarget != middle || run.LastResult != "Succeeded" {
+			return fmt.Errorf("%+v", run)
+		}
+		return nil
+	})
+	checkVersions(e, "patched", middle, 1)
+	e.Lost("patched", objects)
+	e.Run("az", "aks", "delete", "-g", "rg1", "-n", "patched", "-y")
+}
+
+// oftenUpgraded gives every cluster its turn each twenty seconds.
+func oftenUpgraded(e *harness.Env) {
+	e.Management("patch", "servicepolicy", "default", "--type=merge", "-p", `{"spec":{"autoUpgradeInterval":"20s"}}`)
 }
 
 func versions(e *harness.Env) string { return e.Run("berth", "version", "list", "-l", "westus2") }
@@ -147,8 +182,7 @@ func (j *journey) rollsBack(e *harness.Env) {
 // upgradesItself leaves a cluster to its channel, which takes it to the newest minor
 // over the one between.
 func upgradesItself(e *harness.Env) {
-	// Every cluster has its turn each twenty seconds.
-	e.Management("patch", "servicepolicy", "default", "--type=merge", "-p", `{"spec":{"autoUpgradeInterval":"20s"}}`)
+	oftenUpgraded(e)
 	e.Run("az", "aks", "create", "-g", "rg1", "-n", "auto", "--no-ssh-key", "-k", oldest, "-c", "1", "--auto-upgrade-channel", "rapid")
 	e.Run("az", "aks", "get-credentials", "-g", "rg1", "-n", "auto")
 	objects, started := e.ObjectsOf("auto"), time.Now()
