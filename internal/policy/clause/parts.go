@@ -149,8 +149,8 @@ func nodes() []Clause {
 		{ID: "F3", Short: "Node image upgrade automatically.", Status: Held, Code: at("internal/controller/autoupgrade/work.go:imageWork"),
 			Tests: at("internal/controller/test/autoupgrade_test.go:TestAutoUpgrade", "test/e2e/autoupgrade_test.go:TestAutoUpgrade")},
 		{ID: "F4", Short: "The customer upgrades under the supported-versions policy.", Status: Held,
-			Code:  at("internal/release/state.go:StateAt", "internal/policy/support.go:SupportOf", supportTable),
-			Tests: at("internal/release/state_test.go:TestStates", "internal/policy/support_test.go:TestSupportOf", everyRow)},
+			Code:  at("internal/release/state.go:StateAt", "internal/release/keep.go:KeepReleases", "internal/policy/support.go:SupportOf", supportTable),
+			Tests: at("internal/release/state_test.go:TestStates", "internal/release/keep_test.go:TestKeepReleases", "internal/policy/support_test.go:TestSupportOf", everyRow)},
 	}
 }
 
@@ -235,7 +235,7 @@ func releases() []Clause {
 			Tests: at("internal/policy/notice/notice_test.go:TestShippedIssues", "internal/policy/notice/notice_test.go:TestOwnIssues", "test/scenarios/scenarios_test.go:TestScenarios")},
 		{ID: "M3", Short: "Bugs in the service's own components are fixed.", Status: OfPeople},
 		{ID: "N1", Short: "Every release has notes.", Status: Held,
-			Code:  at("internal/release/notes.go:Notes", "internal/image/nodehistory.go:recordBuild", "internal/release/nodeimage.go:ChangesSince", "internal/arm/containerservice/releasenotes.go:getRelease"),
+			Code:  at("internal/release/notes.go:Notes", "internal/image/publish.go:publish", "internal/release/nodeimage.go:ChangesSince", "internal/arm/containerservice/releasenotes.go:getRelease"),
 			Tests: at("internal/release/notes_test.go:TestNotes", "internal/release/notes_test.go:TestNotesOfWhatIsBuiltAgain", "internal/release/nodeimage_test.go:TestChangesSince", "internal/cli/transcript_test.go:TestTranscriptsOnTheRealServer")},
 		{ID: "N2", Short: "Previews and plans are visible on a roadmap.", Status: Held,
 			Code: at("internal/release/roadmap.go:Roadmap", "internal/arm/containerservice/releasenotes.go:roadmap"), Tests: at("internal/release/notes_test.go:TestRoadmap", "internal/cli/notice_test.go:TestRoadmapIsShown")},
