@@ -27,12 +27,14 @@ const clusterID = "c0ffee"
 
 // bed is a real etcd that is recorded, and what gives its backups back.
 type bed struct {
-	t             testing.TB
-	data          string
-	client, peer  string
-	process       *testenv.Process
-	key           string
-	stores        []string
+	t            testing.TB
+	data         string
+	client, peer string
+	process      *testenv.Process
+	key          string
+	stores       []string
+	// addresses are stores that are no directories.
+	addresses     []string
 	source        *httptest.Server
 	schedule      backup.Schedule
 	recorder      *backup.Recorder
@@ -76,7 +78,7 @@ func newBed(t testing.TB, stores int) *bed {
 }
 
 func (b *bed) urls() []string {
-	var urls []string
+	urls := slices.Clone(b.addresses)
 	for _, dir := range b.stores {
 		urls = append(urls, "file://"+dir)
 	}

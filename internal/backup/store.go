@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // azblob://
 	"gocloud.dev/blob/fileblob"
@@ -132,6 +133,11 @@ func plain(err error) error {
 	if errors.As(err, &asked) {
 		return asked.Err
 	}
+	// Azure's own words are a dozen lines, the whole answer among them.
+	var answer *azcore.ResponseError
+	if errors.As(err, &answer) {
+		return fmt.Errorf("%s (HTTP status %d)", answer.ErrorCode, answer.StatusCode)
+	}
 	return err
 }
 
@@ -202,28 +208,26 @@ func (s *Store) put(ctx context.Context, name string, sealed io.Reader) error {
 }
 
 func (s *Store) write(ctx context.Context, name string, sealed io.Reader) error {
+	options := &blob.WriterOptions{ContentType: "application/octet-stream"}
+	if s.dir == "" {
+		// Not by a Writer: that of Azure Blob brings the program down when an upload fails.
+		return s.bucket.Upload(ctx, name, sealed, options)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var file *os.File
-	w, err := s.bucket.NewWriter(ctx, name, &blob.WriterOptions{
-		ContentType: "application/octet-stream",
-		BeforeWrite: func(as func(any) bool) error { as(&file); return nil },
-	})
+	options.BeforeWrite = func(as func(any) bool) error { as(&file); return nil }
+	w, err := s.bucket.NewWriter(ctx, name, options)
 	if err != nil {
 		return err
 	}
-	if file == nil {
-		_, err = io.CopyBuffer(w, sealed, make([]byte, piece))
-	} else {
-		err = s.toDisk(w, file, sealed)
-	}
-	if err != nil {
+	if err := s.toDisk(w, file, sealed); err != nil {
 		// A writer that is closed after this stores nothing.
 		cancel()
 		_ = w.Close()
 		return err
 	}
-	if err := w.Close(); err != nil || s.dir == "" {
+	if err := w.Close(); err != nil {
 		return err
 	}
 	return syncDir(s.dir)
