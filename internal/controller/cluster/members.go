@@ -91,6 +91,11 @@ func (r *reconciler) etcdWorld(ctx context.Context, p *pass, seen seenReplicas, 
 		Serving: policy.ReplicasShapeOf(now.At()).Replicated,
 		Lost:    lostMembers(seen.pods.own),
 	}
+	stranded, err := r.strandedMembers(ctx, p, seen.pods.own)
+	if err != nil {
+		return w, err
+	}
+	w.Lost = append(w.Lost, stranded...)
 	for _, m := range listed {
 		member := policy.EtcdMember{ID: m.ID, Started: m.Name != "", Learner: m.Learner, Healthy: m.Healthy, Leader: m.Leader}
 		ordinal, ok := controlplane.MemberOf(m.Peer)
@@ -206,7 +211,7 @@ func (r *reconciler) markMember(ctx context.Context, p *pass, m policy.EtcdMembe
 		return err
 	}
 	r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdMemberLost", "Replace",
-		fmt.Sprintf("%s does not start on its data any more and is made anew; the others have all that was written", controlplane.MemberName(m.Ordinal)))
+		fmt.Sprintf("%s does not start on its data any more, or they are on a node that is gone. It is made anew; the others have all that was written", controlplane.MemberName(m.Ordinal)))
 	return nil
 }
 

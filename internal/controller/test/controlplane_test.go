@@ -207,7 +207,7 @@ func (w *world) restores() map[string]bool {
 // hostedPods plays the kubelet of the control plane's pods.
 func (w *world) hostedPods(ctx context.Context) {
 	w.mu.Lock()
-	sick, report := w.sick, w.report
+	sick, report, homeless := w.sick, w.report, w.homeless
 	w.mu.Unlock()
 	var pods corev1.PodList
 	if err := w.client.List(ctx, &pods, client.InNamespace(v1beta1.ControlPlaneNamespace(clusterID))); err != nil {
@@ -219,6 +219,11 @@ func (w *world) hostedPods(ctx context.Context) {
 			continue // for good
 		}
 		next := hostedStatus(pod, sick != nil && sick(pod))
+		if homeless != nil && homeless(pod) {
+			next = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
+				Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "volume node affinity conflict",
+			}}}
+		}
 		if pod.Status.Phase == next.Phase && len(pod.Status.Conditions) == len(next.Conditions) {
 			continue
 		}

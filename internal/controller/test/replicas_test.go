@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,7 +42,7 @@ func (h *hostedEtcd) pods(ctx context.Context) (map[string]types.UID, error) {
 	err := h.w.client.List(ctx, &list, client.InNamespace(v1beta1.ControlPlaneNamespace(clusterID)), client.MatchingLabels{controlplane.LabelComponent: controlplane.ComponentEtcd})
 	ready := map[string]types.UID{}
 	for _, pod := range list.Items {
-		if len(pod.Status.Conditions) > 0 && pod.DeletionTimestamp.IsZero() {
+		if pod.Status.Phase == corev1.PodRunning && len(pod.Status.Conditions) > 0 && pod.DeletionTimestamp.IsZero() {
 			ready[pod.Name] = pod.UID
 		}
 	}
@@ -250,27 +251,69 @@ func TestStandardClusterReplacesAMember(t *testing.T) {
 	if changes := w.etcd.made(); len(changes) > 0 {
 		t.Errorf("a new control plane's members are changed: %v", changes)
 	}
-	before := w.volumes()
-	lost := "etcd-1"
+	w.replaces(1, func() { w.fall(onlyFirst("etcd-1")) })
+	w.replaces(2, func() { w.strandMember(2) })
+	w.delete()
+	w.checkGone()
+}
+
+// onlyFirst is the first pod of a name, and none that takes its place.
+func onlyFirst(name string) func(*corev1.Pod) bool {
 	var uid types.UID
-	w.fall(func(pod *corev1.Pod) bool {
-		if pod.Name == lost && uid == "" {
+	return func(pod *corev1.Pod) bool {
+		if pod.Name == name && uid == "" {
 			uid = pod.UID
 		}
 		return pod.UID == uid
-	})
-	w.eventually("the member is made anew", func() bool {
-		return slices.Equal(w.etcd.made(), []string{string(etcd.Remove), string(etcd.AddVoter)}) && w.cluster().Status.Replicas.Replacing == nil
+	}
+}
+
+// replaces loses a member of etcd and sees it made anew, and the others left alone.
+func (w *world) replaces(ordinal int32, lose func()) {
+	w.t.Helper()
+	before, changes := w.volumes(), len(w.etcd.made())
+	lose()
+	w.eventually(fmt.Sprintf("%s is made anew", controlplane.MemberName(ordinal)), func() bool {
+		return slices.Equal(w.etcd.made()[changes:], []string{string(etcd.Remove), string(etcd.AddVoter)}) && w.cluster().Status.Replicas.Replacing == nil
 	})
 	w.checkReplicas(3)
 	after := w.volumes()
 	for name, uid := range before {
-		if changed := after[name] != uid; changed != (name == controlplane.MemberClaim(1)) {
-			t.Errorf("claim %s was %s and is %s", name, uid, after[name])
+		if changed := after[name] != uid; changed != (name == controlplane.MemberClaim(ordinal)) {
+			w.t.Errorf("claim %s was %s and is %s", name, uid, after[name])
 		}
 	}
-	w.delete()
-	w.checkGone()
+}
+
+// strandMember has a member's data on a node that the management cluster has no more: no
+// node is found for its pod.
+func (w *world) strandMember(ordinal int32) {
+	w.t.Helper()
+	volume := &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "stranded"},
+		Spec: corev1.PersistentVolumeSpec{
+			Capacity:               corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")},
+			AccessModes:            []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: "/volumes/stranded"}},
+			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{"gone"}}},
+			}}}},
+		},
+	}
+	w.ensure(volume)
+	w.t.Cleanup(func() { _ = w.client.Delete(context.Background(), volume) })
+	var claim corev1.PersistentVolumeClaim
+	if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(clusterID), Name: controlplane.MemberClaim(ordinal)}, &claim); err != nil {
+		w.t.Fatal(err)
+	}
+	before := claim.DeepCopy()
+	claim.Spec.VolumeName = volume.Name
+	if err := w.client.Patch(w.t.Context(), &claim, client.MergeFrom(before)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.homeless = onlyFirst(controlplane.MemberName(ordinal))
+	w.mu.Unlock()
 }
 
 // volumes are the claims of a control plane.

@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/internal/controlplane"
+)
+
+// strandedMembers are the ordinals of etcd's pods that no node can run any more, since
+// their data are on nodes that the management cluster no longer has (A3). A node that
+// does not answer may come back with its data: its member is waited for until the Node
+// is deleted, as Kubernetes has a StatefulSet wait.
+func (r *reconciler) strandedMembers(ctx context.Context, p *pass, own []*corev1.Pod) ([]int32, error) {
+	var stranded []int32
+	for ordinal := range int32(controlplane.Replicas) {
+		if !slices.ContainsFunc(own, func(pod *corev1.Pod) bool { return pod.Name == controlplane.MemberName(ordinal) && unschedulable(pod) }) {
+			continue
+		}
+		claim, err := r.claimOf(ctx, p, ordinal)
+		if err != nil {
+			return nil, err
+		}
+		if claim == nil || claim.Spec.VolumeName == "" {
+			continue
+		}
+		gone, err := r.volumeGone(ctx, claim.Spec.VolumeName)
+		if err != nil {
+			return nil, err
+		}
+		if gone {
+			stranded = append(stranded, ordinal)
+		}
+	}
+	return stranded, nil
+}
+
+// volumeGone says whether all nodes that a volume is on are gone.
+func (r *reconciler) volumeGone(ctx context.Context, name string) (bool, error) {
+	var volume corev1.PersistentVolume
+	if err := r.reader.Get(ctx, client.ObjectKey{Name: name}, &volume); err != nil {
+		return false, fmt.Errorf("read the volume of a member of etcd: %w", err)
+	}
+	hosts := hostsOf(&volume)
+	if len(hosts) == 0 {
+		return false, nil
+	}
+	var nodes corev1.NodeList
+	if err := r.reader.List(ctx, &nodes); err != nil {
+		return false, fmt.Errorf("list the nodes of the management cluster: %w", err)
+	}
+	return !slices.ContainsFunc(nodes.Items, func(node corev1.Node) bool { return slices.Contains(hosts, node.Labels[corev1.LabelHostname]) }), nil
+}
+
+// hostsOf are the nodes, by the label of their host name, to which a local volume keeps its
+// pods; none if it keeps them to something else, or to nothing.
+func hostsOf(volume *corev1.PersistentVolume) []string {
+	affinity := volume.Spec.NodeAffinity
+	if affinity == nil || affinity.Required == nil {
+		return nil
+	}
+	var hosts []string
+	for _, term := range affinity.Required.NodeSelectorTerms {
+		at := slices.IndexFunc(term.MatchExpressions, func(one corev1.NodeSelectorRequirement) bool {
+			return one.Key == corev1.LabelHostname && one.Operator == corev1.NodeSelectorOpIn
+		})
+		if at < 0 {
+			return nil
+		}
+		hosts = append(hosts, term.MatchExpressions[at].Values...)
+	}
+	return hosts
+}
+
+// unschedulable says whether the scheduler has found no node for a pod.
+func unschedulable(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+	})
+}
