@@ -17,14 +17,20 @@ func (r *reconciler) majorityLost(ctx context.Context, p *pass, own []*corev1.Po
 	if members-lost > members/2 {
 		return "", nil
 	}
-	target, err := r.etcdTarget(ctx, p)
-	if err != nil {
-		return "", err
-	}
-	if _, err := r.Members.List(ctx, target); err == nil {
-		return "", nil // those that do not start have no vote
+	if quorum, err := r.quorum(ctx, p); err != nil || quorum {
+		return "", err // those that do not start have no vote
 	}
 	return fmt.Sprintf("%d of %d members of etcd do not start any more", lost, members), nil
+}
+
+// quorum says whether the members that run are enough for etcd to go on.
+func (r *reconciler) quorum(ctx context.Context, p *pass) (bool, error) {
+	target, err := r.etcdTarget(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	_, err = r.Members.List(ctx, target)
+	return err == nil, nil
 }
 
 // lostAgain counts the members that have failed more than one start: what befalls several at

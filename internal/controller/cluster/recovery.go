@@ -195,6 +195,9 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 			return false, err
 		}
 	}
+	if released, err := r.releaseStranded(ctx, p, pods.own); released || err != nil {
+		return false, err
+	}
 	last := status.Recovery
 	reason, examine := deadEtcd(pods.own), p.input.Members
 	if reason != "" && examine > 0 {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -37,6 +38,47 @@ func (r *reconciler) strandedMembers(ctx context.Context, p *pass, own []*corev1
 		}
 	}
 	return stranded, nil
+}
+
+// releaseStranded has the members come up elsewhere, without data, whose nodes are gone and
+// whom no others replace. What comes up so counts as having lost its data: it is recovered
+// from the other members or from the backups (C3). It says whether there is any.
+func (r *reconciler) releaseStranded(ctx context.Context, p *pass, own []*corev1.Pod) (bool, error) {
+	if released, err := r.endReleased(ctx, p, own); released || err != nil {
+		return released, err
+	}
+	stranded, err := r.strandedMembers(ctx, p, own)
+	if err != nil || len(stranded) == 0 {
+		return false, err
+	}
+	if p.input.Members > 0 {
+		if quorum, err := r.quorum(ctx, p); err != nil || quorum {
+			return false, err
+		}
+	}
+	for _, ordinal := range stranded {
+		r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdMemberLost", "Recover",
+			fmt.Sprintf("the node that had the data of %s is gone; it comes up without them, and they are recovered", controlplane.MemberName(ordinal)))
+	}
+	p.lookIn(upgradeAgain)
+	_, err = r.dropClaims(ctx, p, func(ordinal int32) bool { return !slices.Contains(stranded, ordinal) })
+	return true, err
+}
+
+// endReleased ends the pods whose claims were released. Their StatefulSet makes both anew; for
+// a pod that is there it makes a claim when it next looks.
+func (r *reconciler) endReleased(ctx context.Context, p *pass, own []*corev1.Pod) (bool, error) {
+	for ordinal := range int32(controlplane.Replicas) {
+		at := slices.IndexFunc(own, func(pod *corev1.Pod) bool { return pod.Name == controlplane.MemberName(ordinal) && unschedulable(pod) })
+		if at < 0 {
+			continue
+		}
+		if claim, err := r.claimOf(ctx, p, ordinal); err != nil || claim == nil {
+			p.lookIn(upgradeAgain)
+			return true, errors.Join(err, r.endAtOnce(ctx, own[at:at+1]))
+		}
+	}
+	return false, nil
 }
 
 // volumeGone says whether all nodes that a volume is on are gone.

@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -207,7 +208,7 @@ func (w *world) restores() map[string]bool {
 // hostedPods plays the kubelet of the control plane's pods.
 func (w *world) hostedPods(ctx context.Context) {
 	w.mu.Lock()
-	sick, report, homeless := w.sick, w.report, w.homeless
+	sick, report := w.sick, w.report
 	w.mu.Unlock()
 	var pods corev1.PodList
 	if err := w.client.List(ctx, &pods, client.InNamespace(v1beta1.ControlPlaneNamespace(clusterID))); err != nil {
@@ -219,7 +220,7 @@ func (w *world) hostedPods(ctx context.Context) {
 			continue // for good
 		}
 		next := hostedStatus(pod, sick != nil && sick(pod))
-		if homeless != nil && homeless(pod) {
+		if w.homeless(ctx, pod) {
 			next = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
 				Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "volume node affinity conflict",
 			}}}
@@ -244,6 +245,26 @@ func (w *world) hostedPods(ctx context.Context) {
 		pod.Status = next
 		_ = w.client.Status().Update(ctx, pod) // again in a moment if it failed
 	}
+}
+
+// homeless says whether a pod's volume is on a node that is gone, or was.
+func (w *world) homeless(ctx context.Context, pod *corev1.Pod) bool {
+	w.mu.Lock()
+	stranded := w.stranded
+	w.mu.Unlock()
+	if stranded == "" {
+		return false
+	}
+	for _, volume := range pod.Spec.Volumes {
+		if volume.PersistentVolumeClaim == nil {
+			continue
+		}
+		var claim corev1.PersistentVolumeClaim
+		if err := w.client.Get(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: volume.PersistentVolumeClaim.ClaimName}, &claim); apierrors.IsNotFound(err) || err == nil && claim.UID == stranded {
+			return true
+		}
+	}
+	return false
 }
 
 func hostedStatus(pod *corev1.Pod, sick bool) corev1.PodStatus {

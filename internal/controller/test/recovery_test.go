@@ -36,6 +36,15 @@ func TestCrashRecovery(t *testing.T) {
 		pods := w.podsOf(controlplane.ComponentKube)
 		return len(pods) == 1 && pods[0] != serving
 	})
+
+	before := w.volumes()[controlplane.MemberClaim(0)]
+	w.away.Store(true)
+	w.strandMember(0)
+	w.eventually("etcd comes up on a new volume, since the node of the old one is gone", func() bool {
+		volume := w.volumes()[controlplane.MemberClaim(0)]
+		return volume != "" && volume != before && len(w.podsOf(controlplane.ComponentEtcd)) == 1
+	})
+	w.away.Store(false)
 	w.delete()
 	w.checkGone()
 }

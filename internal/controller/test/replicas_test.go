@@ -251,21 +251,21 @@ func TestStandardClusterReplacesAMember(t *testing.T) {
 	if changes := w.etcd.made(); len(changes) > 0 {
 		t.Errorf("a new control plane's members are changed: %v", changes)
 	}
-	w.replaces(1, func() { w.fall(onlyFirst("etcd-1")) })
+	w.replaces(1, func() { w.fallOnce("etcd-1") })
 	w.replaces(2, func() { w.strandMember(2) })
 	w.delete()
 	w.checkGone()
 }
 
-// onlyFirst is the first pod of a name, and none that takes its place.
-func onlyFirst(name string) func(*corev1.Pod) bool {
+// fallOnce makes the pod of a name sick, and none that takes its place.
+func (w *world) fallOnce(name string) {
 	var uid types.UID
-	return func(pod *corev1.Pod) bool {
+	w.fall(func(pod *corev1.Pod) bool {
 		if pod.Name == name && uid == "" {
 			uid = pod.UID
 		}
 		return pod.UID == uid
-	}
+	})
 }
 
 // replaces loses a member of etcd and sees it made anew, and the others left alone.
@@ -312,7 +312,7 @@ func (w *world) strandMember(ordinal int32) {
 		w.t.Fatal(err)
 	}
 	w.mu.Lock()
-	w.homeless = onlyFirst(controlplane.MemberName(ordinal))
+	w.stranded = claim.UID
 	w.mu.Unlock()
 }
 

@@ -111,8 +111,8 @@ type world struct {
 	deaths  []string
 	// sick says which pods of a control plane do not do their work; nil is none.
 	sick func(*corev1.Pod) bool
-	// homeless says which of them no node is found for; nil is none.
-	homeless func(*corev1.Pod) bool
+	// stranded is the claim whose volume no node has; empty is none.
+	stranded types.UID
 	// ill says which machines' nodes are NotReady; nil is none.
 	ill func(machine.Observation) bool
 	// restored are the snapshots that were put back.
