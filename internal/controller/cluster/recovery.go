@@ -195,21 +195,28 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 			return false, err
 		}
 	}
-	if released, err := r.releaseStranded(ctx, p, pods.own); released || err != nil {
-		return false, err
-	}
 	last := status.Recovery
-	reason, examine := deadEtcd(pods.own), p.input.Members
-	if reason != "" && examine > 0 {
-		if reason, err = r.majorityLost(ctx, p, pods.own); err != nil {
-			return false, err
-		}
+	reason, err := r.lossOf(ctx, p, pods.own)
+	if err != nil {
+		return false, err
 	}
 	if reason == "" || last != nil && !helped(last, status.APIServerReady) && p.now.Sub(last.EndTime.Time) < recoverAgain {
 		return false, nil
 	}
 	now := metav1.NewTime(p.now)
-	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, StartTime: now, Examine: examine})
+	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, StartTime: now, Examine: p.input.Members})
+}
+
+// lossOf says why the data of etcd are to be looked at; empty if they are not.
+func (r *reconciler) lossOf(ctx context.Context, p *pass, own []*corev1.Pod) (string, error) {
+	if released, err := r.releaseStranded(ctx, p, own); released || err != nil {
+		return "", err
+	}
+	reason := deadEtcd(own)
+	if reason == "" || p.input.Members == 0 {
+		return reason, nil
+	}
+	return r.majorityLost(ctx, p, own)
 }
 
 // helped says whether a recovery put back what was lost, and the API server has answered
