@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,10 +39,22 @@ type APIUse struct {
 	Subresource string `json:"subresource,omitempty"`
 	// RemovedRelease is the first minor without it.
 	RemovedRelease string `json:"removedRelease"`
-	// Writes counts requests other than get, list and watch since the API server was
-	// started, and LastWritten is when the count was last seen to grow.
-	Writes      int64     `json:"writes"`
-	LastWritten time.Time `json:"lastWritten,omitzero"`
+	// Writes counts the requests other than get, list and watch that one API server got
+	// since it was started.
+	Writes int64 `json:"-"`
+	// Counts are the writes that each API server was last seen to have got, by its name
+	// in APICount, and LastWritten is when one was last seen to grow.
+	Counts      map[string]int64 `json:"counts,omitempty"`
+	LastWritten time.Time        `json:"lastWritten,omitzero"`
+}
+
+// APICount is what one API server of a cluster counted.
+type APICount struct {
+	// Server names its process: another one counts from nothing.
+	Server string
+	// Asked is false for one that is there and could not be asked yet.
+	Asked bool
+	Uses  []APIUse
 }
 
 // Gates is what is known of a cluster's content before an upgrade.
@@ -134,30 +147,45 @@ func (u APIUse) name() string {
 	return name
 }
 
-// MergeUses brings what was known of APIs' use up to what was just counted: a count
-// that grew was written to since, and so was one that began anew, with the API
-// server, and is not nothing. What was not counted any more keeps its last time.
-func MergeUses(known, counted []APIUse, now time.Time) []APIUse {
-	merged := make([]APIUse, 0, len(known)+len(counted))
-	before := map[string]APIUse{}
+// MergeUses brings what was known of APIs' use up to what each API server just counted:
+// one that got more writes than it was last seen to have, or is seen for the first time
+// and has some, got them since. What nobody counts any more keeps its last time, and the
+// counts of a server that could not be asked are kept for when it can; those of one that
+// is gone are dropped.
+func MergeUses(known []APIUse, counted []APICount, now time.Time) []APIUse {
+	merged := map[string]APIUse{}
+	before := map[string]map[string]int64{}
 	for _, use := range known {
-		before[use.name()] = use
+		before[use.name()] = use.Counts
+		use.Writes, use.Counts = 0, nil
+		merged[use.name()] = use
 	}
-	for _, use := range counted {
-		old, ok := before[use.name()]
-		delete(before, use.name())
-		switch {
-		case use.Writes == 0 || ok && use.Writes == old.Writes:
-			use.LastWritten = old.LastWritten
-		default:
-			use.LastWritten = now
+	for _, server := range counted {
+		for name, counts := range before {
+			if last, ok := counts[server.Server]; ok {
+				use := merged[name]
+				use.note(server.Server, last)
+				merged[name] = use
+			}
 		}
-		merged = append(merged, use)
+		for _, use := range server.Uses {
+			old := merged[use.name()]
+			writes := use.Writes
+			use.Writes, use.Counts, use.LastWritten = 0, old.Counts, old.LastWritten
+			if writes > before[use.name()][server.Server] {
+				use.LastWritten = now
+			}
+			use.note(server.Server, writes)
+			merged[use.name()] = use
+		}
 	}
-	for _, use := range before {
-		use.Writes = 0
-		merged = append(merged, use)
+	return slices.SortedFunc(maps.Values(merged), func(a, b APIUse) int { return strings.Compare(a.name(), b.name()) })
+}
+
+// note keeps what a server counted.
+func (u *APIUse) note(server string, writes int64) {
+	if u.Counts == nil {
+		u.Counts = map[string]int64{}
 	}
-	slices.SortFunc(merged, func(a, b APIUse) int { return strings.Compare(a.name(), b.name()) })
-	return merged
+	u.Counts[server] = writes
 }

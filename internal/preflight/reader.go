@@ -27,7 +27,8 @@ const labelPool = "kubernetes.azure.com/agentpool"
 // Tenants finds managed clusters' API servers; *tenant.Clients does.
 type Tenants interface {
 	Client(ctx context.Context, clusterID string) (client.WithWatch, error)
-	Get(ctx context.Context, clusterID, path string) (*http.Response, error)
+	// GetFrom asks the one API server at an address, host and port.
+	GetFrom(ctx context.Context, clusterID, address, path string) (*http.Response, error)
 }
 
 // Reader reads managed clusters.
@@ -133,7 +134,7 @@ func evictable(pod *corev1.Pod) bool {
 }
 
 // Uses reads the use of APIs that are to be removed: what was recorded, brought up to
-// what the API server counts now.
+// what every API server counts now.
 func (r Reader) Uses(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]policy.APIUse, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
