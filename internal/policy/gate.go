@@ -29,6 +29,17 @@ type Budget struct {
 	ExpectedPods int32
 	// Nodes are those with pods of the budget that a drain would evict.
 	Nodes []string
+	// Shared is one of those pods that another budget selects too; nil if there is none.
+	Shared *SharedPod
+}
+
+// SharedPod is a pod that several disruption budgets select. Kubernetes evicts none such,
+// whatever the budgets allow.
+type SharedPod struct {
+	// Name, without its namespace, which is the budgets'.
+	Name, Node string
+	// Budgets are the names of all that select it, in order.
+	Budgets []string
 }
 
 // APIUse is the use of an API that a later version does not have any more.
@@ -66,12 +77,18 @@ type Gates struct {
 	Now    time.Time
 }
 
-// BlockingBudgets names the budgets that no drain can satisfy and that have pods on
-// nodes of the upgrade; budgets of pods elsewhere hold nothing up (AKS:
-// error-code-unsatisfiablepdb).
+// BlockingBudgets names the budgets that no drain can satisfy, alone or because they
+// share a pod, and that have pods on nodes of the upgrade; budgets of pods elsewhere hold
+// nothing up (AKS: error-code-unsatisfiablepdb).
 func (g Gates) BlockingBudgets() []Violation {
 	var out violations
+	told := map[string]bool{}
 	for _, budget := range g.Budgets {
+		if pod := budget.Shared; pod != nil && !told[budget.Namespace+"/"+pod.Name] {
+			told[budget.Namespace+"/"+pod.Name] = true
+			out.add(CodeUnsatisfiablePDB, "", "PDBs %s/%s select pod %s/%s together, can't proceed with put operation: Kubernetes evicts no pod that more than one budget selects, so that node %s could never be drained of it. Change the selector of one, or set upgradeSettings.overrideSettings.forceUpgrade",
+				budget.Namespace, strings.Join(pod.Budgets, " and "+budget.Namespace+"/"), budget.Namespace, pod.Name, pod.Node)
+		}
 		if reason := budget.unsatisfiable(); reason != "" && len(budget.Nodes) > 0 {
 			out.add(CodeUnsatisfiablePDB, "", "PDB %s/%s has %s, can't proceed with put operation: node %s could never be drained of its pods. Change the budget, add replicas, or set upgradeSettings.overrideSettings.forceUpgrade",
 				budget.Namespace, budget.Name, reason, budget.Nodes[0])

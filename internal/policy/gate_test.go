@@ -2,6 +2,7 @@ package policy
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -36,8 +37,28 @@ func TestBlockingBudgets(t *testing.T) {
 	}
 }
 
+// Two budgets that select one pod hold an upgrade up, though each of them would allow it.
+func TestBudgetsThatShareAPod(t *testing.T) {
+	shared := &SharedPod{Name: "web-1", Node: "node1", Budgets: []string{"all", "web"}}
+	budget := func(name string, pod *SharedPod) Budget {
+		return Budget{Namespace: "default", Name: name, MaxUnavailable: "1", ExpectedPods: 3, Nodes: []string{"node1"}, Shared: pod}
+	}
+	found := Gates{Budgets: []Budget{budget("all", shared), budget("web", shared)}}.BlockingBudgets()
+	if len(found) != 1 || found[0].Code != CodeUnsatisfiablePDB {
+		t.Fatalf("the pod is told of once: %v", found)
+	}
+	for _, part := range []string{"default/all and default/web", "pod default/web-1", "node node1", "forceUpgrade"} {
+		if !strings.Contains(found[0].Message, part) {
+			t.Errorf("%q does not say %q", found[0].Message, part)
+		}
+	}
+	if found := (Gates{Budgets: []Budget{budget("all", nil), budget("web", nil)}}).BlockingBudgets(); len(found) > 0 {
+		t.Errorf("budgets of different pods: %v", found)
+	}
+}
+
 func TestBlockingAPIs(t *testing.T) {
-	use := APIUse{Group: "networking.k8s.io", Version: "v1beta1", Resource: "ipaddresses", RemovedRelease: "1.37", Writes: 3, LastWritten: today.Add(-time.Hour)}
+	use := APIUse{Group: "networking.k8s.io", Version: "v1beta1", Resource: "ipaddresses", RemovedRelease: "1.37", LastWritten: today.Add(-time.Hour)}
 	for _, c := range []struct {
 		why, from, to string
 		change        func(*APIUse)

@@ -116,9 +116,45 @@ func TestBudgetsNameTheNodesOfThePools(t *testing.T) {
 func TestABudgetThatIsNotCountedYet(t *testing.T) {
 	budget := pdb("web", policyv1.PodDisruptionBudgetStatus{})
 	budget.Generation = 1
-	got, err := budgetOf(budget, []corev1.Pod{*pod("web-1", "web", "n1", nil)}, []string{"n1"})
-	if err != nil || got.ExpectedPods != 1 {
+	covered, err := coveredBy(budget, []corev1.Pod{*pod("web-1", "web", "n1", nil)})
+	if got := budgetOf(budget, covered, []string{"n1"}); err != nil || got.ExpectedPods != 1 {
 		t.Errorf("its pods are counted here: %+v, %v", got, err)
+	}
+}
+
+// Pods that two budgets select are found where they would be evicted.
+func TestBudgetsThatShareAPod(t *testing.T) {
+	everything := pdb("everything", policyv1.PodDisruptionBudgetStatus{ExpectedPods: 3})
+	everything.Spec.Selector = &metav1.LabelSelector{}
+	elsewhere := pdb("web", policyv1.PodDisruptionBudgetStatus{})
+	elsewhere.Namespace = "other"
+	tenant := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(
+		node("n1", "np1"), node("n2", "np2"), node("n3", "np3"),
+		pod("web-1", "web", "n1", nil), pod("batch-1", "batch", "n2", nil),
+		pod("web-2", "web", "n3", func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }),
+		everything, elsewhere, pdb("web", policyv1.PodDisruptionBudgetStatus{ExpectedPods: 2}),
+	).Build()
+	reader := Reader{Tenants: &tenants{WithWatch: tenant}}
+	for _, c := range []struct {
+		why, pool string
+		want      map[string]*policy.SharedPod
+	}{
+		{"both say so", "np1", map[string]*policy.SharedPod{
+			"default/everything": {Name: "web-1", Node: "n1", Budgets: []string{"everything", "web"}},
+			"default/web":        {Name: "web-1", Node: "n1", Budgets: []string{"everything", "web"}},
+		}},
+		{"one budget alone has the pod there", "np2", nil},
+		{"a pod that has not started is evicted all the same", "np3", nil},
+	} {
+		budgets, err := reader.Budgets(context.Background(), &v1beta1.ManagedCluster{}, []string{c.pool})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, budget := range budgets {
+			if got, want := budget.Shared, c.want[budget.Namespace+"/"+budget.Name]; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: %s/%s %+v, want %+v", c.why, budget.Namespace, budget.Name, got, want)
+			}
+		}
 	}
 }
 
