@@ -35,7 +35,7 @@ var imports = map[string][]string{
 	"internal/policy":          {"api", "internal/release", "internal/policy"},
 	"internal/addon":           {"api", "internal/network", "internal/policy", "internal/release"},
 	"internal/admission":       {"api", "internal/policy", "internal/operation", "internal/release"},
-	"internal/preflight":       {"api", "internal/policy"},
+	"internal/preflight":       {"api", "internal/controlplane", "internal/policy"},
 	"internal/inspect":         {"api", "internal/policy"},
 	"internal/activity":        {"api", "internal/operation"},
 	"internal/supportaccess":   {"api", "internal/policy", "internal/controlplane", "internal/pki"},

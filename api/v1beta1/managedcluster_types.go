@@ -401,6 +401,7 @@ const (
 	UpgradeComponents UpgradePhase = "Components" // the new version runs, its components are being applied
 	UpgradeRollBack   UpgradePhase = "RollBack"   // it did not come up: the old version is put back
 	UpgradeRestore    UpgradePhase = "Restore"    // the old version did not come up either: its data are put back too
+	UpgradeIncomplete UpgradePhase = "Incomplete" // the new version runs, but the cluster does not let its components in
 	UpgradeSucceeded  UpgradePhase = "Succeeded"  // the new version runs
 	UpgradeFailed     UpgradePhase = "Failed"     // the old version runs, again or still
 )
@@ -413,7 +414,7 @@ type ControlPlaneUpgrade struct {
 	// Operation is the AnnotationOperation that asked for it.
 	Operation string `json:"operation,omitempty"`
 	// Generation is the metadata.generation that asked for it. A failed upgrade is
-	// tried again when this or Operation changes.
+	// tried again, and an incomplete one goes on, when this or Operation changes.
 	Generation int64        `json:"generation,omitempty"`
 	Phase      UpgradePhase `json:"phase"`
 	// Snapshot names the file in etcd's volume that holds its content before.
@@ -421,13 +422,14 @@ type ControlPlaneUpgrade struct {
 	StartTime  metav1.Time  `json:"startTime"`
 	PhaseSince metav1.Time  `json:"phaseSince"`
 	EndTime    *metav1.Time `json:"endTime,omitempty"`
-	// Message says why it failed, for people.
+	// Message says why it failed or is incomplete, or what keeps its components out
+	// of the cluster, for people.
 	Message string `json:"message,omitempty"`
 }
 
 // UnderWay says whether the upgrade has begun and not ended. A nil upgrade has not.
 func (u *ControlPlaneUpgrade) UnderWay() bool {
-	return u != nil && u.Phase != UpgradeSucceeded && u.Phase != UpgradeFailed
+	return u != nil && u.Phase != UpgradeSucceeded && u.Phase != UpgradeFailed && u.Phase != UpgradeIncomplete
 }
 
 // ComponentsVersion is the version of Kubernetes whose managed components belong

@@ -11,9 +11,13 @@ import (
 // below `status`.
 type upgradeView struct {
 	State        string
-	ControlPlane struct{ From, To, Phase string }
+	ControlPlane controlPlaneView
 	Pools        []poolView
 }
+
+// controlPlaneView is a change of version; Message says what keeps its components out, or
+// why it failed, which the operation's error says too.
+type controlPlaneView struct{ From, To, Phase, Message string }
 
 type poolView struct {
 	Name, State          string
@@ -28,7 +32,11 @@ type poolView struct {
 func (v upgradeView) String() string {
 	var parts []string
 	if to := v.ControlPlane.To; to != "" {
-		parts = append(parts, fmt.Sprintf("control plane %s → %s (%s)", v.ControlPlane.From, to, v.ControlPlane.Phase))
+		text := fmt.Sprintf("control plane %s → %s (%s)", v.ControlPlane.From, to, v.ControlPlane.Phase)
+		if why := v.ControlPlane.Message; why != "" && v.ControlPlane.Phase == "Components" {
+			text += ", blocked: " + why
+		}
+		parts = append(parts, text)
 	}
 	for _, pool := range v.Pools {
 		if text := pool.String(); text != "" {
@@ -64,7 +72,7 @@ type (
 			ProvisioningState string             `json:"provisioningState"`
 			AgentPoolProfiles []poolProgressBody `json:"agentPoolProfiles"`
 			Status            struct {
-				Upgrade struct{ From, To, Phase string } `json:"upgrade"`
+				Upgrade controlPlaneView `json:"upgrade"`
 			} `json:"status"`
 		} `json:"properties"`
 	}

@@ -13,6 +13,8 @@ func TestUpgradeView(t *testing.T) {
 		{"nothing to tell but the state", `{"properties":{"provisioningState":"Upgrading","agentPoolProfiles":[{"name":"np1"}]}}`, "Upgrading"},
 		{"the control plane goes first", `{"properties":{"provisioningState":"Upgrading","status":{"upgrade":{"from":"1.36.3","to":"1.37.2","phase":"RollOut"}}}}`,
 			"Upgrading: control plane 1.36.3 → 1.37.2 (RollOut)"},
+		{"and says what keeps its components out", `{"properties":{"provisioningState":"Upgrading","status":{"upgrade":{"from":"1.36.3","to":"1.37.2","phase":"Components","message":"apply DaemonSet kube-system/kube-proxy: denied"}}}}`,
+			"Upgrading: control plane 1.36.3 → 1.37.2 (Components), blocked: apply DaemonSet kube-system/kube-proxy: denied"},
 		{"then pools, with what holds them up", `{"properties":{"provisioningState":"Upgrading","agentPoolProfiles":[
 			{"name":"np1","status":{"upgrade":{"nodes":3,"done":1,"surge":1,"waiting":"room for a surge node"}}},{"name":"np2"}]}}`,
 			"Upgrading: pool np1 1/3 nodes, blocked: room for a surge node"},

@@ -17,7 +17,7 @@ var (
 )
 
 var lifeColumns = []column{
-	{"Version", "version"}, {"State", "state"}, {"Default", "default"}, {"Released", "released"}, {"EndOfSupport", "endOfSupport"}, {"LtsUntil", "endOfLts"}, {"Upgrades", "upgrades"},
+	{"Version", "version"}, {"State", "state"}, {"Default", "default"}, {"Released", "released"}, {"EndOfSupport", "endOfSupport"}, {"LtsUntil", "endOfLts"}, {"SupportPlan", "supportPlan"}, {"Upgrades", "upgrades"},
 }
 
 const noUpgrades = "None available"
@@ -158,6 +158,7 @@ type minorLife struct {
 	Released      string                                 `json:"released"`
 	EndOfSupport  string                                 `json:"endOfSupport"`
 	EndOfLTS      string                                 `json:"endOfLts"`
+	Capabilities  struct{ SupportPlan []string }         `json:"capabilities"`
 	PatchVersions map[string]struct{ Upgrades []string } `json:"patchVersions"`
 }
 
@@ -187,9 +188,11 @@ func lifeRows(minors []minorLife, text bool) []map[string]any {
 		for version, patch := range minor.PatchVersions {
 			row := map[string]any{
 				"version": version, "state": minor.State, "default": minor.IsDefault, "released": minor.Released,
-				"endOfSupport": minor.EndOfSupport, "endOfLts": minor.EndOfLTS, "upgrades": patch.Upgrades,
+				"endOfSupport": minor.EndOfSupport, "endOfLts": minor.EndOfLTS,
+				"supportPlan": minor.Capabilities.SupportPlan, "upgrades": patch.Upgrades,
 			}
 			if text {
+				row["supportPlan"] = strings.Join(minor.Capabilities.SupportPlan, ", ")
 				row["upgrades"], row["default"] = upgradeText(patch.Upgrades), map[bool]string{true: "yes"}[minor.IsDefault]
 			}
 			rows = append(rows, row)

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,17 @@ type Budget struct {
 	ExpectedPods int32
 	// Nodes are those with pods of the budget that a drain would evict.
 	Nodes []string
+	// Shared is one of those pods that another budget selects too; nil if there is none.
+	Shared *SharedPod
+}
+
+// SharedPod is a pod that several disruption budgets select. Kubernetes evicts none such,
+// whatever the budgets allow.
+type SharedPod struct {
+	// Name, without its namespace, which is the budgets'.
+	Name, Node string
+	// Budgets are the names of all that select it, in order.
+	Budgets []string
 }
 
 // APIUse is the use of an API that a later version does not have any more.
@@ -38,10 +50,22 @@ type APIUse struct {
 	Subresource string `json:"subresource,omitempty"`
 	// RemovedRelease is the first minor without it.
 	RemovedRelease string `json:"removedRelease"`
-	// Writes counts requests other than get, list and watch since the API server was
-	// started, and LastWritten is when the count was last seen to grow.
-	Writes      int64     `json:"writes"`
-	LastWritten time.Time `json:"lastWritten,omitzero"`
+	// Writes counts the requests other than get, list and watch that one API server got
+	// since it was started.
+	Writes int64 `json:"-"`
+	// Counts are the writes that each API server was last seen to have got, by its name
+	// in APICount, and LastWritten is when one was last seen to grow.
+	Counts      map[string]int64 `json:"counts,omitempty"`
+	LastWritten time.Time        `json:"lastWritten,omitzero"`
+}
+
+// APICount is what one API server of a cluster counted.
+type APICount struct {
+	// Server names its process: another one counts from nothing.
+	Server string
+	// Asked is false for one that is there and could not be asked yet.
+	Asked bool
+	Uses  []APIUse
 }
 
 // Gates is what is known of a cluster's content before an upgrade.
@@ -53,12 +77,18 @@ type Gates struct {
 	Now    time.Time
 }
 
-// BlockingBudgets names the budgets that no drain can satisfy and that have pods on
-// nodes of the upgrade; budgets of pods elsewhere hold nothing up (AKS:
-// error-code-unsatisfiablepdb).
+// BlockingBudgets names the budgets that no drain can satisfy, alone or because they
+// share a pod, and that have pods on nodes of the upgrade; budgets of pods elsewhere hold
+// nothing up (AKS: error-code-unsatisfiablepdb).
 func (g Gates) BlockingBudgets() []Violation {
 	var out violations
+	told := map[string]bool{}
 	for _, budget := range g.Budgets {
+		if pod := budget.Shared; pod != nil && !told[budget.Namespace+"/"+pod.Name] {
+			told[budget.Namespace+"/"+pod.Name] = true
+			out.add(CodeUnsatisfiablePDB, "", "PDBs %s/%s select pod %s/%s together, can't proceed with put operation: Kubernetes evicts no pod that more than one budget selects, so that node %s could never be drained of it. Change the selector of one, or set upgradeSettings.overrideSettings.forceUpgrade",
+				budget.Namespace, strings.Join(pod.Budgets, " and "+budget.Namespace+"/"), budget.Namespace, pod.Name, pod.Node)
+		}
 		if reason := budget.unsatisfiable(); reason != "" && len(budget.Nodes) > 0 {
 			out.add(CodeUnsatisfiablePDB, "", "PDB %s/%s has %s, can't proceed with put operation: node %s could never be drained of its pods. Change the budget, add replicas, or set upgradeSettings.overrideSettings.forceUpgrade",
 				budget.Namespace, budget.Name, reason, budget.Nodes[0])
@@ -134,30 +164,45 @@ func (u APIUse) name() string {
 	return name
 }
 
-// MergeUses brings what was known of APIs' use up to what was just counted: a count
-// that grew was written to since, and so was one that began anew, with the API
-// server, and is not nothing. What was not counted any more keeps its last time.
-func MergeUses(known, counted []APIUse, now time.Time) []APIUse {
-	merged := make([]APIUse, 0, len(known)+len(counted))
-	before := map[string]APIUse{}
+// MergeUses brings what was known of APIs' use up to what each API server just counted:
+// one that got more writes than it was last seen to have, or is seen for the first time
+// and has some, got them since. What nobody counts any more keeps its last time, and the
+// counts of a server that could not be asked are kept for when it can; those of one that
+// is gone are dropped.
+func MergeUses(known []APIUse, counted []APICount, now time.Time) []APIUse {
+	merged := map[string]APIUse{}
+	before := map[string]map[string]int64{}
 	for _, use := range known {
-		before[use.name()] = use
+		before[use.name()] = use.Counts
+		use.Writes, use.Counts = 0, nil
+		merged[use.name()] = use
 	}
-	for _, use := range counted {
-		old, ok := before[use.name()]
-		delete(before, use.name())
-		switch {
-		case use.Writes == 0 || ok && use.Writes == old.Writes:
-			use.LastWritten = old.LastWritten
-		default:
-			use.LastWritten = now
+	for _, server := range counted {
+		for name, counts := range before {
+			if last, ok := counts[server.Server]; ok {
+				use := merged[name]
+				use.note(server.Server, last)
+				merged[name] = use
+			}
 		}
-		merged = append(merged, use)
+		for _, use := range server.Uses {
+			old := merged[use.name()]
+			writes := use.Writes
+			use.Writes, use.Counts, use.LastWritten = 0, old.Counts, old.LastWritten
+			if writes > before[use.name()][server.Server] {
+				use.LastWritten = now
+			}
+			use.note(server.Server, writes)
+			merged[use.name()] = use
+		}
 	}
-	for _, use := range before {
-		use.Writes = 0
-		merged = append(merged, use)
+	return slices.SortedFunc(maps.Values(merged), func(a, b APIUse) int { return strings.Compare(a.name(), b.name()) })
+}
+
+// note keeps what a server counted.
+func (u *APIUse) note(server string, writes int64) {
+	if u.Counts == nil {
+		u.Counts = map[string]int64{}
 	}
-	slices.SortFunc(merged, func(a, b APIUse) int { return strings.Compare(a.name(), b.name()) })
-	return merged
+	u.Counts[server] = writes
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -36,8 +37,28 @@ func TestBlockingBudgets(t *testing.T) {
 	}
 }
 
+// Two budgets that select one pod hold an upgrade up, though each of them would allow it.
+func TestBudgetsThatShareAPod(t *testing.T) {
+	shared := &SharedPod{Name: "web-1", Node: "node1", Budgets: []string{"all", "web"}}
+	budget := func(name string, pod *SharedPod) Budget {
+		return Budget{Namespace: "default", Name: name, MaxUnavailable: "1", ExpectedPods: 3, Nodes: []string{"node1"}, Shared: pod}
+	}
+	found := Gates{Budgets: []Budget{budget("all", shared), budget("web", shared)}}.BlockingBudgets()
+	if len(found) != 1 || found[0].Code != CodeUnsatisfiablePDB {
+		t.Fatalf("the pod is told of once: %v", found)
+	}
+	for _, part := range []string{"default/all and default/web", "pod default/web-1", "node node1", "forceUpgrade"} {
+		if !strings.Contains(found[0].Message, part) {
+			t.Errorf("%q does not say %q", found[0].Message, part)
+		}
+	}
+	if found := (Gates{Budgets: []Budget{budget("all", nil), budget("web", nil)}}).BlockingBudgets(); len(found) > 0 {
+		t.Errorf("budgets of different pods: %v", found)
+	}
+}
+
 func TestBlockingAPIs(t *testing.T) {
-	use := APIUse{Group: "networking.k8s.io", Version: "v1beta1", Resource: "ipaddresses", RemovedRelease: "1.37", Writes: 3, LastWritten: today.Add(-time.Hour)}
+	use := APIUse{Group: "networking.k8s.io", Version: "v1beta1", Resource: "ipaddresses", RemovedRelease: "1.37", LastWritten: today.Add(-time.Hour)}
 	for _, c := range []struct {
 		why, from, to string
 		change        func(*APIUse)
@@ -48,7 +69,7 @@ func TestBlockingAPIs(t *testing.T) {
 		{"the next minor still has it", "1.35.4", "1.36.3", func(*APIUse) {}, false},
 		{"a patch removes nothing", "1.37.1", "1.37.2", func(*APIUse) {}, false},
 		{"more than twelve hours ago", "1.36.3", "1.37.2", func(u *APIUse) { u.LastWritten = today.Add(-12*time.Hour - time.Second) }, false},
-		{"it was only read", "1.36.3", "1.37.2", func(u *APIUse) { u.Writes, u.LastWritten = 0, time.Time{} }, false},
+		{"it was only read", "1.36.3", "1.37.2", func(u *APIUse) { u.LastWritten = time.Time{} }, false},
 		{"deprecated without an end", "1.36.3", "1.37.2", func(u *APIUse) { u.RemovedRelease = "" }, false},
 		{"before 1.26 there was no gate", "1.24.0", "1.25.0", func(u *APIUse) { u.RemovedRelease = "1.25" }, false},
 	} {
@@ -63,24 +84,44 @@ func TestBlockingAPIs(t *testing.T) {
 
 func TestMergeUses(t *testing.T) {
 	earlier := today.Add(-3 * time.Hour)
-	use := func(writes int64, last time.Time) APIUse {
-		return APIUse{Version: "v1beta1", Resource: "things", RemovedRelease: "1.37", Writes: writes, LastWritten: last}
+	type counts = map[string]int64
+	use := func(counted counts, last time.Time) []APIUse {
+		return []APIUse{{Version: "v1beta1", Resource: "things", RemovedRelease: "1.37", Counts: counted, LastWritten: last}}
 	}
+	got := func(server string, writes int64) APICount {
+		return APICount{Server: server, Asked: true, Uses: []APIUse{{Version: "v1beta1", Resource: "things", RemovedRelease: "1.37", Writes: writes}}}
+	}
+	none := func(server string) APICount { return APICount{Server: server, Asked: true} }
+	away := func(server string) APICount { return APICount{Server: server} }
+	never := time.Time{}
 	for _, c := range []struct {
-		why            string
-		known, counted []APIUse
-		want           []APIUse
+		why     string
+		known   []APIUse
+		counted []APICount
+		want    []APIUse
 	}{
-		{"first seen", nil, []APIUse{use(2, time.Time{})}, []APIUse{use(2, today)}},
-		{"first seen, only read", nil, []APIUse{use(0, time.Time{})}, []APIUse{use(0, time.Time{})}},
-		{"not used since", []APIUse{use(2, earlier)}, []APIUse{use(2, time.Time{})}, []APIUse{use(2, earlier)}},
-		{"used since", []APIUse{use(2, earlier)}, []APIUse{use(3, time.Time{})}, []APIUse{use(3, today)}},
-		{"the API server began anew, and it was used", []APIUse{use(9, earlier)}, []APIUse{use(1, time.Time{})}, []APIUse{use(1, today)}},
-		{"it began anew, and it was read", []APIUse{use(9, earlier)}, []APIUse{use(0, time.Time{})}, []APIUse{use(0, earlier)}},
-		{"it began anew, and nobody asked: what was seen still counts", []APIUse{use(9, earlier)}, nil, []APIUse{use(0, earlier)}},
+		{"first seen", nil, []APICount{got("a", 2)}, use(counts{"a": 2}, today)},
+		{"first seen, only read", nil, []APICount{got("a", 0)}, use(counts{"a": 0}, never)},
+		{"not used since", use(counts{"a": 2}, earlier), []APICount{got("a", 2)}, use(counts{"a": 2}, earlier)},
+		{"used since", use(counts{"a": 2}, earlier), []APICount{got("a", 3)}, use(counts{"a": 3}, today)},
+		{"it was only read, then written to", use(counts{"a": 0}, never), []APICount{got("a", 1)}, use(counts{"a": 1}, today)},
+		{"servers count apart: one that has fewer is no news", use(counts{"a": 9, "b": 2, "c": 0}, earlier),
+			[]APICount{got("c", 0), got("b", 2), got("a", 9)}, use(counts{"a": 9, "b": 2, "c": 0}, earlier)},
+		{"a writer on another server than the first is seen", use(counts{"a": 9, "b": 2, "c": 0}, earlier),
+			[]APICount{got("a", 9), got("b", 2), got("c", 1)}, use(counts{"a": 9, "b": 2, "c": 1}, today)},
+		{"as is one on a server that none asked for the API before", use(counts{"a": 9}, earlier), []APICount{got("a", 9), got("b", 1)}, use(counts{"a": 9, "b": 1}, today)},
+		{"a server was replaced, and written to", use(counts{"a": 9}, earlier), []APICount{got("a'", 1)}, use(counts{"a'": 1}, today)},
+		{"as often as the one before it", use(counts{"a": 9}, earlier), []APICount{got("a'", 9)}, use(counts{"a'": 9}, today)},
+		{"it was replaced, and read", use(counts{"a": 9}, earlier), []APICount{got("a'", 0)}, use(counts{"a'": 0}, earlier)},
+		{"it was replaced, and nobody asked: what was seen still counts", use(counts{"a": 9}, earlier), []APICount{none("a'")}, use(nil, earlier)},
+		{"one of three was replaced: what the others have is no news", use(counts{"a": 9, "b": 2, "c": 4}, earlier),
+			[]APICount{got("a", 9), got("b", 2), none("c'")}, use(counts{"a": 9, "b": 2}, earlier)},
+		{"one is not ready for a while", use(counts{"a": 9, "b": 2}, earlier), []APICount{got("a", 9), away("b")}, use(counts{"a": 9, "b": 2}, earlier)},
+		{"it comes back with what it had", use(counts{"a": 9, "b": 2}, earlier), []APICount{got("a", 9), got("b", 2)}, use(counts{"a": 9, "b": 2}, earlier)},
+		{"it comes back with more", use(counts{"a": 9, "b": 2}, earlier), []APICount{got("a", 9), got("b", 3)}, use(counts{"a": 9, "b": 3}, today)},
 	} {
-		if got := MergeUses(c.known, c.counted, today); !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: %+v, want %+v", c.why, got, c.want)
+		if merged := MergeUses(c.known, c.counted, today); !reflect.DeepEqual(merged, c.want) {
+			t.Errorf("%s: %+v, want %+v", c.why, merged, c.want)
 		}
 	}
 }

@@ -77,6 +77,20 @@ func (v Versions) Offered() []release.Release {
 	})
 }
 
+// SupportPlans lists the support plans under which new clusters can have a version: every
+// supported one is eligible for long-term support, which alone covers some of those that
+// are older (AKS: long-term-support). Previews have none beside the official plan.
+func (v Versions) SupportPlans(r release.Release) []string {
+	var plans []string
+	if v.Catalogue.Offered(r, release.PlanOfficial, v.Now) {
+		plans = append(plans, release.PlanOfficial)
+	}
+	if v.Catalogue.StateAt(r, release.PlanLTS, v.Now) == release.Supported {
+		plans = append(plans, release.PlanLTS)
+	}
+	return plans
+}
+
 // Upgrades lists what a control plane can move to, oldest first: newer patches of
 // its minor and the next minor, or, from a version out of support, the oldest minor
 // that is in support. Under long-term support it is every later minor whose control

@@ -55,6 +55,27 @@ func TestUpgradesUnderLongTermSupport(t *testing.T) {
 	}
 }
 
+// Everything that is listed can be had under the plans that it is listed with.
+func TestSupportPlans(t *testing.T) {
+	both := []string{release.PlanOfficial, release.PlanLTS}
+	for _, c := range []struct {
+		why, version string
+		want         []string
+	}{
+		{"a preview has no long-term support", "1.38.0", both[:1]},
+		{"every supported version is eligible", "1.37.2", both},
+		{"also one that is not of the two newest patches yet", "1.36.3", both},
+		{"past its end of support", "1.34.9", both[1:]},
+		{"withdrawn", "1.36.9", nil},
+		{"too old for any", "1.32.1", nil},
+	} {
+		r, ok := catalogue.Release(c.version)
+		if got := versions().SupportPlans(r); !ok || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %s has %v, want %v", c.why, c.version, got, c.want)
+		}
+	}
+}
+
 func TestNextStep(t *testing.T) {
 	for _, c := range []struct{ why, running, target, want string }{
 		{"nothing changes", "1.36.3", "1.36.3", "1.36.3"},

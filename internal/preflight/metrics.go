@@ -2,15 +2,11 @@ package preflight
 
 import (
 	"bufio"
-	"context"
-	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 
-	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/policy"
 )
 
@@ -25,23 +21,6 @@ const (
 
 // readVerbs are those that hold no upgrade up.
 var readVerbs = []string{"GET", "LIST", "WATCH", "WATCHLIST", "CONNECT"}
-
-// count asks the API server what was written to APIs that are to be removed.
-func (r Reader) count(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]policy.APIUse, error) {
-	response, err := r.Tenants.Get(ctx, cluster.Spec.ID, "/metrics")
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read metrics of %s: the API server answers %s", cluster.Name, response.Status)
-	}
-	uses, err := parseUses(response.Body)
-	if err != nil {
-		return nil, fmt.Errorf("read metrics of %s: %w", cluster.Name, err)
-	}
-	return uses, nil
-}
 
 // api names an API in metrics.
 type api struct{ group, version, resource, subresource string }

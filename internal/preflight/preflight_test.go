@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,28 +15,45 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/policy"
 )
 
 var now = time.Date(2026, 12, 24, 12, 0, 0, 0, time.UTC)
 
-// tenants is one managed cluster.
+// tenants is one managed cluster, whose API servers have metrics by their addresses.
 type tenants struct {
 	client.WithWatch
-	metrics string
+	metrics map[string]string
 	status  int
 }
 
 func (t *tenants) Client(context.Context, string) (client.WithWatch, error) { return t.WithWatch, nil }
 
-func (t *tenants) Get(context.Context, string, string) (*http.Response, error) {
-	return &http.Response{StatusCode: t.status, Status: http.StatusText(t.status), Body: io.NopCloser(strings.NewReader(t.metrics))}, nil
+func (t *tenants) GetFrom(_ context.Context, _, address, _ string) (*http.Response, error) {
+	text, ok := t.metrics[address]
+	if !ok {
+		return nil, errors.New("connection refused")
+	}
+	return &http.Response{StatusCode: t.status, Status: http.StatusText(t.status), Body: io.NopCloser(strings.NewReader(text))}, nil
+}
+
+// apiServer is a pod of the control plane.
+func apiServer(name, ip string, ready corev1.ConditionStatus) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "cp-abc", Name: name, UID: types.UID(name), Labels: map[string]string{controlplane.LabelComponent: controlplane.ComponentKube}},
+		Status: corev1.PodStatus{
+			PodIP: ip, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}},
+			ContainerStatuses: []corev1.ContainerStatus{{Name: "kube", RestartCount: 1}},
+		},
+	}
 }
 
 func pod(name, app, node string, change func(*corev1.Pod)) *corev1.Pod {
@@ -98,9 +116,45 @@ func TestBudgetsNameTheNodesOfThePools(t *testing.T) {
 func TestABudgetThatIsNotCountedYet(t *testing.T) {
 	budget := pdb("web", policyv1.PodDisruptionBudgetStatus{})
 	budget.Generation = 1
-	got, err := budgetOf(budget, []corev1.Pod{*pod("web-1", "web", "n1", nil)}, []string{"n1"})
-	if err != nil || got.ExpectedPods != 1 {
+	covered, err := coveredBy(budget, []corev1.Pod{*pod("web-1", "web", "n1", nil)})
+	if got := budgetOf(budget, covered, []string{"n1"}); err != nil || got.ExpectedPods != 1 {
 		t.Errorf("its pods are counted here: %+v, %v", got, err)
+	}
+}
+
+// Pods that two budgets select are found where they would be evicted.
+func TestBudgetsThatShareAPod(t *testing.T) {
+	everything := pdb("everything", policyv1.PodDisruptionBudgetStatus{ExpectedPods: 3})
+	everything.Spec.Selector = &metav1.LabelSelector{}
+	elsewhere := pdb("web", policyv1.PodDisruptionBudgetStatus{})
+	elsewhere.Namespace = "other"
+	tenant := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(
+		node("n1", "np1"), node("n2", "np2"), node("n3", "np3"),
+		pod("web-1", "web", "n1", nil), pod("batch-1", "batch", "n2", nil),
+		pod("web-2", "web", "n3", func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }),
+		everything, elsewhere, pdb("web", policyv1.PodDisruptionBudgetStatus{ExpectedPods: 2}),
+	).Build()
+	reader := Reader{Tenants: &tenants{WithWatch: tenant}}
+	for _, c := range []struct {
+		why, pool string
+		want      map[string]*policy.SharedPod
+	}{
+		{"both say so", "np1", map[string]*policy.SharedPod{
+			"default/everything": {Name: "web-1", Node: "n1", Budgets: []string{"everything", "web"}},
+			"default/web":        {Name: "web-1", Node: "n1", Budgets: []string{"everything", "web"}},
+		}},
+		{"one budget alone has the pod there", "np2", nil},
+		{"a pod that has not started is evicted all the same", "np3", nil},
+	} {
+		budgets, err := reader.Budgets(context.Background(), &v1beta1.ManagedCluster{}, []string{c.pool})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, budget := range budgets {
+			if got, want := budget.Shared, c.want[budget.Namespace+"/"+budget.Name]; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: %s/%s %+v, want %+v", c.why, budget.Namespace, budget.Name, got, want)
+			}
+		}
 	}
 }
 
@@ -123,6 +177,7 @@ func TestParseUses(t *testing.T) {
 	}
 }
 
+// Three API servers count apart, and come and go.
 func TestRecorderKeepsWhenAPIsWereWrittenTo(t *testing.T) {
 	ctx := context.Background()
 	scheme := runtime.NewScheme()
@@ -137,25 +192,70 @@ func TestRecorderKeepsWhenAPIsWereWrittenTo(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "sub", Name: "rg.c1"}, Spec: v1beta1.ManagedClusterSpec{ID: "abc"},
 		Status: v1beta1.ManagedClusterStatus{APIServerReady: &ready},
 	}
-	management := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(cluster).WithObjects(cluster).Build()
-	tenant := &tenants{metrics: metrics, status: http.StatusOK}
+	first, second, third := apiServer("a", "10.0.0.1", corev1.ConditionTrue), apiServer("b", "10.0.0.2", corev1.ConditionTrue), apiServer("c", "10.0.0.3", corev1.ConditionFalse)
+	management := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(cluster).WithObjects(cluster, first, second, third).Build()
+	tenant := &tenants{metrics: map[string]string{"10.0.0.1:6443": "", "10.0.0.2:6443": metrics}, status: http.StatusOK}
 	clock := now
 	reader := Reader{Management: management, Tenants: tenant, Now: func() time.Time { return clock }}
 	recorder := &Recorder{Reader: reader, Client: management, Log: slog.New(slog.DiscardHandler)}
-	for range 2 { // the second time nothing is new
+	record := func() {
+		t.Helper()
 		if err := recorder.RecordAll(ctx); err != nil {
 			t.Fatal(err)
 		}
 		clock = clock.Add(time.Hour)
 	}
-	// The API server was started anew and nobody has asked yet: what was recorded still counts.
-	tenant.metrics = ""
-	uses, err := reader.Uses(ctx, cluster)
-	if err != nil || len(uses) != 1 || !uses[0].LastWritten.Equal(now) {
-		t.Errorf("%+v, %v, want one, last written %s", uses, err, now)
+	check := func(why string, last time.Time) {
+		t.Helper()
+		if uses, err := reader.Uses(ctx, cluster); err != nil || len(uses) != 1 || !uses[0].LastWritten.Equal(last) {
+			t.Errorf("%s: %+v, %v, want one, last written %s", why, uses, err, last)
+		}
 	}
+	record() // by the second server alone
+	record() // nothing is new
+	check("the writes that one of three got count", now)
+
+	// The second is replaced. Nobody has asked yet: what was recorded still counts.
+	if err := management.Delete(ctx, second); err != nil {
+		t.Fatal(err)
+	}
+	if err := management.Create(ctx, apiServer("d", "10.0.0.4", corev1.ConditionTrue)); err != nil {
+		t.Fatal(err)
+	}
+	tenant.metrics = map[string]string{"10.0.0.1:6443": "", "10.0.0.4:6443": ""}
+	record()
+	check("a server's end does not make its writes new, nor forgotten", now)
+
+	// The third is ready at last, and has been written to.
+	third.Status.Conditions[0].Status = corev1.ConditionTrue
+	if err := management.Status().Update(ctx, third); err != nil {
+		t.Fatal(err)
+	}
+	tenant.metrics["10.0.0.3:6443"] = metrics
+	written := clock
+	record()
+	check("the writes that another one got", written)
+
+	// Its container begins anew, and as much is written as before.
+	third.Status.ContainerStatuses[0].RestartCount = 2
+	if err := management.Status().Update(ctx, third); err != nil {
+		t.Fatal(err)
+	}
+	check("another process counts from nothing", clock)
+
+	delete(tenant.metrics, "10.0.0.3:6443")
+	if _, err := reader.Uses(ctx, cluster); err == nil {
+		t.Error("a ready API server that does not answer is taken for one that nobody wrote to")
+	}
+	tenant.metrics["10.0.0.3:6443"] = ""
 	tenant.status = http.StatusForbidden
 	if _, err := reader.Uses(ctx, cluster); err == nil {
 		t.Error("metrics that cannot be read are taken for none")
+	}
+	if err := management.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace("cp-abc")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Uses(ctx, cluster); err == nil {
+		t.Error("no API server is taken for one that nobody wrote to")
 	}
 }

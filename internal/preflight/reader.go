@@ -27,7 +27,8 @@ const labelPool = "kubernetes.azure.com/agentpool"
 // Tenants finds managed clusters' API servers; *tenant.Clients does.
 type Tenants interface {
 	Client(ctx context.Context, clusterID string) (client.WithWatch, error)
-	Get(ctx context.Context, clusterID, path string) (*http.Response, error)
+	// GetFrom asks the one API server at an address, host and port.
+	GetFrom(ctx context.Context, clusterID, address, path string) (*http.Response, error)
 }
 
 // Reader reads managed clusters.
@@ -64,14 +65,53 @@ func (r Reader) Budgets(ctx context.Context, cluster *v1beta1.ManagedCluster, po
 	}
 	affected := nodesOf(nodes.Items, pools)
 	found := make([]policy.Budget, 0, len(budgets.Items))
+	selected := map[*corev1.Pod][]int{}
 	for i := range budgets.Items {
-		budget, err := budgetOf(&budgets.Items[i], pods.Items, affected)
+		covered, err := coveredBy(&budgets.Items[i], pods.Items)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, budget)
+		found = append(found, budgetOf(&budgets.Items[i], covered, affected))
+		for _, pod := range covered {
+			selected[pod] = append(selected[pod], i)
+		}
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if len(selected[pod]) > 1 && pod.Status.Phase != corev1.PodPending && slices.Contains(affected, pod.Spec.NodeName) {
+			share(found, selected[pod], pod)
+		}
 	}
 	return found, nil
+}
+
+// share tells budgets of a pod that they all select. The first that is found is enough.
+func share(budgets []policy.Budget, of []int, pod *corev1.Pod) {
+	shared := &policy.SharedPod{Name: pod.Name, Node: pod.Spec.NodeName}
+	for _, i := range of {
+		shared.Budgets = append(shared.Budgets, budgets[i].Name)
+	}
+	slices.Sort(shared.Budgets)
+	for _, i := range of {
+		if budgets[i].Shared == nil {
+			budgets[i].Shared = shared
+		}
+	}
+}
+
+// coveredBy are the pods of a budget that a drain would evict, wherever they are.
+func coveredBy(budget *policyv1.PodDisruptionBudget, pods []corev1.Pod) ([]*corev1.Pod, error) {
+	selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("selector of disruption budget %s/%s: %w", budget.Namespace, budget.Name, err)
+	}
+	var covered []*corev1.Pod
+	for i := range pods {
+		if evictable(&pods[i]) && pods[i].Namespace == budget.Namespace && selector.Matches(labels.Set(pods[i].Labels)) {
+			covered = append(covered, &pods[i])
+		}
+	}
+	return covered, nil
 }
 
 // nodesOf are the names of the nodes of some pools.
@@ -85,31 +125,22 @@ func nodesOf(nodes []corev1.Node, pools []string) []string {
 	return names
 }
 
-func budgetOf(budget *policyv1.PodDisruptionBudget, pods []corev1.Pod, affected []string) (policy.Budget, error) {
-	selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
-	if err != nil {
-		return policy.Budget{}, fmt.Errorf("selector of disruption budget %s/%s: %w", budget.Namespace, budget.Name, err)
-	}
+func budgetOf(budget *policyv1.PodDisruptionBudget, covered []*corev1.Pod, affected []string) policy.Budget {
 	found := policy.Budget{
 		Namespace: budget.Namespace, Name: budget.Name, ExpectedPods: budget.Status.ExpectedPods,
 		MaxUnavailable: textOf(budget.Spec.MaxUnavailable), MinAvailable: textOf(budget.Spec.MinAvailable),
 	}
-	covered := int32(0)
-	for i := range pods {
-		if !evictable(&pods[i]) || pods[i].Namespace != budget.Namespace || !selector.Matches(labels.Set(pods[i].Labels)) {
-			continue
-		}
-		covered++
-		if node := pods[i].Spec.NodeName; slices.Contains(affected, node) && !slices.Contains(found.Nodes, node) {
+	for _, pod := range covered {
+		if node := pod.Spec.NodeName; slices.Contains(affected, node) && !slices.Contains(found.Nodes, node) {
 			found.Nodes = append(found.Nodes, node)
 		}
 	}
 	// The budget's controller has not counted yet.
 	if budget.Status.ObservedGeneration < budget.Generation {
-		found.ExpectedPods = covered
+		found.ExpectedPods = int32(len(covered)) //nolint:gosec // no cluster has so many pods
 	}
 	slices.Sort(found.Nodes)
-	return found, nil
+	return found
 }
 
 func textOf(value *intstr.IntOrString) string {
@@ -133,7 +164,7 @@ func evictable(pod *corev1.Pod) bool {
 }
 
 // Uses reads the use of APIs that are to be removed: what was recorded, brought up to
-// what the API server counts now.
+// what every API server counts now.
 func (r Reader) Uses(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]policy.APIUse, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -18,14 +19,20 @@ const readyTimeout = 3 * time.Second
 // maxReadyBody is how much of an answer is read.
 const maxReadyBody = 4 << 10
 
-// Get asks the cluster's API server for a path that is no resource, such as
-// /metrics. The caller closes the body.
-func (c *Clients) Get(ctx context.Context, clusterID, path string) (*http.Response, error) {
+// GetFrom asks the one API server of the cluster that listens on address, a host and a
+// port, for a path that is no resource, such as /metrics. It has to prove that it is the
+// cluster's as whoever answers at the usual address has. The caller closes the body.
+func (c *Clients) GetFrom(ctx context.Context, clusterID, address, path string) (*http.Response, error) {
 	e, err := c.entry(ctx, clusterID)
 	if err != nil {
 		return nil, err
 	}
-	return e.get(ctx, clusterID, path, e.transport)
+	once := e.transport.Clone()
+	once.DisableKeepAlives = true
+	once.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+	}
+	return e.get(ctx, clusterID, path, once)
 }
 
 // Ready asks the cluster's API server for /readyz. Nil means that it answered

@@ -111,7 +111,7 @@ func (w *World) Now() time.Time { return time.Now().Add(time.Duration(w.offset.L
 func (w *World) Advance(by time.Duration) { w.offset.Add(int64(by)) }
 
 // Catalogue has a version in every state: the default is 1.37.2, one before the
-// newest.
+// newest, and 1.35.4 has long-term support alone.
 func Catalogue() *release.Catalogue {
 	return &release.Catalogue{
 		NodeImageVersion: "BerthDebian-12containerd-202611.01.0",
@@ -129,7 +129,7 @@ func Catalogue() *release.Catalogue {
 			{Version: "1.37.2", Default: true, Life: release.Life{Released: "2020-01-31", EndOfSupport: "2099-01-31", EndOfLTS: "2099-12-31"}},
 			{Version: "1.36.3"},
 			{Version: "1.36.1"},
-			{Version: "1.35.4"},
+			{Version: "1.35.4", Life: release.Life{Released: "2019-01-31", EndOfSupport: "2020-01-31", EndOfLTS: "2099-12-31"}},
 			{Version: "1.32.9"},
 		},
 	}

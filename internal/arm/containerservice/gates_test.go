@@ -25,7 +25,7 @@ func (f *found) Budgets(_ context.Context, _ *v1beta1.ManagedCluster, pools []st
 }
 
 func (f *found) Uses(context.Context, *v1beta1.ManagedCluster) ([]policy.APIUse, error) {
-	return []policy.APIUse{{Version: "v1beta1", Resource: "things", RemovedRelease: "1.37", Writes: 1, LastWritten: time.Now()}}, f.err
+	return []policy.APIUse{{Version: "v1beta1", Resource: "things", RemovedRelease: "1.37", LastWritten: time.Now()}}, f.err
 }
 
 func (*found) Window(context.Context) (time.Duration, error) { return time.Hour, nil }

@@ -13,6 +13,8 @@ type controlPlaneProgress struct {
 	From  string               `json:"from"`
 	To    string               `json:"to"`
 	Phase v1beta1.UpgradePhase `json:"phase"`
+	// Message says what the phase waits for, for people.
+	Message string `json:"message,omitempty"`
 }
 
 // nodesProgress is the replacement of a pool's nodes.
@@ -30,7 +32,7 @@ func clusterProgress(upgrade *v1beta1.ControlPlaneUpgrade) any {
 	if upgrade == nil || upgrade.EndTime != nil {
 		return nil
 	}
-	return upgradeStatus{controlPlaneProgress{From: upgrade.From, To: upgrade.To, Phase: upgrade.Phase}}
+	return upgradeStatus{controlPlaneProgress{From: upgrade.From, To: upgrade.To, Phase: upgrade.Phase, Message: upgrade.Message}}
 }
 
 func poolProgress(upgrade *v1beta1.PoolUpgrade) any {

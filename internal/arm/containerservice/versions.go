@@ -37,25 +37,37 @@ type patchBody struct {
 	Upgrades []string `json:"upgrades"`
 }
 
-// kubernetesVersions lists what new clusters can have, by minor version.
+// kubernetesVersions lists what new clusters can have, by minor version, with the support
+// plans under which they can. What long-term support alone covers is listed too, with the
+// upgrades that it allows.
 func (p provider) kubernetesVersions(ctx context.Context, r *arm.Request) (*arm.Response, error) {
 	if _, err := p.CheckLocation(ctx, r.Parameter("location"), clusterType); err != nil {
 		return nil, err
 	}
-	versions := p.versions()
-	standard := p.Catalogue.DefaultAt(versions.Now)
+	return arm.OK(map[string]any{"values": minorsOf(p.versions())})
+}
+
+// minorsOf lists the versions of all support plans, newest first.
+func minorsOf(versions policy.Versions) []*minorBody {
+	standard := versions.Catalogue.DefaultAt(versions.Now)
 	values := []*minorBody{}
-	for _, one := range versions.Offered() {
+	for _, one := range versions.Catalogue.Sorted() {
+		plans := versions.SupportPlans(one)
+		if len(plans) == 0 {
+			continue
+		}
 		if len(values) == 0 || values[len(values)-1].Version != one.Minor() {
-			state := p.Catalogue.StateAt(one, release.PlanOfficial, versions.Now)
+			state := versions.Catalogue.StateAt(one, release.PlanOfficial, versions.Now)
 			values = append(values, &minorBody{
 				Version: one.Minor(), IsDefault: one.Minor() == standard.Minor(), IsPreview: state == release.Preview, State: state, Life: one.Life,
-				Capabilities: capabilities{SupportPlan: []string{release.PlanOfficial}}, PatchVersions: map[string]patchBody{},
+				Capabilities: capabilities{SupportPlan: plans}, PatchVersions: map[string]patchBody{},
 			})
 		}
-		values[len(values)-1].PatchVersions[one.Version] = patchBody{Upgrades: policy.Names(versions.Upgrades(one.Version))}
+		under := versions
+		under.Plan = plans[0]
+		values[len(values)-1].PatchVersions[one.Version] = patchBody{Upgrades: policy.Names(under.Upgrades(one.Version))}
 	}
-	return arm.OK(map[string]any{"values": values})
+	return values
 }
 
 // orchestrators is the list that `az aks get-versions` reads.

@@ -54,6 +54,9 @@ func lineUp(mine contender, goal versions, cluster *v1beta1.ManagedCluster, othe
 		}
 		return order{wait: fmt.Sprintf("the control plane, which runs %s", runs)}
 	}
+	if held := behindComponents(mine, cluster); held != (order{}) {
+		return held
+	}
 	for _, other := range others {
 		if other.failed && other.operation != "" && other.operation == mine.operation {
 			return order{failure: leftAlone(mine.name, fmt.Sprintf("the upgrade of agent pool %s failed", other.name))}
@@ -63,6 +66,25 @@ func lineUp(mine contender, goal versions, cluster *v1beta1.ManagedCluster, othe
 		if other.running || other.due && other.name < mine.name {
 			return order{wait: "agent pool " + other.name}
 		}
+	}
+	return order{}
+}
+
+// behindComponents has a pool wait for the components of the version that its control
+// plane runs, if whoever asks for the pool asks for the control plane too, and leaves it
+// alone once that came to nothing: not before, as the operation's error is the control
+// plane's.
+func behindComponents(mine contender, cluster *v1beta1.ManagedCluster) order {
+	up := cluster.Status.Upgrade
+	if up == nil || mine.operation == "" || cluster.Annotations[v1beta1.AnnotationOperation] != mine.operation {
+		return order{}
+	}
+	failed := up.Operation == mine.operation && cluster.Status.ObservedOperation == mine.operation && cluster.Status.ProvisioningState == v1beta1.StateFailed
+	switch {
+	case up.Phase == v1beta1.UpgradeIncomplete && failed:
+		return order{failure: leftAlone(mine.name, "the upgrade of the control plane is incomplete")}
+	case up.Phase == v1beta1.UpgradeIncomplete, up.Phase == v1beta1.UpgradeComponents:
+		return order{wait: "the managed components of " + up.To}
 	}
 	return order{}
 }

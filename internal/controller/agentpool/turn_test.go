@@ -43,6 +43,37 @@ func TestLineUp(t *testing.T) {
 	}
 }
 
+// Pools wait for the components of a control plane that is upgraded with them, and are left
+// alone if those cannot be brought.
+func TestLineUpBehindComponents(t *testing.T) {
+	for _, c := range []struct {
+		why string
+		// asks is what asked for the pool; the cluster was asked by "op" last.
+		asks          string
+		phase         v1beta1.UpgradePhase
+		upgrade       string
+		observed      string
+		state         v1beta1.ProvisioningState
+		wait, failure bool
+	}{
+		{"they are being brought", "op", v1beta1.UpgradeComponents, "op", "op", v1beta1.StateUpgrading, true, false},
+		{"they were refused, and the cluster has not said so yet", "op", v1beta1.UpgradeIncomplete, "op", "op", v1beta1.StateUpgrading, true, false},
+		{"they were refused", "op", v1beta1.UpgradeIncomplete, "op", "op", v1beta1.StateFailed, false, true},
+		{"they were refused before, and are to be brought again", "op", v1beta1.UpgradeIncomplete, "before", "before", v1beta1.StateFailed, true, false},
+		{"that has been seen and not begun", "op", v1beta1.UpgradeIncomplete, "before", "op", v1beta1.StateFailed, true, false},
+		{"they are there", "op", v1beta1.UpgradeSucceeded, "op", "op", v1beta1.StateSucceeded, false, false},
+		{"somebody asks for the pool alone", "another", v1beta1.UpgradeIncomplete, "op", "op", v1beta1.StateFailed, false, false},
+	} {
+		cluster := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1beta1.AnnotationOperation: "op"}}}
+		cluster.Status.CurrentKubernetesVersion, cluster.Status.ProvisioningState, cluster.Status.ObservedOperation = newVersions.kubernetes, c.state, c.observed
+		cluster.Status.Upgrade = &v1beta1.ControlPlaneUpgrade{To: newVersions.kubernetes, Phase: c.phase, Operation: c.upgrade}
+		got := lineUp(contender{name: "b", operation: c.asks, due: true}, newVersions, cluster, nil)
+		if (got.wait != "") != c.wait || (got.failure != nil) != c.failure {
+			t.Errorf("%s: %+v", c.why, got)
+		}
+	}
+}
+
 // A pool that is stopped has nothing to replace and holds nobody up; one that has begun does.
 func TestContend(t *testing.T) {
 	catalogue := &release.Catalogue{

@@ -28,7 +28,7 @@ func (r *Reconciler) advance(ctx context.Context, v *view, cluster *v1beta1.Mana
 		}
 	}
 	if v.stage == stageDue {
-		if err := r.takeTurn(ctx, v, cluster); err != nil || v.failure != nil {
+		if err := r.takeTurn(ctx, v); err != nil || v.failure != nil {
 			return err
 		}
 	}
@@ -61,9 +61,18 @@ func (r *Reconciler) mustBeCurrent(ctx context.Context, pool *v1beta1.AgentPool)
 
 // takeTurn starts the pool's upgrade if it is its turn. Only one pool at a time
 // looks, and at what is surely current.
-func (r *Reconciler) takeTurn(ctx context.Context, v *view, cluster *v1beta1.ManagedCluster) error {
+func (r *Reconciler) takeTurn(ctx context.Context, v *view) error {
 	r.starting.Lock()
 	defer r.starting.Unlock()
+	// An operation asks the cluster before its pools: a cache may know of the pool alone.
+	cluster, err := r.cluster(ctx, r.reader, v.pool)
+	if err != nil {
+		return err
+	}
+	if cluster == nil {
+		v.stage, v.waiting = stageWaiting, "the cluster, which is gone"
+		return nil
+	}
 	var list v1beta1.AgentPoolList
 	selector := client.MatchingLabels{v1beta1.LabelCluster: operation.LabelValue(cluster.Name)}
 	if err := r.reader.List(ctx, &list, client.InNamespace(v.pool.Namespace), selector); err != nil {

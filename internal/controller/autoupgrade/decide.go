@@ -208,14 +208,21 @@ func resultOf(op *v1beta1.Operation) string {
 	return fmt.Sprintf("%s: %s: %s", op.Status.Status, op.Status.Error.Code, op.Status.Error.Message)
 }
 
-// obstacle says why nothing may start now, or "".
+// obstacle says why nothing may start now, or "". A cluster or a pool that failed is none:
+// the run asks for everything again, which is what mends it if anything does, and node
+// images come to nodes whose control plane could not be upgraded (E2; AKS: issue 4600,
+// the reconciler of automatic upgrades).
 func (o *observation) obstacle(schedule string) string {
 	status := &o.cluster.Status
 	switch {
 	case status.PowerState.Code == v1beta1.PowerStopped:
 		return "the cluster is stopped"
-	case status.ProvisioningState != v1beta1.StateSucceeded:
+	case !status.ProvisioningState.Terminal():
 		return "the cluster is " + string(status.ProvisioningState)
+	case !status.Initialized:
+		return "the cluster has never run"
+	case status.Upgrade.UnderWay():
+		return fmt.Sprintf("the control plane is between Kubernetes %s and %s", status.Upgrade.From, status.Upgrade.To)
 	case o.busy != "":
 		return o.busy
 	}

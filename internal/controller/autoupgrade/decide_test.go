@@ -40,7 +40,7 @@ func scene(now time.Time, change func(*observation)) *observation {
 				AutoUpgradeProfile: &v1beta1.AutoUpgradeProfile{UpgradeChannel: policy.ChannelPatch, NodeOSUpgradeChannel: policy.NodeOSNodeImage},
 			},
 			Status: v1beta1.ManagedClusterStatus{
-				ProvisioningState: v1beta1.StateSucceeded, PowerState: v1beta1.PowerState{Code: v1beta1.PowerRunning}, CurrentKubernetesVersion: "1.36.1",
+				ProvisioningState: v1beta1.StateSucceeded, PowerState: v1beta1.PowerState{Code: v1beta1.PowerRunning}, CurrentKubernetesVersion: "1.36.1", Initialized: true,
 			},
 		},
 		pools: []v1beta1.AgentPool{scenePool("a"), scenePool("b")},
@@ -117,7 +117,31 @@ func TestDecideVersions(t *testing.T) {
 		}, true, "1.36.3", resultRunning, "", time.Time{}},
 		{"out of support, the customer is told what to do", in, func(o *observation) { o.cluster.Status.CurrentKubernetesVersion = "1.30.1" }, false, "", "", "~out of support", time.Time{}},
 		{"a stopped cluster has no maintenance", in, func(o *observation) { o.cluster.Status.PowerState.Code = v1beta1.PowerStopped }, false, "1.36.3", "", "~is open, but the cluster is stopped", monday},
-		{"nor has one that failed", in, func(o *observation) { o.cluster.Status.ProvisioningState = v1beta1.StateFailed }, false, "1.36.3", "", "~the cluster is Failed", monday},
+		{"nor has one that is being changed", in, func(o *observation) { o.cluster.Status.ProvisioningState = v1beta1.StateUpdating }, false, "1.36.3", "", "~the cluster is Updating", monday},
+		{"nor one that never came up", in, func(o *observation) {
+			o.cluster.Status.ProvisioningState, o.cluster.Status.Initialized = v1beta1.StateFailed, false
+		}, false, "1.36.3", "", "~the cluster has never run", monday},
+		{"nor one whose upgrade cannot go on", in, func(o *observation) {
+			o.cluster.Status.ProvisioningState = v1beta1.StateFailed
+			o.cluster.Status.Upgrade = &v1beta1.ControlPlaneUpgrade{From: "1.36.1", To: "1.36.3", Phase: v1beta1.UpgradeRollBack}
+		}, false, "1.36.3", "", "~the control plane is between Kubernetes 1.36.1 and 1.36.3", monday},
+		{"one that failed is asked for again what it failed at", in, func(o *observation) {
+			o.cluster.Status.ProvisioningState = v1beta1.StateFailed
+			o.cluster.Status.Upgrade = &v1beta1.ControlPlaneUpgrade{From: "1.36.1", To: "1.36.3", Phase: v1beta1.UpgradeFailed}
+		}, true, "1.36.3", resultRunning, "", time.Time{}},
+		{"also by the run that failed, in the next window", monday.AddDate(0, 0, 7), func(o *observation) {
+			o.cluster.Status.ProvisioningState = v1beta1.StateFailed
+			running(o, schedule, "1.36.3", in)
+			o.cluster.Status.AutoUpgrades[0].LastResult = "Failed: UpgradeFailed: x"
+		}, true, "1.36.3", resultRunning, "", time.Time{}},
+		{"but not in the same", monday.Add(2 * time.Hour), func(o *observation) {
+			o.cluster.Status.ProvisioningState = v1beta1.StateFailed
+			running(o, schedule, "1.36.3", in)
+			o.cluster.Status.AutoUpgrades[0].LastResult = "Failed: UpgradeFailed: x"
+		}, false, "1.36.3", "Failed: UpgradeFailed: x", "", monday.AddDate(0, 0, 7)},
+		{"a pool that failed or was aborted is brought along again", in, func(o *observation) {
+			o.pools[0].Status.ProvisioningState, o.pools[1].Status.ProvisioningState = v1beta1.StateFailed, v1beta1.StateCanceled
+		}, true, "1.36.3", resultRunning, "", time.Time{}},
 		{"somebody else's operation goes first", in, func(o *observation) { o.busy = "another operation (x - Scaling) is in progress" }, false, "1.36.3", "", "~another operation (x - Scaling)", monday},
 		{"so does a pool that is being changed", in, func(o *observation) { o.pools[1].Status.ProvisioningState = v1beta1.StateScaling }, false, "1.36.3", "", "~node pool b is Scaling", monday},
 		{"a window that passed is remembered", monday.Add(5 * time.Hour), func(o *observation) {
@@ -212,6 +236,11 @@ func TestDecideNodeImages(t *testing.T) {
 		begins, result string
 	}{
 		{"the first pool goes first", in, nil, "node pool a", resultRunning},
+		{"also in a cluster whose control plane could not be upgraded", in, func(o *observation) {
+			o.cluster.Status.ProvisioningState = v1beta1.StateFailed
+			running(o, v1beta1.MaintenanceAutoUpgrade, "1.36.3", monday)
+			o.cluster.Status.AutoUpgrades[0].LastResult = "Failed: UpgradeFailed: x"
+		}, "node pool a", resultRunning},
 		{"a pool with the newest image is left alone", in, func(o *observation) { o.pools[0].Status.NodeImageVersion = newImage }, "node pool b", resultRunning},
 		{"also one with a newer image than ours", in, func(o *observation) {
 			o.pools[0].Status.NodeImageVersion = "BerthDebian-12containerd-202612.01.0"
@@ -295,10 +324,14 @@ func TestWithoutConfiguration(t *testing.T) {
 	failed := func(o *observation) {
 		running(o, v1beta1.MaintenanceAutoUpgrade, "1.36.3", monday)
 		o.cluster.Status.AutoUpgrades[0].LastResult = "Failed: X: y"
+		o.cluster.Status.ProvisioningState = v1beta1.StateFailed
 	}
 	again := decide(bare(monday.Add(2*time.Hour), failed), v1beta1.MaintenanceAutoUpgrade)
 	if again.begin != nil || again.status.NextRun.Time.Before(monday.Add(24*time.Hour)) || again.status.NextRun.Time.After(monday.Add(25*time.Hour)) {
 		t.Errorf("after a failure: %+v", again.status)
+	}
+	if retry := decide(bare(monday.Add(25*time.Hour), failed), v1beta1.MaintenanceAutoUpgrade); retry.begin == nil {
+		t.Errorf("a day later: %+v", retry.status)
 	}
 	other := bare(monday, func(o *observation) { o.cluster.UID = "c-2" })
 	if slot := other.slot(monday); slot.Equal(next.Time) {

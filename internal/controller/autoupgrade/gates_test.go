@@ -33,7 +33,7 @@ func (f *facts) Uses(context.Context, *v1beta1.ManagedCluster) ([]policy.APIUse,
 	if f.api == "" {
 		return nil, f.err
 	}
-	return []policy.APIUse{{Version: "v1beta1", Resource: "things", RemovedRelease: f.api, Writes: 1, LastWritten: monday}}, f.err
+	return []policy.APIUse{{Version: "v1beta1", Resource: "things", RemovedRelease: f.api, LastWritten: monday}}, f.err
 }
 
 func (*facts) Window(context.Context) (time.Duration, error) { return 12 * time.Hour, nil }

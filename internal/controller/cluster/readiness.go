@@ -24,7 +24,7 @@ func (r *reconciler) readiness(ctx context.Context, p *pass) (bool, error) {
 	if p.found.notReady != nil {
 		p.lookIn(probeAgain)
 	}
-	p.found.addonsApplied = addonsApplied(p.cluster) && p.cluster.Status.AddonsVersion == p.cluster.Status.CurrentKubernetesVersion
+	p.found.addonsApplied = componentsIn(p.cluster, p.cluster.Status.CurrentKubernetesVersion)
 	return true, nil
 }
 

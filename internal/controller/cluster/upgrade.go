@@ -19,6 +19,8 @@ type upgradeWorld struct {
 	newRuns, oldRuns bool
 	// applied: the new version's components are in the cluster.
 	applied bool
+	// refused: some of them were not let in when they were last brought.
+	refused bool
 	// unwanted: the old version is asked for again.
 	unwanted bool
 	// late: the phase takes longer than ServicePolicy.upgradeTimeout.
@@ -44,6 +46,7 @@ func applied(w upgradeWorld) bool    { return w.applied }
 func unwanted(w upgradeWorld) bool   { return w.unwanted }
 func late(w upgradeWorld) bool       { return w.late }
 func deadAgain(w upgradeWorld) bool  { return w.late && w.tried }
+func keptOut(w upgradeWorld) bool    { return w.late && w.refused }
 
 // What a rule saw, as an upgrade's message says it.
 const (
@@ -51,6 +54,7 @@ const (
 	sawSaveFailed = "etcd's content could not be saved, so that nothing was changed"
 	sawLateSave   = "etcd's content was not saved in time, so that nothing was changed"
 	sawLate       = "the new version did not come up in time"
+	sawKeptOut    = "the new version runs, but the cluster did not let its managed components in"
 )
 
 // upgradeRules are the life of a change of version; in each phase the first rule
@@ -76,6 +80,10 @@ var upgradeRules = map[v1beta1.UpgradePhase][]upgradeRule{
 		{sawLate, late, v1beta1.UpgradeRollBack},
 	},
 	v1beta1.UpgradeComponents: {
+		{"", applied, v1beta1.UpgradeSucceeded},
+		{sawKeptOut, keptOut, v1beta1.UpgradeIncomplete},
+	},
+	v1beta1.UpgradeIncomplete: {
 		{"", applied, v1beta1.UpgradeSucceeded},
 	},
 	v1beta1.UpgradeRollBack: {
@@ -116,6 +124,7 @@ var upgradeShapes = map[v1beta1.UpgradePhase]upgradeShape{
 	v1beta1.UpgradeTrial:      {trial: true},
 	v1beta1.UpgradeRollOut:    {target: true, trial: true, trialServes: true},
 	v1beta1.UpgradeComponents: {target: true},
+	v1beta1.UpgradeIncomplete: {target: true},
 	v1beta1.UpgradeSucceeded:  {target: true},
 	v1beta1.UpgradeRollBack:   {},
 	v1beta1.UpgradeRestore:    {restore: true},
@@ -133,7 +142,7 @@ func newUpgrade(cluster *v1beta1.ManagedCluster, to string, now time.Time) *v1be
 }
 
 // advance writes down that the upgrade is in another phase now. Detail is what is
-// known of why the new version did not come up.
+// known of why the new version did not come up, or its components not in.
 func advance(up *v1beta1.ControlPlaneUpgrade, to v1beta1.UpgradePhase, why, detail string, now time.Time) *v1beta1.ControlPlaneUpgrade {
 	next, since := up.DeepCopy(), metav1.NewTime(now)
 	if why != "" {
@@ -144,6 +153,10 @@ func advance(up *v1beta1.ControlPlaneUpgrade, to v1beta1.UpgradePhase, why, deta
 		next.Message += "."
 	}
 	switch {
+	case to == v1beta1.UpgradeSucceeded:
+		next.Message = ""
+	case to == v1beta1.UpgradeIncomplete:
+		next.Message += " They are brought as soon as it does; what was asked for besides goes on when it is asked for again."
 	case to != v1beta1.UpgradeFailed:
 	case up.Phase == v1beta1.UpgradeRollBack:
 		next.Message += fmt.Sprintf(" Kubernetes %s runs, with everything that was written.", up.From)
@@ -157,9 +170,25 @@ func advance(up *v1beta1.ControlPlaneUpgrade, to v1beta1.UpgradePhase, why, deta
 	return next
 }
 
+// resumed is an incomplete upgrade of which somebody asks once more that it be completed.
+func resumed(cluster *v1beta1.ManagedCluster, now time.Time) *v1beta1.ControlPlaneUpgrade {
+	next, since := cluster.Status.Upgrade.DeepCopy(), metav1.NewTime(now)
+	next.Operation, next.Generation = cluster.Annotations[v1beta1.AnnotationOperation], cluster.Generation
+	next.Phase, next.StartTime, next.PhaseSince, next.EndTime, next.Message = v1beta1.UpgradeComponents, since, since, nil, ""
+	return next
+}
+
+// incomplete says whether the version that runs has not all of its components.
+func incomplete(cluster *v1beta1.ManagedCluster) bool {
+	up := cluster.Status.Upgrade
+	return up != nil && up.Phase == v1beta1.UpgradeIncomplete && up.To == cluster.Status.CurrentKubernetesVersion
+}
+
 // tried says whether this very request was tried already, and failed.
 func tried(cluster *v1beta1.ManagedCluster, to string) bool {
 	up := cluster.Status.Upgrade
-	return up != nil && up.Phase == v1beta1.UpgradeFailed && up.To == to && up.From == cluster.Status.CurrentKubernetesVersion &&
-		up.Generation == cluster.Generation && up.Operation == cluster.Annotations[v1beta1.AnnotationOperation]
+	if up == nil || up.To != to || up.Generation != cluster.Generation || up.Operation != cluster.Annotations[v1beta1.AnnotationOperation] {
+		return false
+	}
+	return up.Phase == v1beta1.UpgradeFailed && up.From == cluster.Status.CurrentKubernetesVersion || incomplete(cluster)
 }

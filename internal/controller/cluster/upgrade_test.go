@@ -13,9 +13,9 @@ import (
 // everyWorld is every combination of what can be seen.
 func everyWorld() []upgradeWorld {
 	var all []upgradeWorld
-	for bits := range 1 << 9 {
+	for bits := range 1 << 10 {
 		on := func(n int) bool { return bits>>n&1 == 1 }
-		all = append(all, upgradeWorld{on(0), on(1), on(2), on(3), on(4), on(5), on(6), on(7), on(8)})
+		all = append(all, upgradeWorld{on(0), on(1), on(2), on(3), on(4), on(5), on(6), on(7), on(8), on(9)})
 	}
 	return all
 }
@@ -39,10 +39,11 @@ func TestUpgradeRulesHoldEverywhere(t *testing.T) {
 				"the control plane is replaced by a version never seen up":   to == v1beta1.UpgradeRollOut && phase != to && !w.trialReady,
 				"an upgrade succeeds though the version does not run":        phase == v1beta1.UpgradeRollOut && to == v1beta1.UpgradeComponents && !w.newRuns,
 				"an upgrade succeeds without its components":                 to == v1beta1.UpgradeSucceeded && phase != to && !w.applied,
+				"an upgrade is given up for components that nobody refuses":  to == v1beta1.UpgradeIncomplete && phase != to && (!w.refused || !w.late || w.applied),
 				"writes are given up though the old version runs":            to == v1beta1.UpgradeRestore && phase != to && (w.oldRuns || !w.late || !w.tried),
 				"writes are given up before the old version was tried":       to == v1beta1.UpgradeRestore && phase != to && phase != v1beta1.UpgradeRollBack,
 				"a roll back ends before the old version runs":               phase != v1beta1.UpgradeSnapshot && to == v1beta1.UpgradeFailed && phase != to && !w.oldRuns,
-				"an upgrade goes wrong and nobody is told why":               (to == v1beta1.UpgradeRollBack || phase == v1beta1.UpgradeSnapshot && to == v1beta1.UpgradeFailed) && phase != to && why == "",
+				"an upgrade goes wrong and nobody is told why":               (to == v1beta1.UpgradeRollBack || to == v1beta1.UpgradeIncomplete || phase == v1beta1.UpgradeSnapshot && to == v1beta1.UpgradeFailed) && phase != to && why == "",
 				"a customer who gave an upgrade up is upgraded all the same": w.unwanted && phase == v1beta1.UpgradeTrial && to != v1beta1.UpgradeRollBack,
 			} {
 				if broken {
@@ -114,5 +115,46 @@ func TestUpgradeMessagesAndAttempts(t *testing.T) {
 		if got := tried(changed, "1.37.2"); got != c.want {
 			t.Errorf("%s: tried %v", c.why, got)
 		}
+	}
+}
+
+// A version that runs without all of its components is not put back, and what keeps them
+// out is told while they are brought and at the end.
+func TestIncompleteUpgrades(t *testing.T) {
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	cluster := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Generation: 3, Annotations: map[string]string{v1beta1.AnnotationOperation: "op1"}}}
+	cluster.Status.CurrentKubernetesVersion = "1.36.3"
+	if said := keptOutBy(cluster); said != "" {
+		t.Errorf("nothing was brought yet: %q", said)
+	}
+	refused := metav1.Condition{Type: v1beta1.ConditionAddonsApplied, Status: metav1.ConditionFalse, Reason: "ApplyFailed", Message: "apply DaemonSet kube-system/kube-proxy: denied\napply Deployment kube-system/coredns: denied"}
+	cluster.Status.Conditions = []metav1.Condition{refused}
+	said := keptOutBy(cluster)
+	if said != "apply DaemonSet kube-system/kube-proxy: denied, and others" {
+		t.Errorf("said %q", said)
+	}
+	up := advance(newUpgrade(cluster, "1.37.2", now), v1beta1.UpgradeIncomplete, sawKeptOut, said, now)
+	for _, part := range []string{"from Kubernetes 1.36.3 to 1.37.2 failed: the new version runs, but", "(apply DaemonSet kube-system/kube-proxy: denied, and others)", "asked for again"} {
+		if !strings.Contains(up.Message, part) {
+			t.Errorf("message %q does not say %q", up.Message, part)
+		}
+	}
+	if up.EndTime == nil || up.UnderWay() || !upgradeShapes[up.Phase].target {
+		t.Errorf("it ends with the new version: %+v", up)
+	}
+	cluster.Status.Upgrade, cluster.Status.CurrentKubernetesVersion = up, "1.37.2"
+	if !incomplete(cluster) || !tried(cluster, "1.37.2") {
+		t.Error("the same request is tried in a loop")
+	}
+	cluster.Annotations[v1beta1.AnnotationOperation] = "op2"
+	if tried(cluster, "1.37.2") {
+		t.Error("whoever asks again is not heard")
+	}
+	again := resumed(cluster, now.Add(time.Hour))
+	if again.Phase != v1beta1.UpgradeComponents || !again.UnderWay() || again.EndTime != nil || again.Message != "" || again.Operation != "op2" || !again.PhaseSince.Equal(&metav1.Time{Time: now.Add(time.Hour)}) {
+		t.Errorf("resumed: %+v", again)
+	}
+	if done := advance(up, v1beta1.UpgradeSucceeded, "", "", now); done.Message != "" || done.UnderWay() {
+		t.Errorf("complete at last: %+v", done)
 	}
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -43,7 +44,7 @@ func (r *reconciler) upgrade(ctx context.Context, p *pass, wanted release.Releas
 	}
 	from, known := r.Catalogue.Release(status.Upgrade.From)
 	to, target := r.Catalogue.Release(status.Upgrade.To)
-	if !known || !target {
+	if !target || !known && status.Upgrade.Phase != v1beta1.UpgradeComponents {
 		p.found.broken = &v1beta1.OperationError{Code: codeUpgradeFailed, Message: fmt.Sprintf(
 			"Kubernetes %s or %s has left the release catalogue while the control plane is between the two; add it again", status.Upgrade.From, status.Upgrade.To)}
 		return false, nil
@@ -57,24 +58,46 @@ func (r *reconciler) upgrade(ctx context.Context, p *pass, wanted release.Releas
 		return false, err
 	}
 	if phase, why := nextPhase(status.Upgrade.Phase, world); phase != status.Upgrade.Phase && !status.Recovery.UnderWay() {
-		next := advance(status.Upgrade, phase, why, pods.complaint(status.Upgrade.Phase), p.now)
-		if err := r.persist(ctx, p, next); err != nil {
+		detail := pods.complaint(status.Upgrade.Phase)
+		if phase == v1beta1.UpgradeIncomplete {
+			detail = keptOutBy(p.cluster)
+		}
+		if err := r.persist(ctx, p, advance(status.Upgrade, phase, why, detail, p.now)); err != nil {
 			return false, err
 		}
 	}
+	if err := r.tellRefusal(ctx, p); err != nil {
+		return false, err
+	}
 	r.shape(p, from, to, pods)
 	return true, nil
+}
+
+// tellRefusal has the upgrade say what keeps its components out of the cluster while
+// they are brought.
+func (r *reconciler) tellRefusal(ctx context.Context, p *pass) error {
+	up, said := p.cluster.Status.Upgrade, keptOutBy(p.cluster)
+	if up.Phase != v1beta1.UpgradeComponents || up.Message == said {
+		return nil
+	}
+	next := up.DeepCopy()
+	next.Message = said
+	return r.persist(ctx, p, next)
 }
 
 // beginUpgrade settles what runs when nothing changes, or writes down that an
 // upgrade begins.
 func (r *reconciler) beginUpgrade(ctx context.Context, p *pass, wanted release.Release) (bool, error) {
 	current := p.cluster.Status.CurrentKubernetesVersion
+	running, ok := r.Catalogue.Release(current)
+	if ok && incomplete(p.cluster) {
+		p.release = running
+		return r.resumeUpgrade(ctx, p)
+	}
 	if current == "" || wanted.Version == current {
 		p.release = wanted
 		return false, nil
 	}
-	running, ok := r.Catalogue.Release(current)
 	p.release = running
 	// A control plane that is stopped, or has not come up yet, has nothing to save.
 	up := p.cluster.Status.APIServerReady != nil && p.cluster.Spec.PowerState.Wanted() == v1beta1.PowerRunning
@@ -96,13 +119,31 @@ func (r *reconciler) beginUpgrade(ctx context.Context, p *pass, wanted release.R
 	return true, r.persist(ctx, p, newUpgrade(p.cluster, wanted.Version, p.now))
 }
 
+// resumeUpgrade goes on with an upgrade whose components were not let in, if somebody
+// asks once more. It has succeeded when they are in.
+func (r *reconciler) resumeUpgrade(ctx context.Context, p *pass) (bool, error) {
+	up := p.cluster.Status.Upgrade
+	phase, _ := nextPhase(up.Phase, upgradeWorld{applied: componentsIn(p.cluster, up.To)})
+	switch {
+	case phase != up.Phase:
+		p.lookIn(upgradeAgain)
+		return false, r.persist(ctx, p, advance(up, phase, "", "", p.now))
+	case tried(p.cluster, up.To):
+		p.found.broken = &v1beta1.OperationError{Code: codeUpgradeFailed, Target: "kubernetesVersion", Message: up.Message}
+		return false, nil
+	case p.cluster.Status.APIServerReady == nil || p.cluster.Spec.PowerState.Wanted() != v1beta1.PowerRunning:
+		return false, nil
+	}
+	return true, r.persist(ctx, p, resumed(p.cluster, p.now))
+}
+
 // persist writes down a phase before anything is done for it. The version that
 // runs changes with the phase that says so.
 func (r *reconciler) persist(ctx context.Context, p *pass, up *v1beta1.ControlPlaneUpgrade) error {
 	next := ownPart(p.cluster.Status)
 	next.Upgrade = up
 	switch {
-	case up.Phase == v1beta1.UpgradeSucceeded:
+	case up.Phase == v1beta1.UpgradeSucceeded || up.Phase == v1beta1.UpgradeIncomplete:
 		next.CurrentKubernetesVersion = up.To
 	case up.UnderWay():
 		next.ProvisioningState = v1beta1.StateUpgrading
@@ -132,7 +173,7 @@ func (r *reconciler) shape(p *pass, from, to release.Release, pods upgradePods) 
 	if up.UnderWay() || up.Phase == v1beta1.UpgradeSucceeded && up.To != p.goal.Version {
 		p.found.upgrading = true
 		p.lookIn(upgradeAgain)
-	} else if up.Phase == v1beta1.UpgradeFailed && tried(p.cluster, up.To) {
+	} else if tried(p.cluster, up.To) {
 		p.found.broken = &v1beta1.OperationError{Code: codeUpgradeFailed, Target: "kubernetesVersion", Message: up.Message}
 	}
 	p.input = r.render(p)
@@ -166,7 +207,7 @@ func (r *reconciler) lookAtUpgrade(ctx context.Context, p *pass, pods upgradePod
 		w.trialReady = pods.ready(controlplane.TrialPod, to.KubeImage)
 	case v1beta1.UpgradeRollOut, v1beta1.UpgradeComponents:
 		w.newRuns = r.runs(ctx, p, pods, up.To)
-		w.applied = w.newRuns && p.cluster.Status.AddonsVersion == up.To && addonsApplied(p.cluster)
+		w.applied, w.refused = w.newRuns && componentsIn(p.cluster, up.To), keptOutBy(p.cluster) != ""
 	case v1beta1.UpgradeRollBack, v1beta1.UpgradeRestore:
 		w.oldRuns = r.runs(ctx, p, pods, up.From)
 	}
@@ -187,6 +228,25 @@ func (r *reconciler) runs(ctx context.Context, p *pass, pods upgradePods, versio
 	}
 	answered, err := r.Tenants.Version(ctx, p.cluster.Spec.ID)
 	return err == nil && answered == version
+}
+
+// componentsIn says whether a version's components are in the cluster.
+func componentsIn(cluster *v1beta1.ManagedCluster, version string) bool {
+	return cluster.Status.AddonsVersion == version && addonsApplied(cluster)
+}
+
+// keptOutBy names the first managed object that could not be brought when they were last
+// brought, and who refused it; empty if all were.
+func keptOutBy(cluster *v1beta1.ManagedCluster) string {
+	condition := meta.FindStatusCondition(cluster.Status.Conditions, v1beta1.ConditionAddonsApplied)
+	if condition == nil || condition.Status != metav1.ConditionFalse {
+		return ""
+	}
+	first, _, more := strings.Cut(condition.Message, "\n")
+	if more {
+		first += ", and others"
+	}
+	return first
 }
 
 func addonsApplied(cluster *v1beta1.ManagedCluster) bool {

@@ -16,7 +16,7 @@ import (
 // version decides which release the cluster runs, and takes it there.
 func (r *reconciler) version(ctx context.Context, p *pass) (bool, error) {
 	wanted, ok := r.wanted(p)
-	if ok && (p.cluster.Status.Replicas != nil || p.cluster.Spec.SKU.HighlyAvailable() || p.cluster.Status.Upgrade.UnderWay() || p.cluster.Status.CurrentKubernetesVersion != wanted.Version) {
+	if ok && (p.cluster.Status.Replicas != nil || p.cluster.Spec.SKU.HighlyAvailable() || p.cluster.Status.Upgrade.UnderWay() || incomplete(p.cluster) || p.cluster.Status.CurrentKubernetesVersion != wanted.Version) {
 		// What was written down last decides, and a cache may not have it yet.
 		var live v1beta1.ManagedCluster
 		if err := r.reader.Get(ctx, client.ObjectKeyFromObject(p.cluster), &live); err != nil {

@@ -2,7 +2,10 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,8 +45,8 @@ func leaving(pods []corev1.Pod, now time.Time) []corev1.Pod {
 }
 
 // evict asks once for each pod that is left. A pod that a disruption budget
-// protects is asked again in the next round, until the drain timeout; with force
-// it is deleted.
+// protects, or more than one, is asked again in the next round, until the drain
+// timeout; with force it is deleted.
 func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 	refusal := ""
 	for i := range s.leaving {
@@ -57,7 +60,7 @@ func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 			DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}},
 		}
 		err := s.evictOne(ctx, pod, eviction)
-		if apierrors.IsTooManyRequests(err) && s.object.Spec.ForceDrain {
+		if protected(err) && s.object.Spec.ForceDrain {
 			err = s.tenant.Delete(ctx, pod, client.Preconditions{UID: &uid})
 		}
 		if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
@@ -80,6 +83,21 @@ func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 		out.message = fmt.Sprintf("%d pods still to leave%s", len(s.leaving), refusal)
 	}
 	return nil
+}
+
+// protected says whether an eviction was refused for disruption budgets. Where two of them
+// select a pod, the API server answers not 429 but 500, and never anything else: it cannot
+// tell which one counts.
+func protected(err error) bool {
+	var refusal apierrors.APIStatus
+	if apierrors.IsTooManyRequests(err) {
+		return true
+	}
+	if !errors.As(err, &refusal) {
+		return false
+	}
+	status := refusal.Status()
+	return status.Code == http.StatusInternalServerError && strings.Contains(status.Message, "more than one PodDisruptionBudget")
 }
 
 func (s *scene) evictOne(ctx context.Context, pod *corev1.Pod, eviction *policyv1.Eviction) error {

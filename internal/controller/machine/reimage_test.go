@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -152,6 +153,27 @@ func TestMachineThatCannotBeDrainedKeepsItsNode(t *testing.T) {
 	w.respec(m, func(s *v1beta1.MachineSpec) {
 		s.NodeImageVersion, s.Quarantined, s.ForceDrain = newerImage, false, true
 	})
+	w.until("forced, the pod is deleted", func(ctx context.Context) bool { return w.exists(ctx, pod) && pod.DeletionTimestamp != nil })
+	w.must(w.client.Delete(t.Context(), pod, client.GracePeriodSeconds(0)))
+	w.untilStopping(m)
+}
+
+// Of a pod that two budgets select the API server says 500, and never anything else: it is
+// told of as what blocks the drain, and force passes it.
+func TestForceTakesAPodOfTwoBudgets(t *testing.T) {
+	w := newWorld(t)
+	m, pod, first := w.occupied(0)
+	second := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "second"}, Spec: *first.Spec.DeepCopy()}
+	w.create(second)
+	w.respec(m, func(s *v1beta1.MachineSpec) { s.NodeImageVersion = newerImage })
+	w.until("both budgets are named", func(ctx context.Context) bool {
+		return w.exists(ctx, m) && strings.Contains(m.Status.DrainBlocker, w.namespace+"/web (") && strings.Contains(m.Status.DrainBlocker, w.namespace+"/second (") &&
+			strings.Contains(m.Status.Message, "more than one PodDisruptionBudget")
+	})
+	if w.must(w.client.Get(t.Context(), client.ObjectKeyFromObject(pod), pod)); pod.DeletionTimestamp != nil {
+		t.Error("a protected pod was evicted")
+	}
+	w.respec(m, func(s *v1beta1.MachineSpec) { s.ForceDrain = true })
 	w.until("forced, the pod is deleted", func(ctx context.Context) bool { return w.exists(ctx, pod) && pod.DeletionTimestamp != nil })
 	w.must(w.client.Delete(t.Context(), pod, client.GracePeriodSeconds(0)))
 	w.untilStopping(m)

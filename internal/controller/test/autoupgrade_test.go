@@ -102,6 +102,46 @@ func autoUpgradeLife(w *world) {
 	w.checkGone()
 }
 
+// A channel's upgrade that a budget would hold up does not begin, and says so; it
+// begins in the same window once the budget is gone.
+func TestAutoUpgradeMeetsABudget(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.nextGuard())
+	const oldImage = "BerthDebian-12containerd-202611.01.0"
+	create := w.createOperation("op-create")
+	create.Spec.Desired.AgentPools[0].NodeImageVersion = oldImage
+	w.request(create)
+	w.succeed("op-create")
+	names := w.nodeNames()
+	w.checkNodes("1.37.2", oldImage, names)
+	budget := w.protect(names[0])
+
+	w.configure(v1beta1.MaintenanceNodeOS, w.today().Add(day).Truncate(time.Minute))
+	channels := w.channelOperation("op-channels")
+	w.request(channels)
+	w.succeed("op-channels")
+	w.later.Add(int64(day))
+	w.poke()
+	w.untilAutoUpgrade(v1beta1.MaintenanceNodeOS, func(s v1beta1.AutoUpgradeStatus) bool {
+		return s.LastRun == nil && strings.Contains(s.Skipped, "is open, but UnsatisfiablePDB: PDB default/web has ") && strings.Contains(s.Skipped, names[0])
+	})
+	w.checkAutomatic(0)
+	w.checkNodes("1.37.2", oldImage, names)
+
+	if err := w.client.Delete(t.Context(), budget); err != nil {
+		t.Fatal(err)
+	}
+	w.later.Add(int64(10 * time.Minute)) // what the gates said holds for five
+	w.poke()
+	w.untilAutoUpgrade(v1beta1.MaintenanceNodeOS, func(s v1beta1.AutoUpgradeStatus) bool {
+		return s.LastResult == "Succeeded" && s.LastTarget == catalogue().NodeImageVersion && s.Skipped == ""
+	})
+	w.checkNodes("1.37.2", catalogue().NodeImageVersion, names)
+	w.checkAutomatic(1)
+	w.delete()
+	w.checkGone()
+}
+
 // configure makes a maintenance configuration with a window of four hours a week
 // from a moment on.
 func (w *world) configure(name string, start time.Time) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -46,6 +47,7 @@ import (
 	"berth.dev/berth/internal/inspect"
 	"berth.dev/berth/internal/machine"
 	"berth.dev/berth/internal/machine/memory"
+	"berth.dev/berth/internal/preflight"
 	"berth.dev/berth/internal/release"
 	"berth.dev/berth/internal/supportaccess"
 	"berth.dev/berth/internal/testenv"
@@ -246,7 +248,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}, BackupCA: w.backupCA}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Log: slog.New(slog.DiscardHandler), Now: w.now}),
-		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: versions, Now: w.today}),
+		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: versions, Preflight: preflight.Reader{Management: w.client, Tenants: tenants}, Now: w.today}),
 		support.Setup(mgr, support.Config{
 			Catalogue: versions, Metrics: prometheus.NewRegistry(), Now: w.supportNow, Webhooks: inspect.Reader{Tenants: tenants}.SystemWebhooks,
 		}),
@@ -352,6 +354,14 @@ func (t tenants) Ready(context.Context, string) error {
 		return errors.New("etcd is away")
 	}
 	return nil
+}
+
+// GetFrom answers like an API server of whose deprecated APIs nobody has made use.
+func (t tenants) GetFrom(ctx context.Context, id, _, _ string) (*http.Response, error) {
+	if err := t.Ready(ctx, id); err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 }
 
 // Version is that of the control plane's image, whose pods play the API server.
