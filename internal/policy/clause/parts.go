@@ -85,7 +85,7 @@ func shared() []Clause {
 		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
 			Code:    at("internal/controller/machine/change.go:changedBy", "internal/policy/systemtags.go:ChangedTags", "internal/controller/cluster/nodegroup.go:tagNodeGroup", supportTable),
 			Tests:   at("internal/controller/machine/change_test.go:TestChangedBy", "internal/policy/instance_test.go:TestChangedTags", supportPolicy, iaasLife),
-			Missing: "The system's labels on nodes and its tags on the node resource group and the scale sets count; its annotations on nodes do not, nor a label that is changed together with the annotation that records it, and who changed a label is not always known."},
+			Missing: "The system's labels on nodes and its tags on the node resource group and the scale sets count, and its own record on nodes; a label changed while a process of Berth is between two steps does not, and who removed one is not always known."},
 	}
 }
 
