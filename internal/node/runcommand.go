@@ -81,7 +81,8 @@ func joinInit() error {
 	return nil
 }
 
-// runScript runs a script to its end, and compares the image's files before and after.
+// runScript runs a script to its end, which is the end of all that it started too, and
+// compares the image's files before and after.
 func runScript(ctx context.Context, asked script, dirs []string) (outcome, error) {
 	dir, err := os.MkdirTemp("/run", "run-command-")
 	if err != nil {
@@ -92,8 +93,12 @@ func runScript(ctx context.Context, asked script, dirs []string) (outcome, error
 	if err := os.WriteFile(path, []byte(asked.Script), 0o700); err != nil {
 		return outcome{}, fmt.Errorf("keep the script: %w", err)
 	}
-	before := takeInventory(dirs)
+	if err := adopt(); err != nil {
+		return outcome{}, err
+	}
+	before, others := takeInventory(dirs), children()
 	result, err := execute(ctx, asked, path)
+	endLeftovers(others)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -109,7 +114,7 @@ func execute(ctx context.Context, asked script, path string) (outcome, error) {
 	command := exec.CommandContext(ctx, "/bin/sh", append([]string{path}, asked.Arguments...)...)
 	command.Dir, command.Stdout, command.Stderr = "/", stdout, stderr
 	command.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}, asked.Environment...)
-	// All that it started in its process group ends with it, also what it left behind.
+	// One that takes too long ends with its group, and what is left of any by endLeftovers.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = 5 * time.Second

@@ -244,13 +244,14 @@ func addFiles(have, more *v1beta1.ChangedFiles) *v1beta1.ChangedFiles {
 }
 
 // mighty are the capabilities by which a container gets at the files of its node.
-var mighty = []corev1.Capability{"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "DAC_READ_SEARCH", "BPF"}
+var mighty = []corev1.Capability{"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "DAC_READ_SEARCH", "MKNOD", "BPF"}
 
 // harmless are directories of a node that hold nothing of its image, nor a way to it.
 var harmless = []string{"/var/log", "/var/cache", "/mnt", "/media", "/data", "/srv", "/home", "/tmp"}
 
-// talkative are those with sockets and devices, which also a read-only mount lets use.
-var talkative = []string{"/run", "/var/run", "/dev"}
+// talkative are those with sockets, devices and mounts of their own, which also a read-only
+// mount lets use.
+var talkative = []string{"/run", "/var/run", "/dev", "/var/lib/kubelet", "/var/lib/containerd"}
 
 // reaches says whether a pod can change files of its node's image: it is privileged, sees
 // the node's processes, or has a directory by which it gets there.
