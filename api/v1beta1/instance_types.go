@@ -83,14 +83,15 @@ type RemovedInstance struct {
 }
 
 // AnnotationSystemTags on the ResourceGroup of a cluster's nodes has, as JSON, the tags
-// that the service put there; AnnotationTagsChanged says who changed tags last and when,
+// that the service put there; AnnotationTagsChanged says who changed tags and when,
 // a TagsChanged as JSON (B4).
 const (
 	AnnotationSystemTags  = "berth.dev/system-tags"
 	AnnotationTagsChanged = "berth.dev/tags-changed"
 )
 
-// TagsChanged is who changed a resource's tags last, and when.
+// TagsChanged is who changed a resource's tags and when: the last or, while the system's
+// are not as it made them, the first.
 type TagsChanged struct {
 	Time metav1.Time `json:"time"`
 	By   string      `json:"by"`
@@ -113,7 +114,7 @@ type VirtualMachineScaleSet struct {
 type VirtualMachineScaleSetSpec struct {
 	// Tags are all that the scale set has.
 	Tags map[string]string `json:"tags"`
-	// Changed is who changed them last.
+	// Changed is who changed them last or, while the system's are not as it made them, first.
 	Changed TagsChanged `json:"changed"`
 	// PoolOperation is the pool's AnnotationOperation at that time: what was changed
 	// does not outlive the pool's next change through the service (G2).

@@ -1,6 +1,9 @@
 package v1beta1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
 
 // MachinePhase is how far a machine has come.
 type MachinePhase string
@@ -97,9 +100,12 @@ type MachineStatus struct {
 	NodeImageVersion  string `json:"nodeImageVersion,omitempty"`
 	// Repair is what ails the node and what was done about it; nil if nothing ever did.
 	Repair *MachineRepair `json:"repair,omitempty"`
-	// ChangedMetadata is the last change of the system's labels on the Node that was
-	// put back (B4).
+	// ChangedMetadata is the last change of the system's labels and annotations on the
+	// Node (B4).
 	ChangedMetadata *MetadataChange `json:"changedMetadata,omitempty"`
+	// Marked is what the service last put on the Node; nil while it is at it. It is kept
+	// here, where nobody in the cluster can change it.
+	Marked *NodeMarks `json:"marked,omitempty"`
 	// Instance is how far the last action has come that was asked for through the IaaS
 	// view (G1).
 	Instance *InstanceProgress `json:"instance,omitempty"`
@@ -114,11 +120,28 @@ type MachineStatus struct {
 // MetadataChange is a change of metadata that the system made (B4).
 type MetadataChange struct {
 	Time metav1.Time `json:"time"`
-	// Labels are the keys that were changed or removed, in order.
-	Labels []string `json:"labels"`
+	// Labels and Annotations are the keys that were changed or removed, in order.
+	Labels      []string `json:"labels,omitempty"`
+	Annotations []string `json:"annotations,omitempty"`
 	// Manager is the field manager that owns a changed label, or that changed the Node
 	// last where labels were removed; empty if it is not known.
 	Manager string `json:"manager,omitempty"`
+	// Pending says that it is not put back yet. Until then the first to change something
+	// stays named.
+	Pending bool `json:"pending,omitempty"`
+}
+
+// NodeMarks are what the service put on a Node.
+type NodeMarks struct {
+	// Node is the UID of the Node.
+	Node types.UID `json:"node"`
+	// System is the sum of the system's labels with their values.
+	System string `json:"system"`
+	// Record is the content of the Node's annotation berth.dev/node-marks.
+	Record string `json:"record"`
+	// Data tells what etcd holds from what it held before it was put back from a backup
+	// or a snapshot.
+	Data string `json:"data,omitempty"`
 }
 
 // MachineList is a list of machines.

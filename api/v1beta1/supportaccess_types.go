@@ -67,7 +67,8 @@ type SupportAccessSpec struct {
 	Reason string `json:"reason"`
 	// +listType=atomic
 	Scopes []SupportScope `json:"scopes"`
-	// Created and Expires are by the service's clock, in seconds.
+	// Created and Expires are by the service's clock, in seconds. Created is later than the
+	// consent that the access was given with.
 	Created metav1.Time `json:"created"`
 	Expires metav1.Time `json:"expires"`
 	// Token is the SHA-256 of the credential, in hexadecimal; empty until one was asked for.
@@ -94,8 +95,8 @@ type SupportAccessStatus struct {
 	Clause  string `json:"clause,omitempty"`
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
-	// Elapsed is the time that was seen to pass since the end, and Observed when it was
-	// last counted (docs/decisions/0008-clocks.md).
+	// Elapsed is the time that was seen to pass since the access was given or, when it has
+	// ended, since the end; Observed is when it was last counted (docs/decisions/0008-clocks.md).
 	Elapsed  metav1.Duration `json:"elapsed,omitempty"`
 	Observed *metav1.Time    `json:"observed,omitempty"`
 }

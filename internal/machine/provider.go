@@ -113,6 +113,13 @@ type Command struct {
 	// bytes that are kept of each of its outputs, the last ones.
 	Timeout time.Duration `json:"timeout"`
 	Limit   int           `json:"limit"`
+	// Name has the machine keep how its files were before the script until the next script,
+	// or until it starts again; empty keeps nothing.
+	Name string `json:"name,omitempty"`
+	// Settle runs no script: it waits, at most for Timeout, for the end of the one with that
+	// Name, ends what that left, and tells what it changed and nothing else; nothing at all
+	// where the machine knows of none.
+	Settle bool `json:"settle,omitempty"`
 }
 
 // Result is what came of a Command.

@@ -183,7 +183,7 @@ func (m *machine) serve(ctx context.Context) error {
 	}
 	stops := []func(){launch(v, services.kubelet)}
 	if services.ssh != nil {
-		stops = append(stops, launch(v, services.ssh))
+		stops = append(stops, m.watchLogins(), launch(v, services.ssh))
 	}
 	if m.config.Role == RoleAgent {
 		stops = append(stops, m.watchProblems(services))

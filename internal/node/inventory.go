@@ -13,9 +13,12 @@ import (
 // has booted, but for what ownDirs names.
 var imageDirs = []string{"/usr", "/etc", "/opt", "/boot"}
 
-// ownDirs are written by the service itself, and files that a container runtime, the
-// kubelet and the SSH server keep, which makes its host keys at the first login.
-var ownDirs = []string{"/etc/cni", "/opt/cni", "/etc/kubernetes", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/berth", "/etc/containerd", "/etc/dropbear", "/usr/libexec/kubernetes"}
+// ownDirs are what others than a script write to after the boot, so that a change there
+// tells nothing: the network agent its configuration at each of its starts, the SSH server
+// its host keys at the first login, the management cluster's kubelet the files that it
+// mounts into the machine. What a boot writes once is compared: the configuration of
+// containerd and of the kubelet.
+var ownDirs = []string{"/etc/cni", "/etc/dropbear", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname", filepath.Dir(DefaultConfigPath)}
 
 // maxChanged is how many changed files are named.
 const maxChanged = 20
@@ -23,10 +26,10 @@ const maxChanged = 20
 // mark tells one state of a file from another, without reading it. Inodes and the times
 // of inodes are no part of it: an overlay gives a file others that is only opened.
 type mark struct {
-	mode         fs.FileMode
-	size         int64
-	modified     syscall.Timespec
-	owner, group uint32
+	Mode         fs.FileMode
+	Size         int64
+	Modified     syscall.Timespec
+	Owner, Group uint32
 }
 
 // inventory has the marks of files by their paths.

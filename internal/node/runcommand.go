@@ -24,6 +24,8 @@ type script struct {
 	Environment []string      `json:"environment"`
 	Timeout     time.Duration `json:"timeout"`
 	Limit       int           `json:"limit"`
+	Name        string        `json:"name"`
+	Settle      bool          `json:"settle"`
 }
 
 // outcome is a machine.Result as it leaves the machine.
@@ -56,7 +58,11 @@ func NewRunCommand() *cobra.Command {
 			if err := awaitBoot(cmd.Context(), bootedMark, initStat, bootWithin); err != nil {
 				return err
 			}
-			result, err := runScript(cmd.Context(), asked, imageDirs)
+			do := runScript
+			if asked.Settle {
+				do = settle
+			}
+			result, err := do(cmd.Context(), asked, places{image: imageDirs, kept: keptDir})
 			if err != nil {
 				return err
 			}
@@ -81,8 +87,15 @@ func joinInit() error {
 	return nil
 }
 
-// runScript runs a script to its end, and compares the image's files before and after.
-func runScript(ctx context.Context, asked script, dirs []string) (outcome, error) {
+// places are where a script's traces are looked for, and where the state before it is kept.
+type places struct {
+	image []string
+	kept  string
+}
+
+// runScript runs a script to its end, which is the end of all that it started too, and
+// compares the image's files before and after.
+func runScript(ctx context.Context, asked script, at places) (outcome, error) {
 	dir, err := os.MkdirTemp("/run", "run-command-")
 	if err != nil {
 		return outcome{}, fmt.Errorf("keep the script: %w", err)
@@ -92,14 +105,25 @@ func runScript(ctx context.Context, asked script, dirs []string) (outcome, error
 	if err := os.WriteFile(path, []byte(asked.Script), 0o700); err != nil {
 		return outcome{}, fmt.Errorf("keep the script: %w", err)
 	}
-	before := takeInventory(dirs)
+	if err := adopt(); err != nil {
+		return outcome{}, err
+	}
+	before, others := takeInventory(at.image), children()
+	if err := begin(at.kept, asked.Name, before); err != nil {
+		return outcome{}, err
+	}
 	result, err := execute(ctx, asked, path)
+	endLeftovers(others)
 	if err != nil {
 		return outcome{}, err
 	}
-	changed := before.changed(takeInventory(dirs))
-	result.Changed, result.ChangedCount = changed[:min(len(changed), maxChanged)], int32(len(changed))
-	return result, nil
+	result.Changed, result.ChangedCount = summary(before.changed(takeInventory(at.image)))
+	return result, finish(at.kept, asked.Name, result)
+}
+
+// summary are the first of some paths, and how many there are.
+func summary(changed []string) (first []string, count int32) {
+	return changed[:min(len(changed), maxChanged)], int32(len(changed))
 }
 
 func execute(ctx context.Context, asked script, path string) (outcome, error) {
@@ -109,7 +133,10 @@ func execute(ctx context.Context, asked script, path string) (outcome, error) {
 	command := exec.CommandContext(ctx, "/bin/sh", append([]string{path}, asked.Arguments...)...)
 	command.Dir, command.Stdout, command.Stderr = "/", stdout, stderr
 	command.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}, asked.Environment...)
-	// All that it started in its process group ends with it, also what it left behind.
+	if asked.Name != "" {
+		command.Env = append(command.Env, nameVariable+"="+asked.Name)
+	}
+	// One that takes too long ends with its group, and what is left of any by endLeftovers.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = 5 * time.Second

@@ -37,7 +37,7 @@ func TestScriptsTellWhatTheyChange(t *testing.T) {
 		write("usr/bin/tool", "tool")
 		result, err := runScript(t.Context(), script{
 			Script: c.script, Environment: []string{"DIR=" + dir, "OUT=" + filepath.Join(t.TempDir(), "out")}, Timeout: time.Minute, Limit: 4096,
-		}, []string{dir})
+		}, places{image: []string{dir}, kept: t.TempDir()})
 		if err != nil || result.ExitCode != 0 {
 			t.Fatalf("%s: %+v, %v", c.why, result, err)
 		}
@@ -51,38 +51,62 @@ func TestScriptsTellWhatTheyChange(t *testing.T) {
 	}
 }
 
-// What a script leaves behind ends with it: it could change files when nobody looks.
+// What a script leaves in the background ends with it, wherever it went: it could change
+// files when nobody looks any more.
 func TestNothingOutlivesAScript(t *testing.T) {
-	result, err := runScript(t.Context(), script{Script: `sleep 300 >/dev/null 2>&1 & echo $!`, Timeout: time.Minute, Limit: 4096}, []string{t.TempDir()})
-	if err != nil || result.ExitCode != 0 {
-		t.Fatalf("%+v, %v", result, err)
-	}
-	left := filepath.Join("/proc", strings.TrimSpace(result.Stdout), "cmdline")
-	for deadline := time.After(10 * time.Second); ; {
-		// Of one that has ended and was not waited for yet, the command line is empty.
-		if text, err := os.ReadFile(left); err != nil || len(text) == 0 {
-			return
+	for why, left := range map[string]string{
+		"in its group":     `sh -c 'echo $$ > "$DIR/pid"; exec sleep 300' > /dev/null 2>&1 &`,
+		"in its own":       `setsid sh -c 'echo $$ > "$DIR/pid"; exec sleep 300' > /dev/null 2>&1 &`,
+		"without a parent": `(setsid sh -c 'sh -c "echo \$\$ > \"\$DIR/pid\"; exec sleep 300" &' &) > /dev/null 2>&1`,
+	} {
+		dir := t.TempDir()
+		result, err := runScript(t.Context(), script{
+			Script: left + "\nuntil [ -s \"$DIR/pid\" ]; do sleep 0.01; done; echo done", Environment: []string{"DIR=" + dir}, Timeout: time.Minute, Limit: 4096,
+		}, places{image: []string{t.TempDir()}, kept: t.TempDir()})
+		if err != nil || result.Stdout != "done\n" {
+			t.Fatalf("%s: %+v, %v", why, result, err)
 		}
-		select {
-		case <-deadline:
-			t.Fatalf("%s is still there", left)
-		case <-time.After(10 * time.Millisecond):
+		pid, err := os.ReadFile(filepath.Join(dir, "pid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of one that has ended and was not waited for yet, the command line is empty.
+		if text, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(pid)), "cmdline")); err == nil && len(text) > 0 {
+			t.Errorf("%s: it is still there", why)
 		}
 	}
 }
 
-// The directories that the service itself writes to are looked at by nobody.
+// What others write to after the boot is looked at by nobody; what a boot writes once is
+// compared as the image's own files are.
 func TestOwnDirectoriesAreLeftOut(t *testing.T) {
+	own := func(path string) bool {
+		return slices.ContainsFunc(ownDirs, func(own string) bool { return path == own || strings.HasPrefix(path, own+"/") })
+	}
 	for path := range takeInventory([]string{"/etc"}) {
-		if slices.ContainsFunc(ownDirs, func(own string) bool { return path == own || strings.HasPrefix(path, own+"/") }) {
+		if own(path) {
 			t.Errorf("%s is looked at", path)
 		}
 	}
-	if !slices.Contains(ownDirs, "/etc/dropbear") {
-		t.Error("the SSH server makes its host keys at the first login, and they are looked at")
-	}
 	if len(takeInventory([]string{"/etc"})) == 0 {
 		t.Error("nothing is looked at")
+	}
+	for why, path := range map[string]string{
+		"the SSH server makes its host keys at the first login": "/etc/dropbear/dropbear_ed25519_host_key",
+		"the network agent writes it at each start":             "/etc/cni/net.d/10-berth.conflist",
+		"the management cluster's kubelet keeps it current":     DefaultConfigPath,
+		"it is mounted into the machine":                        "/etc/resolv.conf",
+	} {
+		if !own(path) {
+			t.Errorf("%s is looked at, and %s", path, why)
+		}
+	}
+	for _, path := range []string{
+		containerdConfigPath, filepath.Join(certsDir, registryHost, "hosts.toml"), kubeletConfigPath, "/etc/kubernetes/manifests/own.yaml", "/opt/cni/bin/ptp", "/etc/passwd",
+	} {
+		if own(path) || !slices.ContainsFunc(imageDirs, func(dir string) bool { return strings.HasPrefix(path, dir+"/") }) {
+			t.Errorf("%s is not looked at, and nothing but a script writes to it after the boot", path)
+		}
 	}
 }
 
@@ -104,7 +128,7 @@ func TestScriptsEnd(t *testing.T) {
 		if c.asked.Limit == 0 {
 			c.asked.Limit = 4096
 		}
-		result, err := runScript(t.Context(), c.asked, []string{t.TempDir()})
+		result, err := runScript(t.Context(), c.asked, places{image: []string{t.TempDir()}, kept: t.TempDir()})
 		if err != nil || result.ExitCode != c.code || result.Stdout != c.out || !strings.Contains(result.Stderr, c.errs) || c.errs == "" && result.Stderr != "" {
 			t.Errorf("%s: %+v, %v", c.why, result, err)
 		}

@@ -15,6 +15,8 @@ import (
 const (
 	sshUserID = 1000
 	sshShell  = "/bin/bash"
+	// sshService is the server's name, also in the machine's log.
+	sshService = "ssh"
 )
 
 // prepareSSH makes the administrator's account, without a password and without sudo, and returns the SSH server; nil
@@ -35,7 +37,7 @@ func (m *machine) prepareSSH() (*supervise.Service, error) {
 		return nil, err
 	}
 	return &supervise.Service{
-		Name: "ssh",
+		Name: sshService,
 		// In the foreground, host keys made when first needed, keys only, no root.
 		Command:    []string{server, "-F", "-E", "-R", "-s", "-g", "-w", "-p", "22"},
 		Env:        environment(),

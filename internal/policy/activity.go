@@ -62,14 +62,14 @@ func KindOfActivity(entry *v1beta1.ActivityLogEntry) ActivityKind {
 
 // OutdatedActivity are the entries of one subscription that are not kept any longer, and
 // after what time the next one will not be, zero if there is none. It reorders entries.
-func OutdatedActivity(entries []*v1beta1.ActivityLogEntry, plan ActivityPlan, now time.Time) (outdated []*v1beta1.ActivityLogEntry, next time.Duration) {
+func OutdatedActivity(entries []*v1beta1.ActivityLogEntry, plan ActivityPlan, clock SeenClock, now time.Time) (outdated []*v1beta1.ActivityLogEntry, next time.Duration) {
 	slices.SortFunc(entries, func(a, b *v1beta1.ActivityLogEntry) int {
 		return cmp.Or(b.Spec.Time.Compare(a.Spec.Time.Time), cmp.Compare(a.Name, b.Name))
 	})
 	kept := map[ActivityKind]int{}
 	for _, entry := range entries {
 		kind := KindOfActivity(entry)
-		left := entry.Spec.Time.Add(plan.Retention).Sub(now)
+		left := plan.Retention - clock.Age(entry.Spec.Time.Time, now)
 		if left <= 0 || kept[kind] >= plan.Entries {
 			outdated = append(outdated, entry)
 			continue

@@ -64,7 +64,7 @@ func TestOutdatedActivity(t *testing.T) {
 			act("d1", ActivityDone, 1, now), act("d2", ActivityDone, 2, now), ended(act("lost", ActivityBegun, 3, now)),
 		}, want: []string{"lost"}, next: 90*day - 2},
 	} {
-		outdated, next := OutdatedActivity(slices.Clone(c.entries), plan, now)
+		outdated, next := OutdatedActivity(slices.Clone(c.entries), plan, SeenClock{}, now)
 		var got []string
 		for _, entry := range outdated {
 			got = append(got, entry.Name)
@@ -72,5 +72,16 @@ func TestOutdatedActivity(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(c.want) || next != c.next {
 			t.Errorf("%s: %v, next in %s; want %v in %s", c.why, got, next, c.want, c.next)
 		}
+	}
+}
+
+// A clock that leaps a year leaves the log as it is.
+func TestActivityOutlivesALeap(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	entries := []*v1beta1.ActivityLogEntry{act("young", ActivityDone, day, now), act("old", ActivityDone, 90*day, now)}
+	clock, _ := SeenClock{}.Look(now)
+	outdated, next := OutdatedActivity(entries, ActivityLog(v1beta1.ServicePolicySpec{}), clock, now.Add(365*day))
+	if len(outdated) != 1 || outdated[0].Name != "old" || next != 89*day-2*SeenLook {
+		t.Errorf("%d are outdated, the next in %s", len(outdated), next)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"berth.dev/berth/api/v1beta1"
 )
 
@@ -76,6 +78,7 @@ func TestChangedTags(t *testing.T) {
 		{"names have no case", map[string]string{"AKS-Managed-PoolName": "np", "aks-managed-resourceNameSuffix": "12345678"}, ""},
 		{"values have", with(map[string]string{"aks-managed-poolName": "NP"}), "aks-managed-poolName"},
 		{"one is gone", map[string]string{"aks-managed-poolName": "np"}, "aks-managed-resourceNameSuffix"},
+		{"the system's own counts, not one in another casing", with(map[string]string{"AKS-MANAGED-POOLNAME": "x", "aks-managed-poolname": "x"}), ""},
 		{"all are gone", nil, "aks-managed-poolName aks-managed-resourceNameSuffix"},
 	} {
 		if got := strings.Join(ChangedTags(c.have, system), " "); got != c.want {
@@ -105,9 +108,41 @@ func TestScaleSetTags(t *testing.T) {
 	if got := ScaleSetTags(pool, system, set); len(got) != 1 || got["a"] != "b" {
 		t.Errorf("changed: %v", got)
 	}
+	pool.Spec.Tags = map[string]string{"AKS-managed-POOLNAME": "mine", "team": "blue"}
+	// A map has no order, and would tell one thing now and another then.
+	for range 20 {
+		if got := ScaleSetTags(pool, system, nil); len(got) != 3 || len(ChangedTags(got, system)) > 0 {
+			t.Fatalf("a tag of the pool's is named as one of the system's: %v", got)
+		}
+	}
 	pool.Annotations[v1beta1.AnnotationOperation] = "op2"
 	if got := ScaleSetTags(pool, system, set); len(got) != 3 {
 		t.Errorf("changed before the pool was: %v", got)
+	}
+}
+
+// Who made the system's tags other than they were stays named while they are; somebody who
+// then sets a tag of their own is not to blame (B4).
+func TestWhoChanged(t *testing.T) {
+	system := map[string]string{"aks-managed-poolName": "np"}
+	first, later := v1beta1.TagsChanged{Time: metav1.Unix(1, 0), By: "first"}, v1beta1.TagsChanged{Time: metav1.Unix(2, 0), By: "later"}
+	for _, c := range []struct {
+		why     string
+		earlier v1beta1.TagsChanged
+		before  map[string]string
+		want    string
+	}{
+		{"the system's are as it made them", first, map[string]string{"AKS-managed-poolName": "np", "team": "blue"}, "later"},
+		{"one is gone", first, map[string]string{"team": "blue"}, "first"},
+		{"one has another value", first, map[string]string{"aks-managed-poolName": "x"}, "first"},
+		{"nobody is known to have changed them", v1beta1.TagsChanged{}, nil, "later"},
+	} {
+		if got := WhoChanged(c.earlier, c.before, system, later); got.By != c.want {
+			t.Errorf("%s: %s, want %s", c.why, got.By, c.want)
+		}
+	}
+	if got := WhoChanged(first, nil, RecordedTags(&v1beta1.ResourceGroup{}), later); got.By != "later" {
+		t.Errorf("a group that was never tagged has none to miss: %s", got.By)
 	}
 }
 

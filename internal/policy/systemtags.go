@@ -59,11 +59,16 @@ func ScaleSetTags(pool *v1beta1.AgentPool, system map[string]string, set *v1beta
 	if set != nil && set.Spec.PoolOperation == PoolAttempt(pool) {
 		return set.Spec.Tags
 	}
-	// A tag of the pool that differs from one of the system's in case alone is the same tag.
+	return WithSystemTags(pool.Spec.Tags, system)
+}
+
+// WithSystemTags are the customer's tags and the system's. Tags are named without case: one
+// of the customer's that is named as one of the system's is not there.
+func WithSystemTags(own, system map[string]string) map[string]string {
 	tags := maps.Clone(system)
-	own := slices.Collect(maps.Keys(system))
-	for name, value := range pool.Spec.Tags {
-		if !slices.ContainsFunc(own, func(o string) bool { return strings.EqualFold(o, name) }) {
+	for name, value := range own {
+		same := func(reserved string) bool { return strings.EqualFold(reserved, name) }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(system)), same) {
 			tags[name] = value
 		}
 	}
@@ -79,14 +84,37 @@ func PoolAttempt(pool *v1beta1.AgentPool) string {
 // them, in order. Tags are named without case; others are the customer's (B4).
 func ChangedTags(have, system map[string]string) []string {
 	values := map[string]string{}
-	for name, value := range have {
-		values[strings.ToLower(name)] = value
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		values[strings.ToLower(name)] = have[name]
 	}
 	var changed []string
 	for _, name := range slices.Sorted(maps.Keys(system)) {
-		if value, there := values[strings.ToLower(name)]; !there || value != system[name] {
+		value, there := have[name]
+		if !there {
+			value, there = values[strings.ToLower(name)]
+		}
+		if !there || value != system[name] {
 			changed = append(changed, name)
 		}
 	}
 	return changed
+}
+
+// RecordedTags are the system's tags that a node resource group was given by the service,
+// none if it was given none.
+func RecordedTags(group *v1beta1.ResourceGroup) map[string]string {
+	var tags map[string]string
+	// A record that cannot be read is none, as for TagsRecorded.
+	_ = json.Unmarshal([]byte(group.Annotations[v1beta1.AnnotationSystemTags]), &tags)
+	return tags
+}
+
+// WhoChanged says whom a change of tags is put down to, given who changed them before, how
+// they were then, and who changes them now. Whoever changed the system's stays named for as
+// long as they are not as the system made them (B4).
+func WhoChanged(earlier v1beta1.TagsChanged, before, system map[string]string, now v1beta1.TagsChanged) v1beta1.TagsChanged {
+	if !earlier.Time.IsZero() && len(ChangedTags(before, system)) > 0 {
+		return earlier
+	}
+	return now
 }

@@ -176,18 +176,15 @@ func (f *Front) judge(ctx context.Context, r *http.Request, key client.ObjectKey
 	if v.evidence, err = Gather(ctx, f.Reader, found); err != nil {
 		return nil, f.failed(ctx, "read what an access depends on", err)
 	}
-	if found.Status.Ended != nil {
-		return nil, forbidden("the access has ended (support policy %s): %s", found.Status.Clause, found.Status.Message)
-	}
-	if end := access.Decide(v.evidence, f.Now()); end != nil {
-		return nil, forbidden("the access has ended (support policy %s): %s", end.Clause, end.Message)
-	}
 	v.asked, v.readable = access.ParseRequest(r.Method, target, r.Header.Get("Upgrade") != "")
 	v.entry = f.entry(r, v)
+	if why := f.over(v); why != "" {
+		v.refuse(why)
+		f.records.late(ctx, found, v.entry)
+		return nil, forbidden("%s", why)
+	}
 	if refused := f.rights(v); refused != "" {
-		v.entry.Refused = clip(refused, 512)
-		v.entry.Code = http.StatusForbidden
-		v.entry.Ended = &v.entry.Time
+		v.refuse(refused)
 	}
 	v.book, err = f.records.begin(ctx, v.access, v.entry)
 	var full *fullError
@@ -200,7 +197,28 @@ func (f *Front) judge(ctx context.Context, r *http.Request, key client.ObjectKey
 	if v.entry.Refused != "" {
 		return nil, forbidden("%s", v.entry.Refused)
 	}
-	return v, nil
+	return v, f.own(ctx, v)
+}
+
+// over says why the access of a request has ended, empty if it stands.
+func (f *Front) over(v *visit) string {
+	clause, message := v.access.Status.Clause, v.access.Status.Message
+	if v.access.Status.Ended == nil {
+		end := access.Decide(v.evidence, f.Now())
+		if end == nil {
+			return ""
+		}
+		clause, message = string(end.Clause), end.Message
+	}
+	return fmt.Sprintf("%s (support policy %s): %s", hasEnded, clause, message)
+}
+
+// hasEnded is how refusals begin of requests that came after the end of an access.
+const hasEnded = "the access has ended"
+
+// refuse has the record say why a request went no further.
+func (v *visit) refuse(why string) {
+	v.entry.Refused, v.entry.Code, v.entry.Ended = clip(why, 512), http.StatusForbidden, &v.entry.Time
 }
 
 // rights says why a request is nothing that the access is for, empty if it is.

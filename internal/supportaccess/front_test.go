@@ -46,6 +46,8 @@ type bed struct {
 	// leads is where the API server's answers lead, by the status of that name.
 	leads   string
 	leadsBy int
+	// objects are what the API server answers on some paths.
+	objects map[string]string
 	reads   atomic.Int32
 
 	mu   sync.Mutex
@@ -67,6 +69,10 @@ func (b *bed) answer(w http.ResponseWriter, r *http.Request) {
 		if b.leadsBy != 0 {
 			w.Header().Set("Location", b.leads)
 			w.WriteHeader(b.leadsBy)
+			return
+		}
+		if text, there := b.objects[r.URL.Path]; there {
+			fmt.Fprint(w, text)
 			return
 		}
 		fmt.Fprint(w, "{}")
@@ -388,6 +394,79 @@ func TestRefusalsAreRecorded(t *testing.T) {
 		if one.Refused == "" || one.Code != http.StatusForbidden || one.Ended == nil {
 			t.Errorf("recorded: %+v", one)
 		}
+	}
+}
+
+// Who goes on asking after the end is refused, and seen by the customer (X5): as often as
+// there is room for, also by a process that comes later.
+func TestRequestsAfterTheEndAreRecorded(t *testing.T) {
+	b := newBed(t, v1beta1.ScopeDiagnose)
+	if status, _ := b.request("GET", "/api/v1/pods", nil); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	ended := b.access()
+	at := metav1.Now()
+	ended.Status.Ended, ended.Status.Clause, ended.Status.Message = &at, "C7", "it was ended by bob"
+	if err := b.client.Update(t.Context(), ended); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(times int) {
+		t.Helper()
+		for range times {
+			if status, text := b.request("GET", "/api/v1/nodes", nil); status != http.StatusForbidden || !strings.Contains(text, "ended by bob") {
+				t.Fatalf("%d %s", status, text)
+			}
+		}
+	}
+	ask(3)
+	b.until("the requests are recorded", func() bool { return len(b.record()) == 4 })
+	for _, one := range b.record() {
+		if one.URI == "/api/v1/nodes" && (one.Code != http.StatusForbidden || one.Ended == nil || one.Engineer != "ann" || !strings.Contains(one.Refused, "ended by bob")) {
+			t.Errorf("recorded: %+v", one)
+		}
+	}
+	b.front = New(Config{Client: b.client, Reader: b.client, Backends: b}) // another process
+	b.server.Config.Handler = b.front
+	ask(lateRequests + 2)
+	if got := len(b.record()); got != lateRequests+1 || len(b.seen) != 1 {
+		t.Errorf("%d recorded, want %d and the one before the end; %d went on", got, lateRequests, len(b.seen))
+	}
+	b.fails = true
+	b.front.records.drop(client.ObjectKeyFromObject(ended))
+	ask(1)
+}
+
+// In kube-system the narrowest scope is for what is Berth's own: the customer's may be there too.
+func TestTheCustomersInKubeSystem(t *testing.T) {
+	const system = "/api/v1/namespaces/kube-system"
+	objects := map[string]string{
+		system + "/pods/coredns":       `{"metadata":{"labels":{"kubernetes.azure.com/managedby":"aks"}}}`,
+		system + "/pods/mine":          `{"metadata":{"labels":{"app":"mine"}}}`,
+		system + "/configmaps/coredns": `{"metadata":{"labels":{"kubernetes.azure.com/managedby":"aks"}}}`,
+		system + "/configmaps/mine":    `{"metadata":{"name":"mine"},"data":{"password":"x"}}`,
+	}
+	b := newBed(t, v1beta1.ScopeDiagnose)
+	b.objects = objects
+	for path, want := range map[string]int{"/pods/coredns/log?tailLines=5": 200, "/pods/mine/log": 403, "/pods/gone/log": 403, "/configmaps/coredns": 200, "/configmaps/mine": 403} {
+		if status, text := b.request("GET", system+path, nil); status != want || strings.Contains(text, "password") || want == 403 && !strings.Contains(text, "B2") {
+			t.Errorf("%s: %d %s, want %d", path, status, text, want)
+		}
+	}
+	b.until("all is recorded", func() bool {
+		return len(b.record()) == 5 && !slices.ContainsFunc(b.record(), func(one v1beta1.SupportRequest) bool { return one.Ended == nil })
+	})
+	for _, one := range b.record() {
+		if refused := strings.Contains(one.URI, "mine") || strings.Contains(one.URI, "gone"); refused != (one.Refused != "") || refused != (one.Code == http.StatusForbidden) {
+			t.Errorf("recorded: %+v", one)
+		}
+	}
+	with := newBed(t, v1beta1.ScopeDiagnose, v1beta1.ScopeContainerLogs)
+	with.objects = objects
+	if status, text := with.request("GET", system+"/pods/mine/log", nil); status != http.StatusOK {
+		t.Errorf("logs of the customer's with consent to them: %d %s", status, text)
+	}
+	if status, _ := with.request("GET", system+"/configmaps/mine", nil); status != http.StatusForbidden {
+		t.Errorf("no scope is for the customer's configuration: %d", status)
 	}
 }
 

@@ -14,6 +14,9 @@ import (
 // Gather reads what an access is decided by.
 func Gather(ctx context.Context, reader client.Reader, of *v1beta1.SupportAccess) (access.Evidence, error) {
 	e := access.Evidence{Access: of.Spec}
+	if of.Status.Ended == nil {
+		e.Passed = of.Status.Elapsed.Duration
+	}
 	var ticket v1beta1.SupportTicket
 	switch err := reader.Get(ctx, client.ObjectKey{Namespace: of.Namespace, Name: v1beta1.ObjectName(of.Spec.Ticket)}, &ticket); {
 	case err == nil:

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,9 @@ const (
 	// pageSize is how many requests a page has: about 60 kB, and with what a client may
 	// make of each less than half of what an object may have.
 	pageSize = 100
+	// lateRequests is how many requests are recorded of an access that has ended: enough to
+	// see that somebody goes on asking.
+	lateRequests = 100
 	// writeTimeout bounds one write of a page.
 	writeTimeout = 10 * time.Second
 )
@@ -54,6 +58,7 @@ type book struct {
 	counted bool
 	count   int
 	most    int
+	late    int
 	pages   int
 	// open are the pages with requests that have not ended; the last one may have room.
 	open    []*page
@@ -130,7 +135,44 @@ func (b *book) prepare(ctx context.Context) error {
 		return err
 	}
 	b.counted, b.count, b.most = true, len(pages), plan.MaxRequests
+	for i := range pages {
+		if strings.HasPrefix(pages[i].Refused, hasEnded) {
+			b.late++
+		}
+	}
 	return nil
+}
+
+// late stores a request that came after the end of an access, which is refused whether it
+// can be stored or not. There is room for a few of them beside those of the access.
+func (r *records) late(ctx context.Context, of *v1beta1.SupportAccess, entry v1beta1.SupportRequest) {
+	b := r.book(of)
+	err := b.prepare(ctx)
+	if err == nil {
+		var done <-chan error
+		if done = b.addLate(entry); done == nil {
+			return
+		}
+		select {
+		case err = <-done:
+		case <-ctx.Done():
+			return
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		r.Log.Error("a request after the end of an access not recorded", "access", of.Name, "error", err)
+	}
+}
+
+// addLate is nil where there is no room.
+func (b *book) addLate(entry v1beta1.SupportRequest) <-chan error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.late >= lateRequests {
+		return nil
+	}
+	b.late++
+	return b.put(entry)
 }
 
 // Record reads all that is recorded of an access, in no order.
@@ -154,13 +196,18 @@ func (b *book) add(entry v1beta1.SupportRequest) (<-chan error, error) {
 		return nil, &fullError{b.most}
 	}
 	b.count++
+	return b.put(entry), nil
+}
+
+// put has a request written with the next page. It needs the lock.
+func (b *book) put(entry v1beta1.SupportRequest) <-chan error {
 	last := b.last()
 	last.object.Requests = append(last.object.Requests, entry)
 	last.dirty = true
 	done := make(chan error, 1)
 	b.waiting = append(b.waiting, waiter{last, done})
 	b.write()
-	return done, nil
+	return done
 }
 
 // last is the page with room. It needs the lock.
@@ -181,14 +228,19 @@ func (b *book) last() *page {
 }
 
 // finish stores what became of a request. If it cannot, that stays unknown.
-func (b *book) finish(id string, code int32, now time.Time) {
+func (b *book) finish(id string, code int32, now time.Time) { b.end(id, code, "", now) }
+
+// refuse stores why a request that was stored went no further.
+func (b *book) refuse(id string, code int32, why string, now time.Time) { b.end(id, code, why, now) }
+
+func (b *book) end(id string, code int32, refused string, now time.Time) {
 	at := metav1.NewMicroTime(now.UTC())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, one := range b.open {
 		for i := range one.object.Requests {
 			if request := &one.object.Requests[i]; request.ID == id {
-				request.Code, request.Ended, one.dirty = code, &at, true
+				request.Code, request.Refused, request.Ended, one.dirty = code, refused, &at, true
 			}
 		}
 	}

@@ -66,13 +66,17 @@ func readTags(sent any) (map[string]string, error) {
 
 // compare refuses the first field that differs from what there is.
 func compare(sent, have any, path string) error {
-	if slices.Contains(readOnly, path) || path == "tags" || path == "sku.capacity" || !says(sent) {
+	if slices.Contains(readOnly, path) || path == "tags" || path == "sku.capacity" || !says(sent) && (sent == nil || !says(have)) {
 		return nil
 	}
 	switch typed := sent.(type) {
 	case map[string]any:
 		mine, _ := have.(map[string]any)
 		for _, name := range slices.Sorted(maps.Keys(typed)) {
+			if says(typed[name]) && (name == "" || strings.Contains(name, ".")) {
+				// No field is named so, and as a path it would be taken for another one.
+				return arm.InvalidParameter(name, "The value of parameter %q is invalid: a scale set has no such field.", name)
+			}
 			if err := compare(typed[name], mine[name], strings.TrimPrefix(path+"."+name, ".")); err != nil {
 				return err
 			}
@@ -90,6 +94,9 @@ func compare(sent, have any, path string) error {
 		}
 		return nil
 	default:
+		if composed(have) {
+			break
+		}
 		if path == "location" && arm.NormalLocation(fmt.Sprint(sent)) == arm.NormalLocation(fmt.Sprint(have)) || strings.EqualFold(fmt.Sprint(sent), fmt.Sprint(have)) {
 			return nil
 		}
@@ -97,6 +104,14 @@ func compare(sent, have any, path string) error {
 	target := strings.TrimPrefix(path, "properties.")
 	return arm.InvalidParameter(target,
 		"The value of parameter %s is invalid: of a scale set of nodes only the tags can be changed here, and the capacity lowered. Change the agent pool instead.", target)
+}
+
+func composed(value any) bool {
+	switch value.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return false
 }
 
 // says says whether a value asks for anything.

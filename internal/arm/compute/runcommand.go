@@ -92,6 +92,9 @@ func (b runBody) command() (v1beta1.RunCommand, error) {
 	if strings.TrimSpace(command.Script) == "" {
 		return command, arm.InvalidParameter("script", "The value of parameter script is invalid: it has no lines.")
 	}
+	if strings.ContainsRune(command.Script, 0) {
+		return command, arm.InvalidParameter("script", "The value of parameter script is invalid: a script cannot hold the character 0.")
+	}
 	size := len(command.Script)
 	for _, parameter := range b.Parameters {
 		size += len(parameter.Name) + len(parameter.Value)

@@ -150,13 +150,16 @@ func (s *scaleSet) surplus(capacity *int) ([]instance, error) {
 // setTags writes the tags, and who set them. The pool owns what is written and takes it along.
 func (p provider) setTags(ctx context.Context, r *arm.Request, set *scaleSet, tags map[string]string) error {
 	object := &v1beta1.VirtualMachineScaleSet{ObjectMeta: metav1.ObjectMeta{Namespace: set.pool.Namespace, Name: set.pool.Name}}
+	var earlier v1beta1.TagsChanged
 	if set.set != nil {
-		object = set.set.DeepCopy()
+		object, earlier = set.set.DeepCopy(), set.set.Spec.Changed
 	}
+	system := policy.ScaleSetSystemTags(set.pool.Spec.Name, set.name)
+	now := v1beta1.TagsChanged{Time: metav1.NewTime(p.Now().Truncate(1e9)), By: r.Caller.Name()}
 	object.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(set.pool, v1beta1.GroupVersion.WithKind("AgentPool"))}
 	object.Spec = v1beta1.VirtualMachineScaleSetSpec{
 		Tags: tags, PoolOperation: policy.PoolAttempt(set.pool),
-		Changed: v1beta1.TagsChanged{Time: metav1.NewTime(p.Now().Truncate(1e9)), By: r.Caller.Name()},
+		Changed: policy.WhoChanged(earlier, policy.ScaleSetTags(set.pool, system, set.set), system, now),
 	}
 	var err error
 	if set.set == nil {

@@ -67,8 +67,7 @@ func (p provider) putGroup(ctx context.Context, r *arm.Request) (*arm.Response, 
 		return nil, arm.Errorf(http.StatusConflict, "InvalidResourceGroupLocation",
 			"Invalid resource group location '%s'. The Resource group already exists in location '%s'.", location, group.Spec.Location)
 	}
-	group.Spec.Tags = body.Tags
-	return p.updateGroup(ctx, r, group)
+	return p.updateGroup(ctx, r, group, body.Tags)
 }
 
 func (p provider) createGroup(ctx context.Context, r *arm.Request, spec v1beta1.ResourceGroupSpec) (*arm.Response, error) {
@@ -83,10 +82,16 @@ func (p provider) createGroup(ctx context.Context, r *arm.Request, spec v1beta1.
 	return &arm.Response{Status: http.StatusCreated, Body: renderGroup(r, group)}, nil
 }
 
-func (p provider) updateGroup(ctx context.Context, r *arm.Request, group *v1beta1.ResourceGroup) (*arm.Response, error) {
+func (p provider) updateGroup(ctx context.Context, r *arm.Request, group *v1beta1.ResourceGroup, tags map[string]string) (*arm.Response, error) {
+	before := group.Spec.Tags
+	group.Spec.Tags = tags
 	if group.Spec.ManagedBy != "" {
 		// Who changed the tags of a node resource group counts (B4).
-		text, err := json.Marshal(v1beta1.TagsChanged{Time: metav1.NewTime(p.Now().Truncate(time.Second)), By: r.Caller.Name()})
+		var earlier v1beta1.TagsChanged
+		// A note that cannot be read names nobody.
+		_ = json.Unmarshal([]byte(group.Annotations[v1beta1.AnnotationTagsChanged]), &earlier)
+		now := v1beta1.TagsChanged{Time: metav1.NewTime(p.Now().Truncate(time.Second)), By: r.Caller.Name()}
+		text, err := json.Marshal(policy.WhoChanged(earlier, before, policy.RecordedTags(group), now))
 		if err != nil {
 			return nil, fmt.Errorf("note who changed tags: %w", err)
 		}
@@ -123,13 +128,14 @@ func (p provider) patchGroup(ctx context.Context, r *arm.Request) (*arm.Response
 	if err := checkManager(group, body.ManagedBy); err != nil {
 		return nil, err
 	}
+	tags := group.Spec.Tags
 	if body.Tags != nil {
-		group.Spec.Tags = body.Tags
+		tags = body.Tags
 	}
-	if err := arm.CheckTags(group.Spec.Tags); err != nil {
+	if err := arm.CheckTags(tags); err != nil {
 		return nil, err
 	}
-	return p.updateGroup(ctx, r, group)
+	return p.updateGroup(ctx, r, group, tags)
 }
 
 // checkManager refuses to make a group the node resource group of a cluster, or to

@@ -100,10 +100,10 @@ func (p provider) asked(ctx context.Context, r *arm.Request, ticket *v1beta1.Sup
 	if err != nil {
 		return e, err
 	}
-	now := p.now()
+	from := metav1.NewTime(access.From(ticket, p.now().Time))
 	e.Access = v1beta1.SupportAccessSpec{
 		Ticket: ticket.Spec.Name, TicketID: ticket.Spec.TicketID, ResourceID: ticket.Spec.ResourceID, Engineer: r.Caller.Name(),
-		Reason: strings.TrimSpace(asked.Reason), Scopes: scopes, Created: now, Expires: metav1.NewTime(now.Add(duration)),
+		Reason: strings.TrimSpace(asked.Reason), Scopes: scopes, Created: from, Expires: metav1.NewTime(from.Add(duration)),
 	}
 	if cluster == nil {
 		return e, arm.Errorf(http.StatusConflict, "Conflict", "The support ticket '%s' is about no cluster that there is, so that there is nothing to have access to.", ticket.Spec.Name)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -48,6 +50,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named("activity-collector").
 		Watches(&v1beta1.ActivityLogEntry{}, handler.EnqueueRequestsFromMapFunc(subscriptionOf)).
+		Watches(&v1beta1.Subscription{}, handler.EnqueueRequestsFromMapFunc(entriesOf)).
 		Watches(&v1beta1.ServicePolicy{}, handler.EnqueueRequestsFromMapFunc(collector.everySubscription)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
 		Complete(collector)
@@ -90,6 +93,11 @@ func subscriptionOf(_ context.Context, object client.Object) []reconcile.Request
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: object.GetNamespace()}}}
 }
 
+// entriesOf is where the entries of a subscription are.
+func entriesOf(_ context.Context, object client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: v1beta1.SubscriptionNamespace(object.GetName())}}}
+}
+
 func (c *collector) everySubscription(ctx context.Context, _ client.Object) []reconcile.Request {
 	var list v1beta1.SubscriptionList
 	if err := c.client.List(ctx, &list); err != nil {
@@ -116,7 +124,11 @@ func (c *collector) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.R
 	for i := range list.Items {
 		entries = append(entries, &list.Items[i])
 	}
-	outdated, next := policy.OutdatedActivity(entries, policy.ActivityLog(service.Spec), c.now())
+	clock, err := c.look(ctx, request.Name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	outdated, next := policy.OutdatedActivity(entries, policy.ActivityLog(service.Spec), clock, c.now())
 	for _, entry := range outdated {
 		gone := &v1beta1.ActivityLogEntry{}
 		gone.Namespace, gone.Name = entry.Namespace, entry.Name
@@ -124,5 +136,31 @@ func (c *collector) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.R
 			return ctrl.Result{}, fmt.Errorf("remove entry %s of the activity log: %w", entry.Name, err)
 		}
 	}
+	if next == 0 || next > policy.SeenLook {
+		next = policy.SeenLook
+	}
 	return ctrl.Result{RequeueAfter: next}, nil
+}
+
+// look is the clock of a subscription, which it looks at. A namespace of a subscription
+// that is gone has none.
+func (c *collector) look(ctx context.Context, namespace string) (policy.SeenClock, error) {
+	var subscription v1beta1.Subscription
+	err := c.client.Get(ctx, client.ObjectKey{Name: strings.TrimPrefix(namespace, v1beta1.SubscriptionNamespace(""))}, &subscription)
+	if err != nil {
+		if client.IgnoreNotFound(err) == nil {
+			return policy.SeenClock{}, nil
+		}
+		return policy.SeenClock{}, fmt.Errorf("read the subscription of %s: %w", namespace, err)
+	}
+	clock, changed := policy.ReadSeenClock(subscription.Annotations).Look(c.now())
+	if !changed {
+		return clock, nil
+	}
+	before := subscription.DeepCopy()
+	metav1.SetMetaDataAnnotation(&subscription.ObjectMeta, policy.AnnotationSeenClock, clock.String())
+	if err := c.client.Patch(ctx, &subscription, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return policy.SeenClock{}, fmt.Errorf("count the time of subscription %s: %w", subscription.Name, err)
+	}
+	return clock, nil
 }

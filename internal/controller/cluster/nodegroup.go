@@ -3,8 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -63,14 +61,7 @@ func tagNodeGroup(group *v1beta1.ResourceGroup, cluster *v1beta1.ManagedCluster)
 	if group.Annotations[annotationTaggedFor] == attempt && policy.TagsRecorded(group, system) {
 		return false
 	}
-	tags := maps.Clone(system)
-	for name, value := range group.Spec.Tags {
-		same := func(own string) bool { return strings.EqualFold(own, name) }
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(system)), same) {
-			tags[name] = value
-		}
-	}
-	group.Spec.Tags = tags
+	group.Spec.Tags = policy.WithSystemTags(group.Spec.Tags, system)
 	metav1.SetMetaDataAnnotation(&group.ObjectMeta, v1beta1.AnnotationSystemTags, policy.RecordTags(system))
 	metav1.SetMetaDataAnnotation(&group.ObjectMeta, annotationTaggedFor, attempt)
 	delete(group.Annotations, v1beta1.AnnotationTagsChanged)

@@ -37,6 +37,9 @@ type Config struct {
 	// Now and Random are the system's when nil.
 	Now    func() time.Time
 	Random io.Reader
+	// SettleAgain is how long a machine is left alone that could not tell what a script
+	// changed; five seconds when zero.
+	SettleAgain time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -45,6 +48,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Random == nil {
 		c.Random = rand.Reader
+	}
+	if c.SettleAgain == 0 {
+		c.SettleAgain = 5 * time.Second
 	}
 	return c
 }

@@ -129,8 +129,11 @@ func (r *Reconciler) mark(ctx context.Context, s *scene, _ *outcome) error {
 			return err
 		}
 		before := s.node.DeepCopy()
-		if !apply(s.node, want) {
+		if !apply(s.node, want, s.recorded()) {
 			return nil
+		}
+		if err := r.unmark(ctx, s, s.marks(want)); err != nil {
+			return err
 		}
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		err := s.tenant.Patch(ctx, s.node, patch)
@@ -144,31 +147,48 @@ func (r *Reconciler) mark(ctx context.Context, s *scene, _ *outcome) error {
 	if err != nil {
 		return fmt.Errorf("mark node %s: %w", s.ref.Name, err)
 	}
-	return nil
+	return r.noteMarks(ctx, s, s.marks(want))
+}
+
+// marks are what the status says of a Node that is as wanted.
+func (s *scene) marks(want marks) v1beta1.NodeMarks {
+	return v1beta1.NodeMarks{Node: s.node.UID, System: want.System, Record: want.record(), Data: dataOf(s.cluster)}
+}
+
+// recorded is what the service last put on the Node, as it knows itself or, where it does
+// not, as the Node says.
+func (s *scene) recorded() string {
+	if marked := s.object.Status.Marked; marked != nil && marked.Node == s.node.UID && marked.Data == dataOf(s.cluster) {
+		return marked.Record
+	}
+	return s.node.Annotations[annotationMarks]
+}
+
+// record is the content of annotationMarks.
+func (m marks) record() string {
+	record := recorded{Labels: slices.Sorted(maps.Keys(m.Labels)), System: m.System}
+	for _, taint := range m.Taints {
+		record.Taints = append(record.Taints, taintID(taint))
+	}
+	slices.Sort(record.Taints)
+	text, _ := json.Marshal(record) // strings have no way to fail
+	return string(text)
 }
 
 // apply changes a Node to show what is wanted and says whether it changed.
-// Labels and taints that others put there stay.
-func apply(node *corev1.Node, want marks) bool {
+// Labels and taints that others put there, which are not in the record, stay.
+func apply(node *corev1.Node, want marks, record string) bool {
 	before := node.DeepCopy()
 	var old recorded
 	// A record that cannot be read is taken for none: what it named stays.
-	_ = json.Unmarshal([]byte(node.Annotations[annotationMarks]), &old)
+	_ = json.Unmarshal([]byte(record), &old)
 	wake(node)
 	applyLabels(node, want.Labels, old.Labels)
 	applyTaints(node, want.Taints, old.Taints)
 	if node.Spec.ProviderID == "" {
 		node.Spec.ProviderID = want.ProviderID
 	}
-	record := recorded{Labels: slices.Sorted(maps.Keys(want.Labels)), System: want.System}
-	for _, taint := range want.Taints {
-		record.Taints = append(record.Taints, taintID(taint))
-	}
-	slices.Sort(record.Taints)
-	text, err := json.Marshal(record)
-	if err == nil {
-		metav1.SetMetaDataAnnotation(&node.ObjectMeta, annotationMarks, string(text))
-	}
+	metav1.SetMetaDataAnnotation(&node.ObjectMeta, annotationMarks, want.record())
 	return !equality.Semantic.DeepEqual(before, node)
 }
 

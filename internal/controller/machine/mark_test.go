@@ -58,6 +58,9 @@ func TestWantedNodeLooksLikeAKS(t *testing.T) {
 			t.Errorf("%q=%q is not a label", key, value)
 		}
 	}
+	if system := systemLabels(someScene().object, someScene().cluster.Spec); system["kubernetes.azure.com/mode"] != "system" {
+		t.Error("the mode is the system's")
+	}
 	id := "azure:///subscriptions/0000/resourceGroups/mc_rg_c_local/providers/Microsoft.Compute/virtualMachineScaleSets/aks-np-12345678-vmss/virtualMachines/1"
 	if want.ProviderID != id {
 		t.Errorf("provider id %s, want %s", want.ProviderID, id)
@@ -81,7 +84,7 @@ func TestApply(t *testing.T) {
 			t.Errorf("%s: labels %v, taints %v; want %v, %v", why, node.Labels, node.Spec.Taints, labels, taints)
 		}
 	}
-	if !apply(node, first) || apply(node, first) {
+	if !apply(node, first, "") || apply(node, first, first.record()) {
 		t.Errorf("the first apply changes the node, the second does not")
 	}
 	expect("others' labels and taints stay", map[string]string{"kubernetes.io/hostname": "h", "mode": "user", "team": "blue"},
@@ -89,11 +92,11 @@ func TestApply(t *testing.T) {
 
 	node.Labels["mine"], node.Labels["mode"] = "customer", "changed"
 	node.Spec.Taints = append(node.Spec.Taints[:1:1], noSchedule("b", "2"), noSchedule("c", "customer"))
-	apply(node, first)
+	apply(node, first, first.record())
 	expect("what the service set comes back", map[string]string{"kubernetes.io/hostname": "h", "mode": "user", "team": "blue", "mine": "customer"},
 		notReady, noSchedule("b", "1"), noSchedule("c", "customer"), noSchedule("a", "1"))
 
-	apply(node, marks{Labels: map[string]string{"mode": "user"}, ProviderID: "azure:///2"})
+	apply(node, marks{Labels: map[string]string{"mode": "user"}, ProviderID: "azure:///2"}, first.record())
 	expect("what the pool no longer has goes", map[string]string{"kubernetes.io/hostname": "h", "mode": "user", "mine": "customer"},
 		notReady, noSchedule("c", "customer"))
 	if node.Spec.ProviderID != "azure:///1" {

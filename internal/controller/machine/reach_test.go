@@ -37,6 +37,8 @@ func TestReaches(t *testing.T) {
 		{"one that has all of the node", hostPath("/", false), true},
 		{"one that reads all of it, sockets too", hostPath("/", true), true},
 		{"one that talks to the container runtime", hostPath("/run/containerd/containerd.sock", true), true},
+		{"one that talks to the kubelet", hostPath("/var/lib/kubelet/device-plugins", true), true},
+		{"one that makes devices", adds("MKNOD"), true},
 		{"a volume that nobody mounts", corev1.PodSpec{Volumes: hostPath("/etc", false).Volumes, Containers: []corev1.Container{{}}}, false},
 		{"mighty", adds("CAP_SYS_ADMIN"), true},
 		{"privileged", with(corev1.SecurityContext{Privileged: &yes}), true},

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +27,8 @@ const (
 	runLimit   = 4096
 	// scriptWithin is how long the server that took a request may take to write the script.
 	scriptWithin = 30 * time.Second
+	// settleTries is how often a machine is asked what a script changed whose end nobody saw.
+	settleTries = 6
 	// namedFiles is how many changed files are written down.
 	namedFiles = 10
 )
@@ -62,7 +62,7 @@ func (c *Commander) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.R
 			return ctrl.Result{}, nil
 		}
 		// It was begun by a process that is gone.
-		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandInterrupted",
+		return ctrl.Result{}, c.settle(ctx, object, failed("RunCommandInterrupted",
 			"nobody saw the end of the script, or could write it down: it may have been run, wholly or in part"))
 	}
 	if over, err := c.over(ctx, object); over || err != nil {
@@ -133,12 +133,16 @@ func (c *Commander) run(ctx context.Context, object *v1beta1.Machine, secret *co
 	if err := json.Unmarshal(secret.Data[v1beta1.RunCommandScript], &command); err != nil {
 		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandLost", "the script cannot be read; run it again"))
 	}
-	customers := c.reached(ctx, object)
+	// Where a customer's pod reaches into the node, no files count, and none are kept.
+	customers, name := c.reached(ctx, object), asked.Operation
+	if customers {
+		name = ""
+	}
 	result, err := c.Provider.Run(ctx, ref, machine.Command{
-		Script: command.Script, Arguments: command.Arguments, Environment: command.Environment, Timeout: runTimeout, Limit: runLimit,
+		Script: command.Script, Arguments: command.Arguments, Environment: command.Environment, Timeout: runTimeout, Limit: runLimit, Name: name,
 	})
 	if err != nil {
-		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandFailed", "the script could not be run to its end: "+err.Error()))
+		return ctrl.Result{}, c.settle(ctx, object, failed("RunCommandFailed", "the script could not be run to its end: "+err.Error()))
 	}
 	if err := c.keep(ctx, secret, result); err != nil {
 		return ctrl.Result{}, err
@@ -148,6 +152,35 @@ func (c *Commander) run(ctx context.Context, object *v1beta1.Machine, secret *co
 		files = c.evidence(ctx, object, result)
 	}
 	return ctrl.Result{}, c.end(ctx, object, files, nil)
+}
+
+// settle ends a script whose end nobody saw, with the files that it changed: the machine
+// kept how they were before.
+func (c *Commander) settle(ctx context.Context, object *v1beta1.Machine, failure *v1beta1.OperationError) error {
+	ref := machine.Ref{ClusterID: object.Spec.ClusterID, Name: object.Spec.NodeName}
+	began := object.Status.Instance
+	for try := 1; ; try++ {
+		seen, err := c.Provider.Observe(ctx, ref)
+		if err != nil {
+			return err
+		}
+		if seen.State != machine.Running || seen.Incarnation != began.Incarnation || seen.Boots != began.Boots {
+			// What it changed is gone, with the machine or with its start.
+			return c.end(ctx, object, nil, failure)
+		}
+		result, err := c.Provider.Run(ctx, ref, machine.Command{Name: object.Spec.Requested.Operation, Settle: true, Timeout: runTimeout, Limit: runLimit})
+		if err == nil {
+			return c.end(ctx, object, c.evidence(ctx, object, result), failure)
+		}
+		if try == settleTries {
+			return c.end(ctx, object, nil, failure)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(c.SettleAgain):
+		}
+	}
 }
 
 // keep writes down what a script came to, for whoever asked, in the place of the script,
@@ -241,67 +274,4 @@ func addFiles(have, more *v1beta1.ChangedFiles) *v1beta1.ChangedFiles {
 	sum.Paths = slices.Compact(sum.Paths)
 	sum.Paths = sum.Paths[:min(len(sum.Paths), namedFiles)]
 	return sum
-}
-
-// mighty are the capabilities by which a container gets at the files of its node.
-var mighty = []corev1.Capability{"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "DAC_READ_SEARCH", "BPF"}
-
-// harmless are directories of a node that hold nothing of its image, nor a way to it.
-var harmless = []string{"/var/log", "/var/cache", "/mnt", "/media", "/data", "/srv", "/home", "/tmp"}
-
-// talkative are those with sockets and devices, which also a read-only mount lets use.
-var talkative = []string{"/run", "/var/run", "/dev"}
-
-// reaches says whether a pod can change files of its node's image: it is privileged, sees
-// the node's processes, or has a directory by which it gets there.
-func reaches(spec *corev1.PodSpec) bool {
-	if spec.HostPID {
-		return true
-	}
-	paths := map[string]string{}
-	for _, volume := range spec.Volumes {
-		if volume.HostPath != nil {
-			paths[volume.Name] = filepath.Clean(volume.HostPath.Path)
-		}
-	}
-	return slices.ContainsFunc(containersOf(spec), func(one corev1.Container) bool {
-		return powerful(one.SecurityContext) || slices.ContainsFunc(one.VolumeMounts, func(mount corev1.VolumeMount) bool {
-			path, ofHost := paths[mount.Name]
-			return ofHost && opens(path, mount.ReadOnly)
-		})
-	})
-}
-
-// opens says whether a directory of the node lets a pod at the image's files.
-func opens(path string, readOnly bool) bool {
-	if slices.ContainsFunc(talkative, func(dir string) bool { return below(path, dir) || below(dir, path) }) {
-		return true
-	}
-	return !readOnly && !slices.ContainsFunc(harmless, func(dir string) bool { return below(path, dir) })
-}
-
-// below says whether a path is a directory or lies in it.
-func below(path, dir string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
-}
-
-// containersOf are all of a pod's, whenever they run.
-func containersOf(spec *corev1.PodSpec) []corev1.Container {
-	all := slices.Concat(spec.InitContainers, spec.Containers)
-	for i := range spec.EphemeralContainers {
-		all = append(all, corev1.Container(spec.EphemeralContainers[i].EphemeralContainerCommon))
-	}
-	return all
-}
-
-func powerful(context *corev1.SecurityContext) bool {
-	if context == nil {
-		return false
-	}
-	if context.Privileged != nil && *context.Privileged {
-		return true
-	}
-	return context.Capabilities != nil && slices.ContainsFunc(context.Capabilities.Add, func(added corev1.Capability) bool {
-		return slices.Contains(mighty, corev1.Capability(strings.TrimPrefix(strings.ToUpper(string(added)), "CAP_")))
-	})
 }

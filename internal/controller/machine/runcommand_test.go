@@ -98,3 +98,102 @@ func overtake(ctx context.Context, store client.Client, key client.ObjectKey) er
 	object.Status.Instance = &v1beta1.InstanceProgress{Operation: "restart", Action: v1beta1.InstanceRestart, State: v1beta1.OperationInProgress}
 	return store.Status().Update(ctx, object)
 }
+
+// oneTenant answers with the same client for every cluster.
+type oneTenant struct{ client.WithWatch }
+
+func (t oneTenant) Client(context.Context, string) (client.WithWatch, error) { return t.WithWatch, nil }
+
+// What a script changed counts also where nobody saw its end: the stream broke, as when the
+// script ends what runs it, or Berth was ended meanwhile (G2). What is gone with a restart,
+// or may be the work of a customer's pod (G5), does not.
+func TestChangesOfScriptsThatNobodySawEnd(t *testing.T) {
+	mighty := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "tuner"},
+		Spec:       corev1.PodSpec{NodeName: "node", HostPID: true},
+	}
+	for _, c := range []struct {
+		why    string
+		begun  bool // by a process that is gone
+		reboot bool
+		silent int // how often the machine does not answer
+		pods   []client.Object
+		want   string
+	}{
+		{"the stream broke", false, false, 0, nil, "/etc/passwd"},
+		{"the machine tells at the third try", false, false, 2, nil, "/etc/passwd"},
+		{"the machine never tells", false, false, settleTries, nil, ""},
+		{"Berth was ended", true, false, 0, nil, "/etc/passwd"},
+		{"the machine started again", true, true, 0, nil, ""},
+		{"a pod could have done it", false, false, 0, []client.Object{mighty}, ""},
+		{"a pod could have done it since", true, false, 0, []client.Object{mighty}, ""},
+	} {
+		scheme := runtime.NewScheme()
+		for _, add := range []func(*runtime.Scheme) error{v1beta1.AddToScheme, corev1.AddToScheme} {
+			if err := add(scheme); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ref := machine.Ref{ClusterID: "id", Name: "node"}
+		machines := memory.New()
+		machines.Prompt = true
+		machines.Script = func(_ machine.Ref, command machine.Command) (machine.Result, error) {
+			if !command.Settle {
+				if (command.Name == "op") == (len(c.pods) > 0) {
+					t.Errorf("%s: what is kept is named %q", c.why, command.Name)
+				}
+				return machine.Result{}, errors.New("the stream broke")
+			}
+			if c.silent--; c.silent >= 0 {
+				return machine.Result{}, errors.New("no answer")
+			}
+			return machine.Result{Changed: []string{"/etc/passwd"}, ChangedCount: 1}, nil
+		}
+		if err := machines.Ensure(t.Context(), machine.Machine{Ref: ref}); err != nil {
+			t.Fatal(err)
+		}
+		seen, err := machines.Observe(t.Context(), ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		object := &v1beta1.Machine{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "sub-1", Name: "m"},
+			Spec: v1beta1.MachineSpec{ClusterID: ref.ClusterID, NodeName: ref.Name,
+				Requested: &v1beta1.InstanceRequest{Action: v1beta1.InstanceRunCommand, Operation: "op", RequestedBy: "someone", Time: metav1.Now()}},
+		}
+		if c.begun {
+			object.Status.Instance = &v1beta1.InstanceProgress{
+				Operation: "op", Action: v1beta1.InstanceRunCommand, State: v1beta1.OperationInProgress, Incarnation: seen.Incarnation, Boots: seen.Boots,
+			}
+		}
+		if c.reboot {
+			if err := machines.Reboot(t.Context(), ref, seen); err != nil {
+				t.Fatal(err)
+			}
+		}
+		op := &v1beta1.Operation{ObjectMeta: metav1.ObjectMeta{Namespace: "sub-1", Name: "op"}, Status: v1beta1.OperationStatus{Status: v1beta1.OperationInProgress}}
+		secret := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "sub-1", Name: v1beta1.RunCommandSecret("op")}, Data: map[string][]byte{v1beta1.RunCommandScript: []byte(`{}`)},
+		}
+		store := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(object).WithObjects(op, object, secret).Build()
+		tenant := fake.NewClientBuilder().WithScheme(scheme).WithObjects(c.pods...).
+			WithIndex(&corev1.Pod{}, "spec.nodeName", func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }).Build()
+		commander := NewCommander(store, store, Config{Provider: machines, Tenants: oneTenant{tenant}, SettleAgain: time.Millisecond})
+		if _, err := commander.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(object)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if files := object.Status.ChangedFiles; files != nil {
+			got = files.Paths[0]
+			if files.RequestedBy != "someone" || files.Incarnation != seen.Incarnation || files.Boots != seen.Boots {
+				t.Errorf("%s: %+v", c.why, files)
+			}
+		}
+		if got != c.want || object.Status.Instance.State != v1beta1.OperationFailed {
+			t.Errorf("%s: %q, %+v", c.why, got, object.Status.Instance)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -111,7 +112,13 @@ func (r *reconciler) retire(ctx context.Context, op *v1beta1.Operation, retentio
 	if op.Status.EndTime == nil {
 		return ctrl.Result{}, nil
 	}
-	if left := op.Status.EndTime.Add(retention).Sub(r.Now()); left > 0 {
+	var subscription v1beta1.Subscription
+	key := client.ObjectKey{Name: strings.TrimPrefix(op.Namespace, v1beta1.SubscriptionNamespace(""))}
+	if err := r.client.Get(ctx, key, &subscription); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("read its subscription: %w", err)
+	}
+	clock := policy.ReadSeenClock(subscription.Annotations)
+	if left := retention - clock.Age(op.Status.EndTime.Time, r.Now()); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
 	if err := r.client.Delete(ctx, op); client.IgnoreNotFound(err) != nil {

@@ -67,7 +67,7 @@ func (l *life) judge(ctx context.Context, reader client.Reader, of *v1beta1.Supp
 	now := l.Now()
 	end := access.Decide(evidence, now)
 	if end == nil {
-		return max(access.Until(evidence).Sub(now), time.Millisecond), nil
+		return l.count(ctx, of, evidence, now)
 	}
 	if reader != l.reader {
 		var fresh v1beta1.SupportAccess
@@ -79,11 +79,24 @@ func (l *life) judge(ctx context.Context, reader client.Reader, of *v1beta1.Supp
 	before := of.DeepCopy()
 	at := metav1.NewTime(now.UTC().Truncate(time.Second))
 	of.Status.Ended, of.Status.Clause, of.Status.Reason, of.Status.Message = &at, string(end.Clause), end.Reason, end.Message
+	of.Status.Elapsed, of.Status.Observed = metav1.Duration{}, nil
 	if err := l.write(ctx, before, of); err != nil {
 		return 0, fmt.Errorf("end access %s: %w", of.Name, err)
 	}
 	l.events.Event(of, corev1.EventTypeNormal, end.Reason, "End", fmt.Sprintf("%s: %s", end.Clause, end.Message))
 	return access.Look, nil
+}
+
+// count counts how long an access has stood, and says when to look again.
+func (l *life) count(ctx context.Context, of *v1beta1.SupportAccess, evidence access.Evidence, now time.Time) (time.Duration, error) {
+	before, changed := of.DeepCopy(), false
+	if of.Status, changed = access.CountStanding(of.Status, now); changed {
+		if err := l.write(ctx, before, of); err != nil {
+			return 0, fmt.Errorf("count the time that access %s has stood: %w", of.Name, err)
+		}
+	}
+	left := min(access.Until(evidence).Sub(now), of.Spec.Expires.Sub(of.Spec.Created.Time)-of.Status.Elapsed.Duration, access.StandingLook)
+	return max(left, time.Millisecond), nil
 }
 
 // keep counts how long an access is kept that has ended, and removes it when it is due.

@@ -163,6 +163,12 @@ func (w *world) ready() bool {
 func (w *world) runScripts() {
 	w.t.Helper()
 	w.machines.Script = func(_ machine.Ref, command machine.Command) (machine.Result, error) {
+		if command.Settle {
+			if command.Name == "run-vanish" {
+				return machine.Result{Changed: []string{"/etc/passwd"}, ChangedCount: 1}, nil
+			}
+			return machine.Result{}, nil
+		}
 		if command.Script == "break" {
 			return machine.Result{}, fmt.Errorf("the stream broke")
 		}
@@ -185,6 +191,10 @@ func (w *world) runScripts() {
 	w.runScript("run-change", "change", v1beta1.OperationSucceeded)
 	w.untilSupport("one that changes the image's files is", func(s *v1beta1.SupportStatus) bool {
 		return clauses(s) == "G2" && strings.Contains(s.Findings[0].Message, "someone ran on") && strings.Contains(s.Findings[0].Message, "/etc/sysctl.conf")
+	})
+	w.runScript("run-vanish", "break", v1beta1.OperationFailed)
+	w.untilSupport("and so does one whose end nobody saw", func(s *v1beta1.SupportStatus) bool {
+		return clauses(s) == "G2" && strings.Contains(s.Findings[0].Message, "/etc/passwd")
 	})
 	w.instances("op-restart-2", v1beta1.InstanceRestart)
 	w.untilSupport("its file system does not outlive a restart", supported)

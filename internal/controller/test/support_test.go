@@ -105,7 +105,11 @@ func (w *world) ordinaryUse() {
 // nothing that was done before counts.
 func (w *world) tamper() {
 	w.t.Helper()
-	w.changeNode("meddler", func(node *corev1.Node) { node.Labels["kubernetes.azure.com/role"] = "boss" })
+	w.changeNode("meddler", func(node *corev1.Node) {
+		node.Labels["kubernetes.azure.com/role"] = "boss"
+		// What the service wrote there for itself does not hide it.
+		delete(node.Annotations, "berth.dev/node-marks")
+	})
 	var found v1beta1.SupportFinding
 	w.untilSupport("the change is a finding", func(s *v1beta1.SupportStatus) bool {
 		if len(s.Findings) == 1 {
@@ -113,7 +117,7 @@ func (w *world) tamper() {
 		}
 		return len(s.Findings) == 1 && s.State == v1beta1.SupportOutOfSupport
 	})
-	if found.Clause != "B4" || !strings.Contains(found.Message, " changed kubernetes.azure.com/role of node") {
+	if found.Clause != "B4" || !strings.Contains(found.Message, " changed kubernetes.azure.com/role, berth.dev/node-marks of node") {
 		w.t.Errorf("the finding: %+v", found)
 	}
 	if condition := meta.FindStatusCondition(w.cluster().Status.Conditions, v1beta1.ConditionSupported); condition.Status != metav1.ConditionFalse || condition.Reason != "OutOfSupport" {

@@ -103,13 +103,19 @@ func diagnoses(d *desk) {
 	if _, err := engineer.Discovery().ServerVersion(); err != nil {
 		d.t.Errorf("the version: %v", err)
 	}
-	logs := func(namespace string) error {
-		return engineer.CoreV1().Pods(namespace).GetLogs("app", &corev1.PodLogOptions{}).Do(ctx).Error()
+	logs := func(namespace, pod string) error {
+		return engineer.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{}).Do(ctx).Error()
 	}
-	customersLog := logs("default")
-	if err := logs("kube-system"); apierrors.IsForbidden(err) {
-		d.t.Errorf("logs of a managed component, were there such a pod: %v", err)
+	d.bringToSystem()
+	customersLog, systemsLog, guestsLog := logs("default", "app"), logs("kube-system", "managed"), logs("kube-system", "guest")
+	if apierrors.IsForbidden(systemsLog) {
+		d.t.Errorf("logs of a managed component: %v", systemsLog)
 	}
+	if _, err := engineer.CoreV1().ConfigMaps("kube-system").Get(ctx, "managed", metav1.GetOptions{}); err != nil {
+		d.t.Errorf("configuration of a managed component: %v", err)
+	}
+	_, guestsConfig := engineer.CoreV1().ConfigMaps("kube-system").Get(ctx, "guest", metav1.GetOptions{})
+	_, allConfig := engineer.CoreV1().ConfigMaps("kube-system").List(ctx, metav1.ListOptions{})
 	_, secrets := engineer.CoreV1().Secrets("default").List(ctx, metav1.ListOptions{})
 	_, secret := engineer.CoreV1().Secrets("default").Get(ctx, "customers", metav1.GetOptions{})
 	_, binding := engineer.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "mine"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"}}, metav1.CreateOptions{})
@@ -129,6 +135,9 @@ func diagnoses(d *desk) {
 		"all Secrets": {secrets, apierrors.IsForbidden}, "a Secret": {secret, apierrors.IsForbidden}, "a binding": {binding, apierrors.IsForbidden},
 		"an account's token": {account, apierrors.IsForbidden}, "Secrets as somebody else": {impersonated, apierrors.IsForbidden},
 		"logs of the customer's pod":     {customersLog, apierrors.IsForbidden},
+		"logs of one in kube-system":     {guestsLog, apierrors.IsForbidden},
+		"configuration of theirs there":  {guestsConfig, apierrors.IsForbidden},
+		"all configuration there":        {allConfig, apierrors.IsForbidden},
 		"a credential that was replaced": {void, apierrors.IsUnauthorized},
 	} {
 		if !c.is(c.err) {
@@ -140,6 +149,17 @@ func diagnoses(d *desk) {
 	}
 	if err := d.client.Delete(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "careless"}}); err != nil {
 		d.t.Fatal(err)
+	}
+}
+
+// bringToSystem makes pods and configuration in kube-system: a managed component's, and the
+// customer's.
+func (d *desk) bringToSystem() {
+	d.t.Helper()
+	for name, labels := range map[string]map[string]string{"managed": {"kubernetes.azure.com/managedby": "aks"}, "guest": {"app": "guest"}} {
+		meta := metav1.ObjectMeta{Namespace: "kube-system", Name: name, Labels: labels}
+		d.bring(&corev1.Pod{ObjectMeta: meta, Spec: corev1.PodSpec{NodeName: d.node().Name, Containers: []corev1.Container{{Name: "app", Image: "app"}}}})
+		d.bring(&corev1.ConfigMap{ObjectMeta: meta, Data: map[string]string{"password": "x"}})
 	}
 }
 

@@ -15,11 +15,23 @@ const maxLine = 16 << 10
 type Lines struct {
 	mu  sync.Mutex
 	out io.Writer
+	// heard are told the lines of a source.
+	heard map[string]func(line string)
 }
 
 // NewLines makes Lines that write to out.
 func NewLines(out io.Writer) *Lines {
 	return &Lines{out: out}
+}
+
+// Hear has each line of source's told from now on. What is called must not wait.
+func (l *Lines) Hear(source string, tell func(line string)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.heard == nil {
+		l.heard = map[string]func(string){}
+	}
+	l.heard[source] = tell
 }
 
 // Printf writes one line of source's.
@@ -49,4 +61,7 @@ func (l *Lines) write(source string, line []byte) {
 	defer l.mu.Unlock()
 	// Nobody is left to tell when a machine's own output fails, and its processes must go on.
 	_, _ = fmt.Fprintf(l.out, "%-10s | %s\n", source, line)
+	if tell := l.heard[source]; tell != nil {
+		tell(string(line))
+	}
 }

@@ -56,10 +56,15 @@ func TestEnds(t *testing.T) {
 		{"the cluster is deleted", "ClusterMissing", func(e *Evidence) { e.Cluster.DeletionTimestamp = at(0) }},
 		{"C7: with the user's consent", "NoConsent", func(e *Evidence) { e.Ticket.Spec.AdvancedDiagnosticConsent = false }},
 		{"a consent that was given anew is another one", "ConsentWithdrawn", func(e *Evidence) { e.Ticket.Spec.Consented = at(-time.Second) }},
+		{"one that was given anew in the second of the access is another one as well", "ConsentWithdrawn", func(e *Evidence) { e.Ticket.Spec.Consented = &e.Access.Created }},
 		{"the consent has an end", "ConsentExpired", func(e *Evidence) { e.Ticket.Spec.Consent.Expires = at(0) }},
 		{"B2: commands need consent of their own", "ScopeNotConsented", func(e *Evidence) { e.Ticket.Spec.Consent.Scopes = e.Ticket.Spec.Consent.Scopes[:1] }},
 		{"yes alone is to diagnose", "ScopeNotConsented", func(e *Evidence) { e.Ticket.Spec.Consent = nil }},
 		{"it is over", "Expired", func(e *Evidence) { e.Access.Expires = *at(0) }},
+		{"it has lasted as long, whatever the clock says", "Expired", func(e *Evidence) { e.Passed = time.Hour + time.Minute }},
+		{"the clock is before it", "ClockWentBack", func(e *Evidence) {
+			e.Access.Created, e.Access.Expires, e.Ticket.Spec.Consented = *at(time.Minute + time.Second), *at(time.Hour), at(-time.Hour)
+		}},
 	}
 	met := map[string]bool{}
 	for _, c := range cases {
@@ -75,6 +80,48 @@ func TestEnds(t *testing.T) {
 	for _, r := range table {
 		if !met[r.reason] {
 			t.Errorf("no case meets the row %s", r.reason)
+		}
+	}
+}
+
+// Who consents and has somebody look in the same second has given an access that stands;
+// who withdraws and consents again in that second has ended it.
+func TestFrom(t *testing.T) {
+	e := standing()
+	e.Ticket.Spec.Consented = at(0)
+	e.Access.Created = metav1.NewTime(From(e.Ticket, now.Add(300*time.Millisecond)))
+	if end := Decide(e, now.Add(400*time.Millisecond)); end != nil {
+		t.Errorf("an access that was given with the consent: %+v", end)
+	}
+	e.Ticket.Spec.Consented = &e.Access.Created
+	if end := Decide(e, now.Add(time.Second)); end == nil || end.Reason != "ConsentWithdrawn" {
+		t.Errorf("a consent that was given anew: %+v", end)
+	}
+	e.Ticket.Spec.Consented = nil
+	if from := From(e.Ticket, now.Add(300*time.Millisecond)); !from.Equal(now) {
+		t.Errorf("without a time of the consent it begins at %s", from)
+	}
+}
+
+// An access lasts for the time that is seen to pass, wherever its clock goes.
+func TestCountStanding(t *testing.T) {
+	var status v1beta1.SupportAccessStatus
+	for _, step := range []struct {
+		after   time.Duration // since the first look
+		elapsed time.Duration
+		write   bool
+	}{
+		{0, 0, true},
+		{30 * time.Second, 0, false},
+		{time.Minute, time.Minute, true},
+		{-time.Hour, time.Minute, true}, // it went back
+		{-time.Hour + 90*time.Second, 2*time.Minute + 30*time.Second, true},
+		{24 * time.Hour, 4*time.Minute + 30*time.Second, true}, // and forward
+	} {
+		var write bool
+		status, write = CountStanding(status, now.Add(step.after))
+		if status.Elapsed.Duration != step.elapsed || write != step.write {
+			t.Errorf("at %s: %s (write: %v), want %s (%v)", step.after, status.Elapsed.Duration, write, step.elapsed, step.write)
 		}
 	}
 }
@@ -162,7 +209,9 @@ func TestRights(t *testing.T) {
 		{"GET", "/livez/etcd", v1beta1.ScopeDiagnose, "health"},
 		{"POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", v1beta1.ScopeDiagnose, "kubectl auth can-i"},
 		{"GET", "/api/v1/namespaces/kube-system/pods/coredns/log", v1beta1.ScopeDiagnose, "logs of managed components"},
-		{"GET", "/api/v1/namespaces/kube-system/configmaps", v1beta1.ScopeDiagnose, "the Corefile"},
+		{"GET", "/api/v1/namespaces/kube-system/configmaps/coredns", v1beta1.ScopeDiagnose, "the Corefile"},
+		{"GET", "/api/v1/namespaces/kube-system/configmaps", none, "not all of them: the customer's are there too"},
+		{"GET", "/api/v1/namespaces/kube-system/configmaps?watch=true", none, "nor watched"},
 		{"GET", "/api/v1/namespaces/a/pods/b/log", v1beta1.ScopeContainerLogs, "logs of the customer's are the customer's"},
 		{"GET", "/api/v1/nodes/n/proxy/logs/", v1beta1.ScopeNodeLogs, "B2: logs of nodes"},
 		{"GET", "/api/v1/nodes/n/proxy/logs/syslog", v1beta1.ScopeNodeLogs, "B2: one of them"},
@@ -329,5 +378,30 @@ func TestRecordIsKept(t *testing.T) {
 	short := Plans(v1beta1.ServicePolicySpec{SupportAccess: &v1beta1.SupportAccessPolicy{Retention: &metav1.Duration{Duration: -1}, MaxDuration: &metav1.Duration{Duration: time.Minute}}})
 	if short.Retention != DefaultRetention || short.MaxDuration != time.Minute {
 		t.Errorf("figures: %+v", short)
+	}
+}
+
+// With the narrowest scope, what may be the customer's is looked at in kube-system before
+// it is read; consent to the logs of containers is consent to all of these.
+func TestOwnOnly(t *testing.T) {
+	for _, c := range []struct {
+		target string
+		scopes []v1beta1.SupportScope
+		want   bool
+	}{
+		{"/api/v1/namespaces/kube-system/pods/p/log", []v1beta1.SupportScope{v1beta1.ScopeDiagnose}, true},
+		{"/api/v1/namespaces/kube-system/pods/p/log", []v1beta1.SupportScope{v1beta1.ScopeDiagnose, v1beta1.ScopeContainerLogs}, false},
+		{"/api/v1/namespaces/kube-system/configmaps/coredns", Scopes(), true},
+		{"/api/v1/namespaces/kube-system/pods/p", Scopes(), false},
+		{"/api/v1/pods", Scopes(), false},
+		{"/api/v1/namespaces/kube-system/secrets/s", Scopes(), false},
+	} {
+		request, ok := parse(t, http.MethodGet, c.target)
+		if got := OwnOnly(c.scopes, request); !ok || got != c.want {
+			t.Errorf("%s with %v: %v, want %v", c.target, c.scopes, got, c.want)
+		}
+	}
+	if Own(nil) || Own(map[string]string{"kubernetes.azure.com/managedby": "me"}) || !Own(map[string]string{"kubernetes.azure.com/managedby": "aks"}) {
+		t.Error("whose an object is")
 	}
 }

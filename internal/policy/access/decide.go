@@ -17,6 +17,8 @@ type Evidence struct {
 	// Ticket and Cluster are those that the access names; nil if there is none.
 	Ticket  *v1beta1.SupportTicket
 	Cluster *v1beta1.ManagedCluster
+	// Passed is the time that was seen to pass since the access was given.
+	Passed time.Duration
 }
 
 // End is why there is no access, or none any more.
@@ -57,7 +59,8 @@ var table = []row{
 		func(Evidence) string { return "the customer does not consent" }},
 	{"C7", "ConsentWithdrawn", func(e Evidence, _ time.Time) bool {
 		since := e.Ticket.Spec.Consented
-		return since != nil && since.After(e.Access.Created.Time)
+		// Both are whole seconds: see From.
+		return since != nil && !since.Time.Before(e.Access.Created.Time)
 	}, func(Evidence) string {
 		return "the consent that it was given with was withdrawn, or replaced by another one"
 	}},
@@ -65,8 +68,28 @@ var table = []row{
 		func(Evidence) string { return "the customer's consent has come to its end" }},
 	{"B2", "ScopeNotConsented", func(e Evidence, _ time.Time) bool { return len(beyond(e)) > 0 },
 		func(e Evidence) string { return "the customer does not consent to " + strings.Join(beyond(e), ", ") }},
-	{"C7", "Expired", func(e Evidence, now time.Time) bool { return !now.Before(e.Access.Expires.Time) },
-		func(Evidence) string { return "its time is over" }},
+	{"C7", "Expired", func(e Evidence, now time.Time) bool {
+		return !now.Before(e.Access.Expires.Time) || e.Passed >= e.Access.Expires.Sub(e.Access.Created.Time)
+	}, func(Evidence) string { return "its time is over" }},
+	{"C7", "ClockWentBack", func(e Evidence, now time.Time) bool {
+		return now.Before(e.Access.Created.Add(-clockSlack))
+	}, func(Evidence) string {
+		return "the service's clock went back to before it was given, so that nobody can tell how long it has lasted"
+	}},
+}
+
+// clockSlack is how far clocks of two servers, or one that is set right, may differ.
+const clockSlack = time.Minute
+
+// From is when an access begins that is asked for now. It is later than the consent that it
+// is given with, if by less than a second that has not come yet: a consent of the same
+// second or a later one is another one.
+func From(ticket *v1beta1.SupportTicket, now time.Time) time.Time {
+	from := now.Truncate(time.Second)
+	if since := ticket.Spec.Consented; since != nil && !from.After(since.Time) {
+		from = since.Add(time.Second)
+	}
+	return from
 }
 
 // Decide says why an access is over, or not to be given; nil if it stands.

@@ -61,6 +61,24 @@ func Count(status v1beta1.SupportAccessStatus, now time.Time) v1beta1.SupportAcc
 	return status
 }
 
+// StandingLook is how often an access that stands is looked at, and its time counted.
+const StandingLook = time.Minute
+
+// CountStanding is the status of an access that stands with the time that was seen to pass
+// since the last look: a clock that goes back makes it no longer. It says whether there is
+// something to write.
+func CountStanding(status v1beta1.SupportAccessStatus, now time.Time) (v1beta1.SupportAccessStatus, bool) {
+	at := metav1.NewTime(now.Truncate(time.Second))
+	if status.Observed != nil {
+		if gap := at.Sub(status.Observed.Time); gap >= 0 && gap < StandingLook {
+			return status, false
+		}
+		status.Elapsed.Duration += policy.Passed(status.Observed.Time, StandingLook, at.Time)
+	}
+	status.Observed = &at
+	return status, true
+}
+
 // Due says whether an access that has ended is not kept any longer, and else after what
 // time to look again.
 func (p Plan) Due(status v1beta1.SupportAccessStatus) (bool, time.Duration) {

@@ -32,6 +32,8 @@ type right struct {
 	// namespace limits it, notNamespace is where it does not hold, whatever else does. The
 	// role cannot say so: Berth alone does.
 	namespace, notNamespace string
+	// own limits it to objects of managed components, as the role cannot either.
+	own bool
 	// below limits a proxy to what is below this path of it, as the role cannot either;
 	// what is below notBelow needs the scope with as well.
 	below    string
@@ -78,8 +80,9 @@ var rights = []right{
 	// Questions about oneself, which kubectl auth asks; they change nothing.
 	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "authorization.k8s.io", verbs: []string{"create"}, resources: []string{"selfsubjectaccessreviews", "selfsubjectrulesreviews"}},
 	{clause: "C7", scope: v1beta1.ScopeDiagnose, group: "authentication.k8s.io", verbs: []string{"create"}, resources: []string{"selfsubjectreviews"}},
-	{clause: "C7", scope: v1beta1.ScopeDiagnose, verbs: read, resources: []string{"configmaps"}, namespace: systemNamespace},
-	{clause: "C7", scope: v1beta1.ScopeDiagnose, verbs: []string{"get"}, resources: []string{"pods/log"}, namespace: systemNamespace},
+	// One at a time: whose they are is looked up before.
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, verbs: []string{"get"}, resources: []string{"configmaps"}, namespace: systemNamespace, own: true},
+	{clause: "C7", scope: v1beta1.ScopeDiagnose, verbs: []string{"get"}, resources: []string{"pods/log"}, namespace: systemNamespace, own: true},
 	{clause: "B2", scope: v1beta1.ScopeContainerLogs, verbs: []string{"get"}, resources: []string{"pods/log"}},
 	{clause: "B2", scope: v1beta1.ScopeNodeLogs, verbs: []string{"get"}, resources: []string{"nodes/proxy"}, below: "logs",
 		// There a node has what its containers wrote.
@@ -133,6 +136,26 @@ func Allowed(scopes []v1beta1.SupportScope, q Request) (bool, string) {
 	}
 	return false, fmt.Sprintf("%s is nothing that support does: it reads, and neither Secrets nor permissions to change are among it (support policy C7)", q)
 }
+
+// OwnOnly says whether a request that is allowed is so only where its object is a managed
+// component's own (A6).
+func OwnOnly(scopes []v1beta1.SupportScope, q Request) bool {
+	own := false
+	for _, r := range rights {
+		if !r.covers(q) || len(r.missing(q, scopes)) > 0 {
+			continue
+		}
+		if !r.own {
+			return false
+		}
+		own = true
+	}
+	return own
+}
+
+// Own says whether an object of the system namespace is a managed component's, by its
+// labels: a customer who gives theirs these labels shows it.
+func Own(labels map[string]string) bool { return labels["kubernetes.azure.com/managedby"] == "aks" }
 
 func (r right) covers(q Request) bool {
 	if !slices.Contains(r.verbs, q.Verb) {

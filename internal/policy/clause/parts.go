@@ -40,6 +40,7 @@ const (
 	accessHeld    = "internal/controller/test/supportaccess_test.go:TestSupportAccess"
 	iaasView      = "internal/arm/compute/provider.go:New"
 	iaasLife      = "internal/controller/test/iaas_test.go:TestIaaS"
+	realLogin     = "internal/node/ssh_real_test.go:TestARealLogin"
 	iaasAz        = "test/clients/azvmss_test.go:TestAzVMSS"
 	eventOf       = "internal/policy/event/cloudevent.go:Of"
 	courierSends  = "internal/controller/courier/courier.go:Reconcile"
@@ -85,7 +86,7 @@ func shared() []Clause {
 		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
 			Code:    at("internal/controller/machine/change.go:changedBy", "internal/policy/systemtags.go:ChangedTags", "internal/controller/cluster/nodegroup.go:tagNodeGroup", supportTable),
 			Tests:   at("internal/controller/machine/change_test.go:TestChangedBy", "internal/policy/instance_test.go:TestChangedTags", supportPolicy, iaasLife),
-			Missing: "The system's labels on nodes and its tags on the node resource group and the scale sets count; its annotations on nodes do not, nor a label that is changed together with the annotation that records it, and who changed a label is not always known."},
+			Missing: "The system's labels on nodes and its tags on the node resource group and the scale sets count, and its own record on nodes; a label changed while a process of Berth is between two steps does not, and who removed one is not always known."},
 	}
 }
 
@@ -101,7 +102,7 @@ func inScope() []Clause {
 		{ID: "C6", Short: "Networking problems, except with the customer's own CNI.", Status: Held, Code: at(ticketTable, "internal/policy/triage/observe.go:Observe"), Tests: at(ticketCases, "internal/policy/triage/observe_test.go:TestObserve")},
 		{ID: "C7", Short: "Support acts with consent, under aks-service, just in time.", Status: Held,
 			Code: at(ticketTable, "internal/policy/access/decide.go:table", accessRights, "internal/controller/supportaccess/rights.go:look", "internal/addon/protection.go:protection"),
-			Tests: at(ticketCases, "internal/policy/access/access_test.go:TestEnds", "internal/policy/access/access_test.go:TestRoleIsBounded", accessHeld,
+			Tests: at(ticketCases, "internal/policy/access/access_test.go:TestEnds", "internal/policy/access/access_test.go:TestRoleIsBounded", "internal/supportaccess/front_test.go:TestTheCustomersInKubeSystem", accessHeld,
 				"internal/controller/test/accesscrash_test.go:TestCrashDuringSupportAccess", realCluster)},
 	}
 }
@@ -159,10 +160,10 @@ func customising() []Clause {
 		{ID: "G1", Short: "Nodes appear as IaaS resources in a resource group of their own.", Status: Held,
 			Code:  at("internal/controller/cluster/nodegroup.go:nodeGroupOf", iaasView, "internal/policy/instance.go:instanceRules", "internal/arm/denied.go:checkDenied", "internal/policy/lock.go:nodeGroups"),
 			Tests: at(scenarios, iaasAz, iaasLife, realCluster, "internal/controller/test/iaas_test.go:TestCrashDuringIaaS", "internal/policy/instance_test.go:TestInstanceActions", "internal/policy/lock_test.go:TestLocksRefuse")},
-		{ID: "G2", Short: "What was not changed through the API does not outlive an upgrade, scale, update or reboot.", Status: InPart,
-			Code:    at("internal/controller/machine/reimage.go:labelUpgradeStatus", "internal/controller/agentpool/instances.go:instances", "internal/node/inventory.go:takeInventory", "internal/policy/support/instances.go:filesChanged"),
-			Tests:   at("test/e2e/poolupgrade_test.go:TestPoolUpgrade", iaasLife, "internal/node/runcommand_test.go:TestScriptsTellWhatTheyChange", "internal/controller/machine/reach_test.go:TestReaches"),
-			Missing: "Files of the image that a run command changes are evidence; those that somebody changes while logged in to a node are not seen (I1)."},
+		{ID: "G2", Short: "What was not changed through the API does not outlive an upgrade, scale, update or reboot.", Status: Held,
+			Code: at("internal/controller/machine/reimage.go:labelUpgradeStatus", "internal/controller/agentpool/instances.go:instances", "internal/node/inventory.go:takeInventory", "internal/policy/support/instances.go:filesChanged", "internal/node/kept.go:settle"),
+			Tests: at("test/e2e/poolupgrade_test.go:TestPoolUpgrade", iaasLife, "internal/node/runcommand_test.go:TestScriptsTellWhatTheyChange", "internal/node/kept_test.go:TestSettleTellsWhatNobodySaw",
+				"internal/controller/machine/runcommand_test.go:TestChangesOfScriptsThatNobodySawEnd", "internal/controller/machine/reach_test.go:TestReaches", realLogin)},
 		{ID: "G3", Short: "Changing node extensions is forbidden.", Status: Held,
 			Code: at("internal/arm/compute/extensions.go:refuseExtension", ticketTable), Tests: at(scenarios, ticketCases)},
 		{ID: "G4", Short: "Changing the IaaS resources of a pool is unsupported.", Status: Held,
@@ -181,8 +182,8 @@ func security() []Clause {
 		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers, with its impact and the steps to take.", Status: Held,
 			Code:  at(noticeMatch, adviser, "internal/policy/notice/advisory.go:Advise", "internal/arm/containerservice/notices.go:listAdvisories", courierSends),
 			Tests: at(noticeCases, advised, eventsArrive, "internal/policy/notice/notice_test.go:TestAdvise", "internal/cli/notice_test.go:TestNoticesAreShown")},
-		{ID: "I1", Short: "Node login is possible and discouraged.", Status: InPart,
-			Code: at(ticketTable, "internal/node/ssh.go:prepareSSH"), Tests: at(ticketCases), Missing: "Tickets about what a login changed are answered; changes are not seen: nobody can tell them from those of a DaemonSet (G5)."},
+		{ID: "I1", Short: "Node login is possible and discouraged.", Status: Held,
+			Code: at(ticketTable, "internal/node/ssh.go:prepareSSH", "internal/node/logins.go:watchLogins"), Tests: at(ticketCases, realLogin, "internal/node/logins_test.go:TestLoginsAreTold")},
 		{ID: "I2", Short: "Security groups can be customised on own subnets only.", Status: InPart,
 			Code: at("internal/controlplane/policy.go:policies"), Tests: at("internal/controlplane/policy_test.go:TestTenantBoundary"),
 			Missing: "What managed networks let through is fixed; there are no subnets of customers' own yet, which are refused by name."},
@@ -247,7 +248,7 @@ func beyond() []Clause {
 		{ID: "X1", Short: "Supportability is a visible state with reason, evidence, clock and the way back.", Status: InPart,
 			Code:    at("internal/policy/support/decide.go:Decide", "internal/arm/containerservice/supportability.go:supportability", "internal/cli/support.go:clusterSupport"),
 			Tests:   at(everyRow, "internal/policy/support/decide_test.go:TestWorseEvidenceIsNeverBetter", supportPolicy, "internal/cli/support_test.go:TestSupportIsShown"),
-			Missing: "There is no portal; what is changed on nodes by a login is not collected."},
+			Missing: "There is no portal."},
 		{ID: "X2", Short: "Backups are proven; the recovery point is 60 s.", Status: Held, Code: at("internal/policy/proof.go:Proven", "internal/policy/backup.go:BackedUp"),
 			Tests: at("internal/policy/proof_test.go:TestProven", "internal/controller/test/proof_test.go:TestProofOfBackups", realCluster)},
 		{ID: "X3", Short: "A deleted cluster can be undeleted. Deletion protection.", Status: Held,
@@ -255,14 +256,13 @@ func beyond() []Clause {
 				"internal/policy/lock.go:lockRules", "internal/admission/locks.go:refuseLocked"),
 			Tests: at("internal/controller/test/deleted_test.go:TestDeletedClusterComesBack", "internal/policy/lock_test.go:TestLocksRefuse",
 				"internal/admission/locks_test.go:TestWhatIsLockedIsNotDeleted", "test/clients/azlock_test.go:TestAzLock", realCluster)},
-		{ID: "X4", Short: "Support scope is decided from evidence in the cluster.", Status: InPart,
+		{ID: "X4", Short: "Support scope is decided from evidence in the cluster.", Status: Held,
 			Code: at("internal/policy/triage/decide.go:Decide", inspected, "internal/arm/support/triage.go:decide"),
 			Tests: at(ticketCases, ticketWorst, "internal/policy/triage/triage_test.go:TestOutOfSupportIsNeverInScope", ticketFound,
-				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios"),
-			Missing: "What is changed on nodes by a login is not collected."},
+				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios")},
 		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: Held,
 			Code:  at("internal/supportaccess/record.go:records", "internal/arm/support/access.go:listAccessRequests"),
-			Tests: at("internal/supportaccess/front_test.go:TestNothingGoesOnUnrecorded", accessHeld, realCluster)},
+			Tests: at("internal/supportaccess/front_test.go:TestNothingGoesOnUnrecorded", "internal/supportaccess/front_test.go:TestRequestsAfterTheEndAreRecorded", accessHeld, realCluster)},
 		{ID: "X6", Short: "CVE triage per cluster: a scanner's report in, whose turn each is out.", Status: Held,
 			Code:  at(flawTable, "internal/policy/vulnerability/parse.go:Parse", "internal/arm/containerservice/vulnerabilities.go:triageCluster", "internal/cli/vulnerability.go:vulnerabilityTriage"),
 			Tests: at(flawCases, "internal/policy/vulnerability/parse_test.go:TestParse", "test/scenarios/scenarios_test.go:TestScenarios", "internal/cli/transcript_test.go:TestTranscriptsOnTheRealServer")},

@@ -2,6 +2,7 @@ package support
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,7 +152,7 @@ func changedMetadata(e Evidence, plan policy.SupportPlan, now time.Time) proof {
 		if who == "" {
 			who = "somebody"
 		}
-		parts = append(parts, fmt.Sprintf("%s changed %s of node %s at %s", who, strings.Join(change.Labels, ", "), change.Node, at.UTC().Format(time.RFC3339)))
+		parts = append(parts, fmt.Sprintf("%s changed %s of node %s at %s", who, strings.Join(slices.Concat(change.Labels, change.Annotations), ", "), change.Node, at.UTC().Format(time.RFC3339)))
 		if since.IsZero() || at.Before(since) {
 			since = at
 		}

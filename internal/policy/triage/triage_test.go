@@ -157,11 +157,11 @@ func TestOutOfSupportIsNeverInScope(t *testing.T) {
 // A component counts when it is named as a word of its own.
 func TestNamed(t *testing.T) {
 	for text, want := range map[string]string{
-		"The Envoy-proxy":                  "",
-		"Envoy, then Istio":                "Istio,Envoy",
-		"nginx-internal":                   "",
-		"we saw it (nginx) and in TRAEFIK": "ingress-nginx,Traefik",
-		"the overwhelming latency":         "",
+		"The Envoy-proxy":                          "",
+		"Envoy, then Istio":                        "Istio,Envoy",
+		"nginx-internal":                           "",
+		"we saw it (nginx ingress) and in TRAEFIK": "ingress-nginx,Traefik",
+		"the overwhelming latency":                 "",
 	} {
 		var found []string
 		for _, of := range []kind{mesh, ingress, openSource} {
@@ -201,5 +201,37 @@ func TestEvidenceIsBounded(t *testing.T) {
 	_, letter := Letter(Decide(Ticket{Topic: NodeNotReady}, e, noon))
 	if len(letter) > 8<<10 || !strings.Contains(letter, "and 995 more") || !utf8.ValidString(letter) {
 		t.Errorf("%d bytes: %s", len(letter), letter)
+	}
+}
+
+// What a text names, and what it says is not there.
+func TestDenied(t *testing.T) {
+	for text, want := range map[string]string{
+		"We do not use Istio":                            "",
+		"We don\u2019t use the Istio mesh":               "",
+		"no Istio, no Linkerd":                           "",
+		"We no longer run Istio":                         "",
+		"It fails without istio as well":                 "",
+		"neither Istio nor Linkerd is there":             "",
+		"Istio does not work":                            "Istio",
+		"It does not work with Istio":                    "Istio",
+		"We did not touch Istio":                         "Istio",
+		"We use Istio, not Linkerd":                      "Istio, Linkerd",
+		"We do not use Istio here; in prod we use Istio": "Istio",
+		"pods without a sidecar of Istio work":           "Istio",
+		"istiod restarts":                                "Istio",
+		"histionic":                                      "",
+	} {
+		if got := strings.Join(named(text, mesh), ", "); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"Ingress to our nginx Deployment": "", "our ingress nginx": "ingress-nginx", "nginx-ingress fails": "ingress-nginx", "the nginx controller": "ingress-nginx",
+		"the haproxy behind it": "", "Traefik": "Traefik",
+	} {
+		if got := strings.Join(named(text, ingress), ", "); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
 	}
 }
