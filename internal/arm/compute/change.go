@@ -72,16 +72,7 @@ func compare(sent, have any, path string) error {
 	switch typed := sent.(type) {
 	case map[string]any:
 		mine, _ := have.(map[string]any)
-		for _, name := range slices.Sorted(maps.Keys(typed)) {
-			if says(typed[name]) && (name == "" || strings.Contains(name, ".")) {
-				// No field is named so, and as a path it would be taken for another one.
-				return arm.InvalidParameter(name, "The value of parameter %q is invalid: a scale set has no such field.", name)
-			}
-			if err := compare(typed[name], mine[name], strings.TrimPrefix(path+"."+name, ".")); err != nil {
-				return err
-			}
-		}
-		return nil
+		return compareObject(typed, mine, path)
 	case []any:
 		mine, _ := have.([]any)
 		if len(mine) != len(typed) {
@@ -94,10 +85,7 @@ func compare(sent, have any, path string) error {
 		}
 		return nil
 	default:
-		if composed(have) {
-			break
-		}
-		if path == "location" && arm.NormalLocation(fmt.Sprint(sent)) == arm.NormalLocation(fmt.Sprint(have)) || strings.EqualFold(fmt.Sprint(sent), fmt.Sprint(have)) {
+		if same(sent, have, path) {
 			return nil
 		}
 	}
@@ -106,12 +94,26 @@ func compare(sent, have any, path string) error {
 		"The value of parameter %s is invalid: of a scale set of nodes only the tags can be changed here, and the capacity lowered. Change the agent pool instead.", target)
 }
 
-func composed(value any) bool {
-	switch value.(type) {
-	case map[string]any, []any:
-		return true
+func compareObject(sent, have map[string]any, path string) error {
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		if says(sent[name]) && (name == "" || strings.Contains(name, ".")) {
+			// No field is named so, and as a path it would be taken for another one.
+			return arm.InvalidParameter(name, "The value of parameter %q is invalid: a scale set has no such field.", name)
+		}
+		if err := compare(sent[name], have[name], strings.TrimPrefix(path+"."+name, ".")); err != nil {
+			return err
+		}
 	}
-	return false
+	return nil
+}
+
+// same says whether a simple value is what there is.
+func same(sent, have any, path string) bool {
+	switch have.(type) {
+	case map[string]any, []any:
+		return false
+	}
+	return path == "location" && arm.NormalLocation(fmt.Sprint(sent)) == arm.NormalLocation(fmt.Sprint(have)) || strings.EqualFold(fmt.Sprint(sent), fmt.Sprint(have))
 }
 
 // says says whether a value asks for anything.

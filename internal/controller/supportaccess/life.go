@@ -89,8 +89,9 @@ func (l *life) judge(ctx context.Context, reader client.Reader, of *v1beta1.Supp
 
 // count counts how long an access has stood, and says when to look again.
 func (l *life) count(ctx context.Context, of *v1beta1.SupportAccess, evidence access.Evidence, now time.Time) (time.Duration, error) {
-	before, changed := of.DeepCopy(), false
-	if of.Status, changed = access.CountStanding(of.Status, now); changed {
+	before := of.DeepCopy()
+	status, changed := access.CountStanding(of.Status, now)
+	if of.Status = status; changed {
 		if err := l.write(ctx, before, of); err != nil {
 			return 0, fmt.Errorf("count the time that access %s has stood: %w", of.Name, err)
 		}
