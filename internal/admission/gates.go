@@ -33,11 +33,14 @@ func (r *clusterRules) gateCluster(ctx context.Context, cluster *v1beta1.Managed
 	return refusal("ManagedCluster", cluster.Name, gates.BlockingAPIs(running, target))
 }
 
-// gatePool refuses a change of a pool's version that disruption budgets hold up.
+// gatePool refuses a change of a pool's version or node image that disruption budgets
+// hold up.
 func (r *poolRules) gatePool(ctx context.Context, cluster *v1beta1.ManagedCluster, pool *v1beta1.AgentPool) error {
 	running := pool.Status.CurrentOrchestratorVersion
 	target, ok := r.versions(cluster).PoolTarget(pool.Spec.OrchestratorVersion, running, r.running(cluster))
-	if r.Preflight == nil || running == "" || !ok || target == running || policy.UpgradeForced(cluster.Spec.UpgradeSettings, r.Now()) {
+	has, asked := pool.Status.NodeImageVersion, pool.Spec.NodeImageVersion
+	stays := target == running && (asked == "" || asked == has)
+	if r.Preflight == nil || running == "" || !ok || stays || policy.UpgradeForced(cluster.Spec.UpgradeSettings, r.Now()) {
 		return nil
 	}
 	for _, object := range []client.Object{pool, cluster} {

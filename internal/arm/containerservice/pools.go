@@ -72,30 +72,37 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 		return nil, err
 	}
 	change := p.poolChange(found, profile)
+	change.rollsBack = back
 	input := policy.PoolInput{New: &profile, RollsBack: back, Others: found.others(name), Around: change.around(found)}
 	if pool != nil {
 		input.Old, input.Running = &pool.Spec.AgentPoolProfile, found.poolRunning(pool)
 	}
-	if violations := policy.ValidatePool(input); len(violations) > 0 {
-		return nil, arm.Refusal(violations)
-	}
-	moves := change.moves()
-	if pool == nil {
-		moves = append(moves, policy.VersionMove{Target: "properties.orchestratorVersion", To: wanted(change, profile.OrchestratorVersion, "")})
-	}
-	if err := p.refusePreview(ctx, r, change.Versions, moves); err != nil {
-		return nil, err
-	}
-	if err := found.refusePoolPower(pool, &profile); err != nil {
-		return nil, err
-	}
-	if err := p.refuseBlocked(ctx, found.cluster, &found.cluster.Spec, change); err != nil {
-		return nil, err
-	}
-	if err := p.refuseQuota(ctx, r, &found.cluster.Spec, []v1beta1.AgentPoolProfile{profile}); err != nil {
+	if err := p.refusePool(ctx, r, found, pool, input, change); err != nil {
 		return nil, err
 	}
 	return p.writePool(ctx, r, found, profile, putState(input, change))
+}
+
+// refusePool refuses a pool that policy, what runs or the quota stand against. pool is
+// nil for a new one.
+func (p provider) refusePool(ctx context.Context, r *arm.Request, found *view, pool *v1beta1.AgentPool, input policy.PoolInput, change versionChange) error {
+	if violations := policy.ValidatePool(input); len(violations) > 0 {
+		return arm.Refusal(violations)
+	}
+	moves := change.moves()
+	if pool == nil {
+		moves = append(moves, policy.VersionMove{Target: "properties.orchestratorVersion", To: wanted(change, input.New.OrchestratorVersion, "")})
+	}
+	if err := p.refusePreview(ctx, r, change.Versions, moves); err != nil {
+		return err
+	}
+	if err := found.refusePoolPower(pool, input.New); err != nil {
+		return err
+	}
+	if err := p.refuseBlocked(ctx, found.cluster, &found.cluster.Spec, change); err != nil {
+		return err
+	}
+	return p.refuseQuota(ctx, r, &found.cluster.Spec, []v1beta1.AgentPoolProfile{*input.New})
 }
 
 // changedPool merges a body into the pool that exists, or makes a new one of it. An
@@ -155,6 +162,8 @@ func putState(in policy.PoolInput, change versionChange) v1beta1.ProvisioningSta
 		return v1beta1.StateCreating
 	case in.Old.PowerState.Wanted() != in.New.PowerState.Wanted():
 		return powerStates[in.New.PowerState.Wanted()]
+	case in.RollsBack && change.state() != v1beta1.StateUpgrading:
+		return v1beta1.StateUpgradingNodeImage
 	case change.state() == v1beta1.StateUpgrading:
 		return v1beta1.StateUpgrading
 	case valueOf(in.Old.Count) != valueOf(in.New.Count):
