@@ -13,6 +13,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/release"
 )
 
 type poolRules struct{ Rules }
@@ -134,7 +135,7 @@ func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, po
 	if err != nil || old == nil || !nodesChange(old, &pool.Spec.AgentPoolProfile) {
 		return err
 	}
-	return r.gatePool(ctx, &cluster, pool)
+	return r.gatePool(ctx, &cluster, old, pool)
 }
 
 // nodesChange says whether a pool is asked for other nodes than before.
@@ -158,6 +159,11 @@ func (r *poolRules) rollsBack(ctx context.Context, cluster *v1beta1.ManagedClust
 		ControlPlane: r.running(cluster), Versions: r.versions(cluster), Window: policy.RollbackWindow(service.Spec),
 	}
 	in.Kubernetes, _ = in.PoolTarget(pool.Spec.OrchestratorVersion, pool.Status.CurrentOrchestratorVersion, in.ControlPlane)
+	// An image that was asked for before is no new wish beside another version.
+	running := pool.Status.CurrentOrchestratorVersion
+	if old.NodeImageVersion == in.NodeImage && release.Compare(in.Kubernetes, running) >= 0 {
+		return false, nil, nil
+	}
 	back, refused := policy.Rollback(in)
 	return back, refused, nil
 }

@@ -2,7 +2,12 @@ package containerservice
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
@@ -178,8 +183,9 @@ func (p provider) deletePool(ctx context.Context, r *arm.Request) (*arm.Response
 	if err != nil {
 		return nil, err
 	}
-	if r.Query("ignore-pod-disruption-budget") == "true" {
-		return nil, arm.InvalidParameter("ignore-pod-disruption-budget", "The query parameter ignore-pod-disruption-budget is not supported yet: deleting a pool respects budgets until the drain timeout.")
+	past, err := ignoresBudgets(r)
+	if err != nil {
+		return nil, err
 	}
 	pool := found.pool(r.Parameter("pool"))
 	if pool == nil {
@@ -196,7 +202,36 @@ func (p provider) deletePool(ctx context.Context, r *arm.Request) (*arm.Response
 	if violations := policy.ValidatePoolDelete(pool.Spec.AgentPoolProfile, found.others(pool.Spec.Name)); len(violations) > 0 && found.cluster.DeletionTimestamp.IsZero() {
 		return nil, arm.Refusal(violations)
 	}
-	return p.delete(ctx, r, pool, poolTarget(r, &found.cluster.Spec, pool.Spec.Name), found.cluster.Spec.Location)
+	response, err := p.delete(ctx, r, pool, poolTarget(r, &found.cluster.Spec, pool.Spec.Name), found.cluster.Spec.Location)
+	if err != nil || !past {
+		return response, err
+	}
+	return response, p.passBudgets(ctx, pool)
+}
+
+// ignoresBudgets says whether a pool is to be deleted past disruption budgets (AKS:
+// delete-node-pool).
+func ignoresBudgets(r *arm.Request) (bool, error) {
+	const name = "ignore-pod-disruption-budget"
+	text := r.Query(name)
+	if text == "" {
+		return false, nil
+	}
+	asked, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, arm.InvalidParameter(name, "The value of query parameter %s is invalid: it is true or false, not '%s'.", name, text)
+	}
+	return asked, nil
+}
+
+// passBudgets notes on a pool whose deletion has begun, now or before, that budgets do
+// not hold it up any more.
+func (p provider) passBudgets(ctx context.Context, pool *v1beta1.AgentPool) error {
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1beta1.AnnotationIgnoreBudgets+`":"true"}}}`))
+	if err := p.Client.Patch(ctx, pool.DeepCopy(), patch); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("pass budgets of agent pool %s: %w", pool.Name, err)
+	}
+	return nil
 }
 
 func poolTarget(r *arm.Request, cluster *v1beta1.ManagedClusterSpec, name string) v1beta1.OperationTarget {
