@@ -110,7 +110,8 @@ func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 		if refused == "" {
 			refused = fmt.Sprintf("; %s/%s: %v", pod.Namespace, pod.Name, err)
 			out.blocker = s.blocker(ctx, pod)
-			if !apierrors.IsTooManyRequests(err) {
+			// One that took too long was refused by a budget as well: see evictionTimeout.
+			if byWebhook(err) {
 				out.blocker = fmt.Sprintf("pod %s/%s, whose eviction fails: %s", pod.Namespace, pod.Name, refusal(err))
 			}
 		}
