@@ -109,6 +109,11 @@ type AgentPoolStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
+// ConditionConverged is True when every machine of a pool is as its spec says. Its
+// message says what an upgrade waits for that has not begun, or what keeps nodes from
+// being drained.
+const ConditionConverged = "Converged"
+
 // PoolUpgrade is one replacement of a pool's nodes by ones of another version or
 // node image.
 type PoolUpgrade struct {

@@ -33,6 +33,9 @@ const (
 	// AnnotationSaved is when a MaintenanceConfiguration was last changed, RFC 3339:
 	// windows that start too soon after that do not count (AKS: planned-maintenance).
 	AnnotationSaved = "berth.dev/saved"
+	// AnnotationIgnoreBudgets, "true" on an AgentPool that is being deleted, has its nodes
+	// drained past disruption budgets (AKS: delete-node-pool).
+	AnnotationIgnoreBudgets = "berth.dev/ignore-pod-disruption-budget"
 	// Finalizer keeps an object until everything made for it is gone.
 	Finalizer = "berth.dev/cleanup"
 )

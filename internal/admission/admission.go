@@ -20,6 +20,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/policy/support"
 	"berth.dev/berth/internal/release"
 )
 
@@ -29,6 +30,8 @@ type Rules struct {
 	Catalogue *release.Catalogue
 	// Preflight reads what may hold an upgrade up; nil looks at nothing.
 	Preflight Preflight
+	// StopWebhooks finds the webhooks in a cluster that a stop must ask; nil finds none.
+	StopWebhooks func(context.Context, *v1beta1.ManagedCluster) ([]support.Webhook, error)
 	// Now is the system's clock when nil.
 	Now func() time.Time
 }

@@ -13,6 +13,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/release"
 )
 
 type poolRules struct{ Rules }
@@ -122,32 +123,49 @@ func (r *poolRules) check(ctx context.Context, old *v1beta1.AgentPoolProfile, po
 	if err != nil {
 		return err
 	}
-	back, err := r.rollsBack(ctx, &cluster, pool)
+	back, refused, err := r.rollsBack(ctx, &cluster, old, pool)
 	if err != nil {
 		return err
 	}
-	found := policy.ValidatePool(policy.PoolInput{
-		Old: old, New: &pool.Spec.AgentPoolProfile, RollsBack: back, Running: pool.Status.CurrentOrchestratorVersion, Others: others,
+	found := append(refused, policy.ValidatePool(policy.PoolInput{
+		Old: old, New: &pool.Spec.AgentPoolProfile, RollsBack: back || len(refused) > 0, Running: pool.Status.CurrentOrchestratorVersion, Others: others,
 		Around: policy.PoolsInput{Network: cluster.Spec.NetworkProfile, ClusterVersion: beside, Versions: versions},
-	})
+	})...)
 	err = refusal("AgentPool", pool.Name, siblings(ctx, r, &cluster, found))
-	if err != nil || old == nil || old.OrchestratorVersion == pool.Spec.OrchestratorVersion {
+	if err != nil || old == nil || !nodesChange(old, &pool.Spec.AgentPoolProfile) {
 		return err
 	}
-	return r.gatePool(ctx, &cluster, pool)
+	return r.gatePool(ctx, &cluster, old, pool)
 }
 
-// rollsBack says whether a pool goes back to the versions that it had.
-func (r *poolRules) rollsBack(ctx context.Context, cluster *v1beta1.ManagedCluster, pool *v1beta1.AgentPool) (bool, error) {
+// nodesChange says whether a pool is asked for other nodes than before.
+func nodesChange(old, asked *v1beta1.AgentPoolProfile) bool {
+	return old.OrchestratorVersion != asked.OrchestratorVersion || old.NodeImageVersion != asked.NodeImageVersion
+}
+
+// rollsBack says whether a pool goes back to the versions that it had, and why it
+// cannot.
+func (r *poolRules) rollsBack(ctx context.Context, cluster *v1beta1.ManagedCluster, old *v1beta1.AgentPoolProfile, pool *v1beta1.AgentPool) (bool, []policy.Violation, error) {
+	if old == nil || !nodesChange(old, &pool.Spec.AgentPoolProfile) {
+		return false, nil, nil
+	}
 	var service v1beta1.ServicePolicy
 	err := r.Reader.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service)
 	if client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("read ServicePolicy: %w", err)
+		return false, nil, fmt.Errorf("read ServicePolicy: %w", err)
 	}
-	return policy.RollsBack(policy.RollbackInput{
-		Kubernetes: pool.Spec.OrchestratorVersion, NodeImage: pool.Spec.NodeImageVersion, Pool: &pool.Status,
-		AutoUpgrade: cluster.Spec.AutoUpgradeProfile, Window: policy.RollbackWindow(service.Spec), Now: r.Now(),
-	}), nil
+	in := policy.RollbackInput{
+		NodeImage: pool.Spec.NodeImageVersion, Pool: &pool.Status, AutoUpgrade: cluster.Spec.AutoUpgradeProfile,
+		ControlPlane: r.running(cluster), Versions: r.versions(cluster), Window: policy.RollbackWindow(service.Spec),
+	}
+	in.Kubernetes, _ = in.PoolTarget(pool.Spec.OrchestratorVersion, pool.Status.CurrentOrchestratorVersion, in.ControlPlane)
+	// An image that was asked for before is no new wish beside another version.
+	running := pool.Status.CurrentOrchestratorVersion
+	if old.NodeImageVersion == in.NodeImage && release.Compare(in.Kubernetes, running) >= 0 {
+		return false, nil, nil
+	}
+	back, refused := policy.Rollback(in)
+	return back, refused, nil
 }
 
 // controlPlane is the version that a pool is checked against: what the control plane

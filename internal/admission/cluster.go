@@ -158,7 +158,14 @@ func (r *clusterRules) ValidateUpdate(ctx context.Context, old, cluster *v1beta1
 		}
 		input.PoolVersions = pools
 	}
-	err := refusal("ManagedCluster", cluster.Name, append(r.power(old, cluster), policy.ValidateCluster(input)...))
+	found := append(r.power(old, cluster), policy.ValidateCluster(input)...)
+	if len(found) == 0 && old.Spec.PowerState.Wanted() != cluster.Spec.PowerState.Wanted() {
+		var err error
+		if found, err = r.gateStop(ctx, cluster); err != nil {
+			return nil, err
+		}
+	}
+	err := refusal("ManagedCluster", cluster.Name, found)
 	if err != nil || old.Spec.KubernetesVersion == cluster.Spec.KubernetesVersion {
 		return nil, err
 	}

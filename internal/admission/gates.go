@@ -10,6 +10,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/policy/support"
 )
 
 // gateCluster refuses a change of the control plane's minor that deprecated APIs hold
@@ -33,11 +34,14 @@ func (r *clusterRules) gateCluster(ctx context.Context, cluster *v1beta1.Managed
 	return refusal("ManagedCluster", cluster.Name, gates.BlockingAPIs(running, target))
 }
 
-// gatePool refuses a change of a pool's version that disruption budgets hold up.
-func (r *poolRules) gatePool(ctx context.Context, cluster *v1beta1.ManagedCluster, pool *v1beta1.AgentPool) error {
+// gatePool refuses a change of a pool's version or node image that disruption budgets
+// hold up.
+func (r *poolRules) gatePool(ctx context.Context, cluster *v1beta1.ManagedCluster, old *v1beta1.AgentPoolProfile, pool *v1beta1.AgentPool) error {
 	running := pool.Status.CurrentOrchestratorVersion
 	target, ok := r.versions(cluster).PoolTarget(pool.Spec.OrchestratorVersion, running, r.running(cluster))
-	if r.Preflight == nil || running == "" || !ok || target == running || policy.UpgradeForced(cluster.Spec.UpgradeSettings, r.Now()) {
+	asked := pool.Spec.NodeImageVersion
+	stays := target == running && (asked == "" || asked == old.NodeImageVersion || asked == pool.Status.NodeImageVersion)
+	if r.Preflight == nil || running == "" || !ok || stays || policy.UpgradeForced(cluster.Spec.UpgradeSettings, r.Now()) {
 		return nil
 	}
 	for _, object := range []client.Object{pool, cluster} {
@@ -50,6 +54,21 @@ func (r *poolRules) gatePool(ctx context.Context, cluster *v1beta1.ManagedCluste
 		return unreadable(err)
 	}
 	return refusal("AgentPool", pool.Name, policy.Gates{Budgets: budgets, Now: r.Now()}.BlockingBudgets())
+}
+
+// gateStop is why the cluster's own webhooks would hold its stop up (AKS:
+// start-stop-cluster). A request through ARM was looked at before it was written, and what
+// the service stops by itself is not asked about.
+func (r *clusterRules) gateStop(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]policy.Violation, error) {
+	if r.StopWebhooks == nil || cluster.Spec.PowerState.Wanted() != v1beta1.PowerStopped {
+		return nil, nil
+	}
+	if holder, err := operation.Active(ctx, r.Reader, cluster); err != nil || holder != nil {
+		return nil, err
+	}
+	// Of one that does not answer nobody could drain the nodes either.
+	hooks, _ := r.StopWebhooks(ctx, cluster)
+	return support.RefuseStop(hooks), nil
 }
 
 func unreadable(err error) error {

@@ -13,6 +13,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/policy/maintenance"
 )
 
@@ -68,22 +69,52 @@ func (r *maintenanceRules) ValidateCreate(ctx context.Context, config *v1beta1.M
 		}
 		return nil, fmt.Errorf("read cluster %s: %w", clusterOf(config), err)
 	}
-	return nil, refusal("MaintenanceConfiguration", config.Name, maintenance.Validate(&config.Spec))
+	return nil, refusal("MaintenanceConfiguration", config.Name, append(r.power(&cluster), maintenance.Validate(&config.Spec)...))
+}
+
+// power is why a cluster that does not run keeps its windows (AKS: start-stop-cluster).
+func (r *maintenanceRules) power(cluster *v1beta1.ManagedCluster) []policy.Violation {
+	// Its windows go with it, and come back with one that is recovered before it is anything.
+	if !cluster.DeletionTimestamp.IsZero() || !cluster.Status.Initialized {
+		return nil
+	}
+	return policy.ValidatePower(policy.ActionConfigure, policy.PowerOf(cluster, r.Now()))
+}
+
+// powerOf is power for a configuration whose cluster may be gone.
+func (r *maintenanceRules) powerOf(ctx context.Context, config *v1beta1.MaintenanceConfiguration) ([]policy.Violation, error) {
+	var cluster v1beta1.ManagedCluster
+	if err := r.Reader.Get(ctx, clusterOf(config), &cluster); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return r.power(&cluster), nil
 }
 
 // ValidateUpdate refuses what a PUT through ARM would be refused for, and another
 // name or cluster than the object's.
-func (r *maintenanceRules) ValidateUpdate(_ context.Context, _, config *v1beta1.MaintenanceConfiguration) (admission.Warnings, error) {
+func (r *maintenanceRules) ValidateUpdate(ctx context.Context, old, config *v1beta1.MaintenanceConfiguration) (admission.Warnings, error) {
 	if !config.DeletionTimestamp.IsZero() {
 		return nil, nil
 	}
 	if v1beta1.ObjectName(config.Spec.ResourceGroup, config.Spec.ClusterName, config.Spec.Name) != config.Name {
 		return nil, apierrors.NewBadRequest("spec.resourceGroup, spec.clusterName and spec.name cannot change")
 	}
-	return nil, refusal("MaintenanceConfiguration", config.Name, maintenance.Validate(&config.Spec))
+	found := maintenance.Validate(&config.Spec)
+	if !equality.Semantic.DeepEqual(old.Spec, config.Spec) {
+		held, err := r.powerOf(ctx, config)
+		if err != nil {
+			return nil, err
+		}
+		found = append(held, found...)
+	}
+	return nil, refusal("MaintenanceConfiguration", config.Name, found)
 }
 
-// ValidateDelete allows every delete.
-func (r *maintenanceRules) ValidateDelete(context.Context, *v1beta1.MaintenanceConfiguration) (admission.Warnings, error) {
-	return nil, nil
+// ValidateDelete keeps the windows of a cluster that does not run, unless it goes too.
+func (r *maintenanceRules) ValidateDelete(ctx context.Context, config *v1beta1.MaintenanceConfiguration) (admission.Warnings, error) {
+	held, err := r.powerOf(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return nil, refusal("MaintenanceConfiguration", config.Name, held)
 }

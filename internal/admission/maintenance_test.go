@@ -129,3 +129,46 @@ func TestMaintenanceRefusals(t *testing.T) {
 		t.Error("a configuration took another one's name")
 	}
 }
+
+// A cluster that does not run keeps its windows as they are, until it goes.
+func TestMaintenanceOfAStoppedCluster(t *testing.T) {
+	for _, c := range []struct {
+		why     string
+		change  func(*v1beta1.ManagedCluster)
+		refused bool
+	}{
+		{"it runs", func(*v1beta1.ManagedCluster) {}, false},
+		{"it is stopped", func(m *v1beta1.ManagedCluster) {
+			m.Spec.PowerState, m.Status.PowerState.Code = &v1beta1.PowerState{Code: v1beta1.PowerStopped}, v1beta1.PowerStopped
+		}, true},
+		{"it comes back as it was, its windows first (X3)", func(m *v1beta1.ManagedCluster) {
+			m.Spec.PowerState, m.Status.Initialized = &v1beta1.PowerState{Code: v1beta1.PowerStopped}, false
+		}, false},
+		{"it goes, and its windows with it", func(m *v1beta1.ManagedCluster) {
+			m.Spec.PowerState, m.Status.PowerState.Code = &v1beta1.PowerState{Code: v1beta1.PowerStopped}, v1beta1.PowerStopped
+			m.DeletionTimestamp, m.Finalizers = &metav1.Time{Time: savedAt}, []string{v1beta1.Finalizer}
+		}, false},
+	} {
+		scheme := runtime.NewScheme()
+		if err := v1beta1.AddToScheme(scheme); err != nil {
+			t.Fatal(err)
+		}
+		cluster := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "sub-1", Name: "rg1.c1"}, Spec: v1beta1.ManagedClusterSpec{ResourceGroup: "rg1", Name: "c1"}}
+		cluster.Status.Initialized = true
+		c.change(cluster)
+		rules := &maintenanceRules{Rules{Reader: fake.NewClientBuilder().WithScheme(scheme).WithObjects(cluster).Build(), Now: func() time.Time { return savedAt }}}
+		config := maintenanceObject()
+		if err := rules.Default(writes(t, nil), config); err != nil {
+			t.Fatal(err)
+		}
+		changed := config.DeepCopy()
+		changed.Spec.MaintenanceWindow.StartTime = "02:00"
+		_, made := rules.ValidateCreate(t.Context(), config)
+		_, updated := rules.ValidateUpdate(t.Context(), config, changed)
+		_, labelled := rules.ValidateUpdate(t.Context(), config, config.DeepCopy())
+		_, deleted := rules.ValidateDelete(t.Context(), config)
+		if (made != nil) != c.refused || (updated != nil) != c.refused || (deleted != nil) != c.refused || labelled != nil {
+			t.Errorf("%s: create %v, change %v, delete %v, no change %v", c.why, made, updated, deleted, labelled)
+		}
+	}
+}

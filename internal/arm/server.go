@@ -14,6 +14,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/identity"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/policy/support"
 	"berth.dev/berth/internal/policy/triage"
 	"berth.dev/berth/internal/release"
 )
@@ -40,8 +41,10 @@ type Config struct {
 	Preflight Preflight
 	// Inspector looks into clusters that tickets are about; nil looks into none.
 	Inspector Inspector
-	Now       func() time.Time
-	Log       *slog.Logger
+	// StopWebhooks finds the webhooks in a cluster that a stop must ask; nil finds none.
+	StopWebhooks func(context.Context, *v1beta1.ManagedCluster) ([]support.Webhook, error)
+	Now          func() time.Time
+	Log          *slog.Logger
 }
 
 // Preflight reads in managed clusters what may hold an upgrade up; package preflight

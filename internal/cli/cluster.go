@@ -17,7 +17,7 @@ var clusterColumns = []column{
 func (s *session) clusterCommand() *cobra.Command {
 	return s.common(noun("cluster", "Managed clusters, with the verbs of `az aks`",
 		s.clusterCreate(), s.clusterShow(), s.clusterList(), s.clusterDelete(), s.clusterUpdate(), s.clusterScale(), s.clusterUpgrade(),
-		s.clusterStart(), s.clusterStop(), s.clusterRotateCerts(), s.clusterRotateSigningKeys(), s.clusterWait(), s.clusterGetCredentials(),
+		s.clusterStart(), s.clusterStop(), s.clusterRotateCerts(), s.clusterOIDCIssuer(), s.clusterWait(), s.clusterGetCredentials(),
 		s.clusterGetVersions(), s.clusterGetUpgrades(), s.clusterAbort(), s.clusterSupport(), s.clusterListDeleted(), s.clusterRecover(), s.clusterPurge()))
 }
 

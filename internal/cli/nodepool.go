@@ -52,17 +52,6 @@ func (r poolRef) get(ctx context.Context, c *clients) (armcontainerservice.Agent
 	return found.AgentPool, err
 }
 
-// state reads the pool's provisioningState, for a progress line.
-func (r poolRef) state(c *clients) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		pool, err := r.get(ctx, c)
-		if err != nil || pool.Properties == nil {
-			return "", err
-		}
-		return deref(pool.Properties.ProvisioningState), nil
-	}
-}
-
 func (s *session) printPool(pool armcontainerservice.AgentPool) error {
 	out, err := object(pool)
 	if err != nil {
@@ -80,7 +69,7 @@ func (s *session) putPool(ctx context.Context, c *clients, doing string, ref poo
 	if err != nil || dontWait {
 		return nil, err
 	}
-	done, err := follow(ctx, s, doing+" pool "+ref.name, poller, ref.state(c))
+	done, err := follow(ctx, s, doing+" pool "+ref.name, poller, ref.upgradeState(c))
 	return &done.AgentPool, err
 }
 
@@ -149,22 +138,32 @@ func (s *session) scalePool(ctx context.Context, c *clients, ref poolRef, count 
 	return err
 }
 
+// deletion asks for budgets to be passed over, or for nothing.
+func deletion(ignorePDB bool) *armcontainerservice.AgentPoolsClientBeginDeleteOptions {
+	if !ignorePDB {
+		return nil
+	}
+	return &armcontainerservice.AgentPoolsClientBeginDeleteOptions{IgnorePodDisruptionBudget: &ignorePDB}
+}
+
 func (s *session) nodePoolDelete() *cobra.Command {
 	var ref poolRef
 	var dontWait *bool
+	var ignorePDB bool
 	command := s.verb("delete", "Drain and delete a pool", func(ctx context.Context, c *clients) error {
 		// ARM takes the deletion of what is not there for done; whoever types a name wants to hear of it.
 		if _, err := ref.get(ctx, c); err != nil {
 			return err
 		}
-		poller, err := c.pools.BeginDelete(ctx, ref.cluster.group, ref.cluster.name, ref.name, nil)
+		poller, err := c.pools.BeginDelete(ctx, ref.cluster.group, ref.cluster.name, ref.name, deletion(ignorePDB))
 		if err != nil || *dontWait {
 			return err
 		}
-		_, err = follow(ctx, s, "Deleting pool "+ref.name, poller, ref.state(c))
+		_, err = follow(ctx, s, "Deleting pool "+ref.name, poller, ref.upgradeState(c))
 		return err
 	})
 	s.poolFlags(command, &ref, "name", "n")
+	command.Flags().BoolVarP(&ignorePDB, "ignore-pdb", "i", false, "let no pod disruption budget hold the drain up")
 	yes(command) // az asks nothing here; scripts that say --yes work all the same
 	dontWait = noWait(command)
 	return command

@@ -34,12 +34,17 @@ func (s *session) clusterRotateCerts() *cobra.Command {
 		if err != nil || *dontWait {
 			return err
 		}
-		_, err = follow(ctx, s, "Rotating the certificates of cluster "+ref.name, poller, ref.state(c))
+		_, err = follow(ctx, s, "Rotating the certificates of cluster "+ref.name, poller, ref.upgradeState(c))
 		return err
 	})
 	s.clusterFlags(command, &ref, "name", "n")
 	sure, dontWait = yes(command), noWait(command)
 	return command
+}
+
+// clusterOIDCIssuer has the verbs of `az aks oidc-issuer`.
+func (s *session) clusterOIDCIssuer() *cobra.Command {
+	return noun("oidc-issuer", "The issuer of service accounts' tokens, with the verbs of `az aks oidc-issuer`", s.clusterRotateSigningKeys())
 }
 
 func (s *session) clusterRotateSigningKeys() *cobra.Command {
@@ -58,7 +63,7 @@ func clusterAction[T any](s *session, verb, short, doing string, begin func(cont
 		if err != nil || *dontWait {
 			return err
 		}
-		_, err = follow(ctx, s, fmt.Sprintf("%s cluster %s", doing, ref.name), poller, ref.state(c))
+		_, err = follow(ctx, s, fmt.Sprintf("%s cluster %s", doing, ref.name), poller, ref.upgradeState(c))
 		return err
 	})
 	s.clusterFlags(command, &ref, "name", "n")

@@ -48,7 +48,7 @@ func (s *session) nodePoolRollback() *cobra.Command {
 			return err
 		}
 		if len(used) == 0 {
-			return fmt.Errorf("pool %s has nothing to be rolled back to: it was not upgraded within the last days, or was rolled back already", ref.name)
+			return fmt.Errorf("pool %s has nothing to be rolled back to: it was not upgraded within the last days, was rolled back already, or what it had is not available any more", ref.name)
 		}
 		version, image := textAt(used[0], "orchestratorVersion"), textAt(used[0], "nodeImageVersion")
 		if err := s.confirm(*sure, fmt.Sprintf("Bring pool %s back to %s on %s?", ref.name, version, image)); err != nil {

@@ -3,12 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 )
 
-// upgradeView is what an upgrade is doing, read from what Berth adds to AKS's bodies
-// below `status`.
+// upgradeView is what goes on in a cluster or a pool, read from what Berth adds to AKS's
+// bodies below `status`.
 type upgradeView struct {
 	State        string
 	ControlPlane controlPlaneView
@@ -20,15 +19,27 @@ type upgradeView struct {
 type controlPlaneView struct{ From, To, Phase, Message string }
 
 type poolView struct {
-	Name, State          string
-	Nodes, Done, Surge   int32
-	Waiting              string
-	Version, NodeImage   string
-	Draining, DrainStuck []string
+	Name, State        string
+	Nodes, Done, Surge int32
+	// Waiting is what the replacement of nodes waits for, and Held what one waits for that
+	// has not begun, or what keeps nodes from being drained.
+	Waiting, Held      string
+	Version, NodeImage string
+	Moving             []machineView
 }
 
-// String is the view in one line: the control plane's phase, then each pool that
-// moves, with how many of its nodes are done, what is draining and what holds it up.
+// machineView is a node that is being replaced, or a surge node that starts.
+type machineView struct{ Name, Doing, Blocker string }
+
+// doing is what a machine does by its phase while its pool's nodes are replaced, in the
+// order in which a node passes them.
+var doing = map[string]string{
+	"Draining": "draining", "Blocked": "draining", "Soaking": "soaking", "Reimaged": "reimaging",
+	"Pending": "reimaging", "Booting": "reimaging", "Joined": "reimaging", "Deleting": "leaving",
+}
+
+// String is the view in one line: the control plane's phase, then each pool that moves,
+// with how many of its nodes are done, what each of the others is doing and what blocks it.
 func (v upgradeView) String() string {
 	var parts []string
 	if to := v.ControlPlane.To; to != "" {
@@ -51,16 +62,33 @@ func (v upgradeView) String() string {
 
 func (p poolView) String() string {
 	if p.Nodes == 0 {
-		return ""
+		if p.Held == "" {
+			return ""
+		}
+		return fmt.Sprintf("pool %s: %s", p.Name, p.Held)
 	}
 	text := fmt.Sprintf("pool %s %d/%d nodes", p.Name, p.Done, p.Nodes)
-	if len(p.Draining) > 0 {
-		text += ", draining " + strings.Join(p.Draining, ", ")
-	}
-	for _, why := range slices.Concat(p.DrainStuck, []string{p.Waiting}) {
-		if why != "" {
-			text += ", blocked: " + why
+	told := false
+	for _, does := range []string{"draining", "soaking", "reimaging", "leaving", "starting surge"} {
+		var names []string
+		for _, machine := range p.Moving {
+			if machine.Doing == does && machine.Blocker == "" {
+				names = append(names, machine.Name)
+			}
+			told = told || strings.Contains(p.Waiting, machine.Name)
 		}
+		if len(names) > 0 {
+			text += fmt.Sprintf(", %s %s", does, strings.Join(names, ", "))
+		}
+	}
+	for _, machine := range p.Moving {
+		if machine.Blocker != "" {
+			text += fmt.Sprintf(", %s %s blocked by %s", machine.Doing, machine.Name, machine.Blocker)
+		}
+	}
+	// What it waits for that no node tells, such as room for a surge node.
+	if p.Waiting != "" && !told {
+		text += ", waiting for " + p.Waiting
 	}
 	return text
 }
@@ -84,13 +112,17 @@ type (
 				OrchestratorVersion, NodeImageVersion, Waiting string
 				Nodes, Done, Surge                             int32
 			} `json:"upgrade"`
+			Waiting string `json:"waiting"`
 		} `json:"status"`
 	}
 	machineProgressBody struct {
 		Value []struct {
 			Name       string `json:"name"`
 			Properties struct {
-				Status struct{ Phase, DrainBlocker string } `json:"status"`
+				Status struct {
+					Phase, DrainBlocker string
+					Surge               bool
+				} `json:"status"`
 			} `json:"properties"`
 		} `json:"value"`
 	}
@@ -100,7 +132,7 @@ func (b poolProgressBody) view() poolView {
 	upgrade := b.Status.Upgrade
 	return poolView{
 		Name: b.Name, State: b.ProvisioningState, Nodes: upgrade.Nodes, Done: upgrade.Done, Surge: upgrade.Surge,
-		Waiting: upgrade.Waiting, Version: upgrade.OrchestratorVersion, NodeImage: upgrade.NodeImageVersion,
+		Waiting: upgrade.Waiting, Held: b.Status.Waiting, Version: upgrade.OrchestratorVersion, NodeImage: upgrade.NodeImageVersion,
 	}
 }
 
@@ -149,27 +181,40 @@ func (r poolRef) upgradeState(c *clients) func(context.Context) (string, error) 
 	}
 }
 
-// readMachines finds the nodes that are being drained, while any are replaced.
+// readMachines finds what the nodes do, while any are replaced.
 func (p *poolView) readMachines(ctx context.Context, c *clients, ref poolRef) error {
 	if p.Nodes == 0 {
 		return nil
 	}
-	var body machineProgressBody
-	err := answer(ctx, &body, func(ctx context.Context) error {
-		_, err := c.machines.NewListPager(ref.cluster.group, ref.cluster.name, ref.name, nil).NextPage(ctx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for _, machine := range body.Value {
-		status := machine.Properties.Status
-		if status.Phase == "Draining" || status.Phase == "Blocked" {
-			p.Draining = append(p.Draining, machine.Name)
+	pages := c.machines.NewListPager(ref.cluster.group, ref.cluster.name, ref.name, nil)
+	for pages.More() {
+		var body machineProgressBody
+		err := answer(ctx, &body, func(ctx context.Context) error {
+			_, err := pages.NextPage(ctx)
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		if status.DrainBlocker != "" {
-			p.DrainStuck = append(p.DrainStuck, status.DrainBlocker)
-		}
+		p.add(body)
 	}
 	return nil
+}
+
+func (p *poolView) add(body machineProgressBody) {
+	for _, machine := range body.Value {
+		status := machine.Properties.Status
+		does := doing[status.Phase]
+		if does == "" {
+			continue
+		}
+		one := machineView{Name: machine.Name, Doing: does}
+		switch {
+		case status.Surge && does == "reimaging":
+			one.Doing = "starting surge"
+		case does == "draining":
+			one.Blocker = status.DrainBlocker
+		}
+		p.Moving = append(p.Moving, one)
+	}
 }

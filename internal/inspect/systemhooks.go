@@ -56,6 +56,31 @@ var systemWrites = []systemWrite{
 // whose matchConditions say what it is about, is none: what a condition lets pass is not
 // known here.
 func (r Reader) SystemWebhooks(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]support.Webhook, error) {
+	return r.findWebhooks(ctx, cluster, func(look inspection) (func(hook) []string, error) {
+		namespaces, err := look.namespaces(ctx)
+		return func(h hook) []string { return h.holds(namespaces) }, err
+	})
+}
+
+// StopWebhooks finds those that must answer for what a stop or the start after it writes:
+// what is in no namespace, the leases of nodes, and evictions anywhere (AKS:
+// start-stop-cluster).
+func (r Reader) StopWebhooks(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]support.Webhook, error) {
+	return r.findWebhooks(ctx, cluster, func(look inspection) (func(hook) []string, error) {
+		namespaces, err := look.namespaces(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var all corev1.NamespaceList
+		if err := look.reader.List(ctx, &all); err != nil {
+			return nil, fmt.Errorf("list namespaces: %w", err)
+		}
+		return func(h hook) []string { return h.holdsStop(namespaces, all.Items) }, nil
+	})
+}
+
+// findWebhooks finds the customer's webhooks that hold something, as holding says.
+func (r Reader) findWebhooks(ctx context.Context, cluster *v1beta1.ManagedCluster, holding func(inspection) (func(hook) []string, error)) ([]support.Webhook, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	tenant, err := r.Tenants.Client(ctx, cluster.Spec.ID)
@@ -67,17 +92,17 @@ func (r Reader) SystemWebhooks(ctx context.Context, cluster *v1beta1.ManagedClus
 	if err != nil || len(hooks) == 0 {
 		return nil, err
 	}
-	namespaces, err := look.namespaces(ctx)
+	holds, err := holding(look)
 	if err != nil {
 		return nil, err
 	}
 	var found []support.Webhook
 	for _, one := range hooks {
-		resources := one.holds(namespaces)
+		resources := one.held(holds)
 		if len(resources) == 0 {
 			continue
 		}
-		webhook := support.Webhook{Name: one.name, Configuration: one.configuration, Resources: resources}
+		webhook := support.Webhook{Name: one.name, Configuration: one.configuration, Resources: resources, Inside: one.service != nil}
 		if one.service != nil {
 			answers, err := look.answers(ctx, one.service)
 			if err != nil {
@@ -112,11 +137,16 @@ func (i inspection) namespaces(ctx context.Context) (map[string]labels.Set, erro
 	return found, nil
 }
 
-// holds is what of the system cannot be written while the webhook does not answer.
-func (h hook) holds(namespaces map[string]labels.Set) []string {
+// held is what cannot be written while the webhook does not answer.
+func (h hook) held(holds func(hook) []string) []string {
 	if h.failure != nil && *h.failure == admissionv1.Ignore || len(h.conditions) > 0 || !selects(h.objects, nil) {
 		return nil // objects of the system bear none of the customer's labels
 	}
+	return holds(h)
+}
+
+// holds is what of the system the webhook must answer for.
+func (h hook) holds(namespaces map[string]labels.Set) []string {
 	var resources []string
 	for _, write := range systemWrites {
 		caught := len(write.namespaces) == 0 || slices.ContainsFunc(write.namespaces, func(name string) bool {
@@ -128,6 +158,41 @@ func (h hook) holds(namespaces map[string]labels.Set) []string {
 		}
 	}
 	return resources
+}
+
+// holdsStop is what of a stop, and of the start after it, the webhook must answer for.
+func (h hook) holdsStop(system map[string]labels.Set, all []corev1.Namespace) []string {
+	resources := slices.DeleteFunc(h.holds(system), func(resource string) bool {
+		return !slices.ContainsFunc(systemWrites, func(w systemWrite) bool {
+			return w.resource == resource && (len(w.namespaces) == 0 || resource == "leases")
+		})
+	})
+	deletes := slices.ContainsFunc(h.rules, systemWrite{resource: "nodes", operations: []admissionv1.OperationType{admissionv1.Delete}}.in)
+	if deletes && !slices.Contains(resources, "nodes") {
+		resources = append(resources, "nodes")
+	}
+	anywhere := slices.ContainsFunc(all, func(n corev1.Namespace) bool { return selects(h.selector, n.Labels) })
+	if anywhere && slices.ContainsFunc(h.rules, evicts) {
+		resources = append(resources, support.Evictions)
+	}
+	return resources
+}
+
+// evicts says whether a rule is about evictions, which no pattern without a subresource
+// names.
+func evicts(rule admissionv1.RuleWithOperations) bool {
+	if rule.Scope != nil && *rule.Scope == admissionv1.ClusterScope {
+		return false
+	}
+	operation := func(o admissionv1.OperationType) bool {
+		return o == admissionv1.OperationAll || o == admissionv1.Create
+	}
+	group := func(g string) bool { return g == "*" || g == "" }
+	named := func(pattern string) bool {
+		resource, part, _ := strings.Cut(pattern, "/")
+		return (resource == "*" || resource == "pods") && (part == "*" || part == "eviction")
+	}
+	return slices.ContainsFunc(rule.Operations, operation) && slices.ContainsFunc(rule.APIGroups, group) && slices.ContainsFunc(rule.Resources, named)
 }
 
 // in says whether a rule is about the write.

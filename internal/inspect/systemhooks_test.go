@@ -3,9 +3,11 @@ package inspect
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -68,7 +70,8 @@ func TestWhatWebhooksHold(t *testing.T) {
 		{"ingresses", one(nil, ruleOn("networking.k8s.io", "ingresses")), nil},
 		{"subresources that the system does not write", one(nil, ruleOn("", "pods/eviction"), ruleOn("apps", "deployments/scale")), nil},
 	} {
-		if got := c.hook.holds(namespaces); !reflect.DeepEqual(got, c.want) {
+		got := c.hook.held(func(h hook) []string { return h.holds(namespaces) })
+		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.why, got, c.want)
 		}
 	}
@@ -100,9 +103,9 @@ func TestSystemWebhooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []support.Webhook{
-		{Name: "pods.example.com", Configuration: "m", Resources: []string{"pods"}},
-		{Name: "down.example.com", Configuration: "v", Resources: []string{"nodes"}, Down: "its Service hooks/down has no ready endpoint"},
-		{Name: "up.example.com", Configuration: "v", Resources: []string{"nodes"}},
+		{Name: "pods.example.com", Configuration: "m", Resources: []string{"pods"}, Inside: true},
+		{Name: "down.example.com", Configuration: "v", Resources: []string{"nodes"}, Inside: true, Down: "its Service hooks/down has no ready endpoint"},
+		{Name: "up.example.com", Configuration: "v", Resources: []string{"nodes"}, Inside: true},
 		{Name: "url.example.com", Configuration: "v", Resources: []string{"nodes"}},
 	}
 	if !reflect.DeepEqual(found, want) {
@@ -111,5 +114,49 @@ func TestSystemWebhooks(t *testing.T) {
 	away := errors.New("no control plane")
 	if _, err := (Reader{Tenants: tenants{err: away}}).SystemWebhooks(t.Context(), &v1beta1.ManagedCluster{}); !errors.Is(err, away) {
 		t.Errorf("error: %v", err)
+	}
+}
+
+// What a stop, and the start after it, cannot do without a webhook's answer.
+func TestWhatWebhooksHoldOfAStop(t *testing.T) {
+	ignore, namespaced := admissionv1.Ignore, admissionv1.NamespacedScope
+	of := func(group, resource string, operations ...admissionv1.OperationType) admissionv1.RuleWithOperations {
+		rule := ruleOn(group, resource)
+		rule.Operations = operations
+		return rule
+	}
+	all := ruleOn("*", "*/*")
+	all.Scope = &namespaced
+	team := []corev1.Namespace{
+		{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", Labels: map[string]string{"kubernetes.io/metadata.name": "kube-system"}}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "web", Labels: map[string]string{"team": "web"}}},
+	}
+	system := map[string]labels.Set{"kube-system": team[0].Labels}
+	for _, c := range []struct {
+		why  string
+		hook hook
+		want []string
+	}{
+		{"nodes are cordoned", hook{rules: []admissionv1.RuleWithOperations{of("", "nodes", admissionv1.Update)}}, []string{"nodes"}},
+		{"and deleted", hook{rules: []admissionv1.RuleWithOperations{of("", "nodes", admissionv1.Delete)}}, []string{"nodes"}},
+		{"a start makes roles", hook{rules: []admissionv1.RuleWithOperations{ruleOn("rbac.authorization.k8s.io", "*")}}, []string{"clusterroles", "clusterrolebindings"}},
+		{"evictions", hook{rules: []admissionv1.RuleWithOperations{of("", "pods/eviction", admissionv1.Create)}}, []string{support.Evictions}},
+		{"those of one team", hook{rules: []admissionv1.RuleWithOperations{ruleOn("", "pods/*")}, selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "web"}}}, []string{support.Evictions}},
+		{"those of a team that is not there", hook{rules: []admissionv1.RuleWithOperations{ruleOn("", "pods/*")}, selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "db"}}}, nil},
+		{"a rule on pods alone is not on evictions, and the system's pods do not hold a stop up", hook{rules: []admissionv1.RuleWithOperations{ruleOn("", "pods"), ruleOn("apps", "deployments")}}, nil},
+		{"the remedy: what is in namespaces alone, without the system's", hook{rules: []admissionv1.RuleWithOperations{all}, selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "db"}}}, nil},
+		{"the other remedy", hook{rules: []admissionv1.RuleWithOperations{ruleOn("*", "*")}, failure: &ignore}, nil},
+	} {
+		if got := c.hook.held(func(h hook) []string { return h.holdsStop(system, team) }); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.why, got, c.want)
+		}
+	}
+	nodes := []admissionv1.RuleWithOperations{ruleOn("", "nodes")}
+	found, err := cluster(t, &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "v"}, Webhooks: []admissionv1.ValidatingWebhook{
+		{Name: "down.example.com", Rules: nodes, ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: "hooks", Name: "down"}}},
+		{Name: "pods.example.com", Rules: []admissionv1.RuleWithOperations{ruleOn("", "pods")}},
+	}}).StopWebhooks(t.Context(), &v1beta1.ManagedCluster{})
+	if err != nil || len(found) != 1 || found[0].Name != "down.example.com" || !found[0].Inside || found[0].Down == "" {
+		t.Errorf("found %+v, %v", found, err)
 	}
 }

@@ -111,3 +111,18 @@ func OperationTimeout(createTimeout *metav1.Duration) time.Duration {
 	}
 	return createTimeout.Duration + operationSlack
 }
+
+// defaultDrainTimeout is AKS's (upgrade-options), where ServicePolicy has none.
+const defaultDrainTimeout = 30 * time.Minute
+
+// PutTimeout is OperationTimeout for a Put that is shown as a state while it runs. Nodes
+// that it takes away may drain for ServicePolicy.spec.drainTimeout on top.
+func PutTimeout(service v1beta1.ServicePolicySpec, state v1beta1.ProvisioningState) time.Duration {
+	timeout := OperationTimeout(service.CreateTimeout)
+	switch state {
+	case v1beta1.StateStopping, v1beta1.StateScaling, v1beta1.StateRotatingCertificates:
+		return timeout + durationOr(service.DrainTimeout, defaultDrainTimeout)
+	default:
+		return timeout
+	}
+}

@@ -3,6 +3,9 @@ package policy
 import (
 	"strings"
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -199,6 +202,28 @@ func TestStopsSoon(t *testing.T) {
 		m := &v1beta1.Machine{Spec: v1beta1.MachineSpec{Requested: c.asked}, Status: v1beta1.MachineStatus{Instance: c.begun}}
 		if got := StopsSoon(m); got != c.should {
 			t.Errorf("%s: %v", c.why, got)
+		}
+	}
+}
+
+// What takes nodes away has the time of their drain on top.
+func TestPutTimeout(t *testing.T) {
+	minute := func(n int) *metav1.Duration {
+		return &metav1.Duration{Duration: time.Duration(n) * time.Minute}
+	}
+	for _, c := range []struct {
+		state   v1beta1.ProvisioningState
+		service v1beta1.ServicePolicySpec
+		want    time.Duration
+	}{
+		{v1beta1.StateCreating, v1beta1.ServicePolicySpec{}, 31 * time.Minute},
+		{v1beta1.StateStopping, v1beta1.ServicePolicySpec{}, 61 * time.Minute},
+		{v1beta1.StateScaling, v1beta1.ServicePolicySpec{DrainTimeout: minute(5)}, 36 * time.Minute},
+		{v1beta1.StateRotatingCertificates, v1beta1.ServicePolicySpec{CreateTimeout: minute(10), DrainTimeout: minute(5)}, 16 * time.Minute},
+		{v1beta1.StateUpdating, v1beta1.ServicePolicySpec{DrainTimeout: minute(5)}, 31 * time.Minute},
+	} {
+		if got := PutTimeout(c.service, c.state); got != c.want {
+			t.Errorf("%s: %s, want %s", c.state, got, c.want)
 		}
 	}
 }

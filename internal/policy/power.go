@@ -65,6 +65,9 @@ const (
 	ActionPut PowerAction = "put"
 	// ActionChange is every other change of a cluster or its pools, and every other action on it.
 	ActionChange PowerAction = "change"
+	// ActionConfigure is a change of what belongs to a cluster beside its spec and its pools,
+	// such as when it may be maintained.
+	ActionConfigure PowerAction = "configure"
 )
 
 // PowerInput is a cluster that something is asked of.
@@ -113,21 +116,24 @@ var powerRefusals = map[PowerPhase]map[PowerAction]string{
 		ActionStart: "is running already; there is nothing to start",
 	},
 	PhaseStopping: {
-		ActionPut:    beingStopped,
-		ActionChange: beingStopped,
+		ActionPut:       beingStopped,
+		ActionChange:    beingStopped,
+		ActionConfigure: beingStopped,
 	},
 	PhaseStopped: {
-		ActionStop:   stopsNothing,
-		ActionPut:    isStopped,
-		ActionChange: isStopped,
+		ActionStop:      stopsNothing,
+		ActionPut:       isStopped,
+		ActionChange:    isStopped,
+		ActionConfigure: isStopped,
 	},
 	PhaseStarting: {
 		ActionPut:    beingStarted,
 		ActionChange: beingStarted,
 	},
 	PhaseArchived: {
-		ActionStop:   stopsNothing,
-		ActionChange: isArchived,
+		ActionStop:      stopsNothing,
+		ActionChange:    isArchived,
+		ActionConfigure: isArchived,
 	},
 	PhaseStartFailed: {
 		ActionChange: startFailed,

@@ -61,6 +61,8 @@ func TestValidatePower(t *testing.T) {
 		ActionPut:    {PhaseRunning, PhaseArchived, PhaseStartFailed},
 		ActionStop:   {PhaseRunning, PhaseStopping, PhaseStarting, PhaseStartFailed},
 		ActionChange: {PhaseRunning},
+		// A start that is under way, or came to nothing, needs no other hands.
+		ActionConfigure: {PhaseRunning, PhaseStarting, PhaseStartFailed},
 	}
 	for action, phases := range allowed {
 		for _, phase := range everyPhase {

@@ -69,6 +69,7 @@ func parseNodes(text string) (number int, percent, ok bool) {
 
 func validateUpgradeSettings(out *violations, pool v1beta1.AgentPoolProfile) {
 	settings := pool.UpgradeSettings
+	validateSurgeRoom(out, pool)
 	if settings == nil {
 		return
 	}
@@ -96,17 +97,33 @@ func validateReplacement(out *violations, pool v1beta1.AgentPoolProfile, setting
 	case unavailable == 0 && ok && surge == 0:
 		out.add(CodeInvalidParameter, "agentPoolProfile.upgradeSettings.maxSurge", "The value of parameter agentPoolProfile.upgradeSettings.maxSurge is invalid: it must be more than 0 where maxUnavailable is 0")
 	}
-	if pool.Count == nil {
+}
+
+// validateSurgeRoom refuses a pool whose nodes and those that an upgrade adds are more
+// than a pool can have, also where nothing was said of them (AKS: quotas-skus-regions).
+func validateSurgeRoom(out *violations, pool v1beta1.AgentPoolProfile) {
+	if pool.Count == nil || *pool.Count > maxNodesPerPool {
 		return
 	}
+	added := Surge(pool.UpgradeSettings, int(*pool.Count))
 	// A count as it was written is compared: what is capped at the pool's size never passes the limit by accident.
-	added, percent, _ := parseNodes(settings.MaxSurge)
-	if percent {
-		added = Surge(settings, int(*pool.Count))
+	if settings := pool.UpgradeSettings; settings != nil {
+		if number, percent, ok := parseNodes(settings.MaxSurge); ok && !percent {
+			added = number
+		}
 	}
 	if total := int(*pool.Count) + added; total > maxNodesPerPool {
-		out.add(CodeInvalidParameter, "agentPoolProfile.upgradeSettings.maxSurge", "The value of parameter agentPoolProfile.upgradeSettings.maxSurge is invalid: %d nodes and a surge of %d are more than %d", *pool.Count, added, maxNodesPerPool)
+		out.add(CodeInvalidParameter, "agentPoolProfile.upgradeSettings.maxSurge", "The value of parameter agentPoolProfile.upgradeSettings.maxSurge is invalid: %d nodes and a surge of %d, which is %s, are more than %d",
+			*pool.Count, added, surgeSaid(pool.UpgradeSettings), maxNodesPerPool)
 	}
+}
+
+// surgeSaid is a pool's maxSurge for people.
+func surgeSaid(settings *v1beta1.UpgradeSettings) string {
+	if settings == nil || settings.MaxSurge == "" {
+		return DefaultMaxSurge + " where nothing else is said"
+	}
+	return settings.MaxSurge
 }
 
 func validateNodes(out *violations, field, text string) {

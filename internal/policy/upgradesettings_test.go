@@ -34,6 +34,9 @@ func TestUpgradeSettings(t *testing.T) {
 		{"an unknown behaviour", "User", 3, v1beta1.UpgradeSettings{UndrainableNodeBehavior: "Delete"}, "undrainableNodeBehavior"},
 		{"past 1,000 nodes together", "User", 950, v1beta1.UpgradeSettings{MaxSurge: "51"}, "maxSurge"},
 		{"exactly 1,000", "User", 950, v1beta1.UpgradeSettings{MaxSurge: "50"}, ""},
+		{"past 1,000 by what is so where nothing is said", "User", 910, v1beta1.UpgradeSettings{}, "maxSurge"},
+		{"exactly 1,000 by it", "User", 909, v1beta1.UpgradeSettings{DrainTimeoutInMinutes: ptr(45)}, ""},
+		{"a full pool is upgraded in place", "User", 1000, v1beta1.UpgradeSettings{MaxUnavailable: "1"}, ""},
 		{"past 1,000 by a percentage", "User", 950, v1beta1.UpgradeSettings{MaxSurge: "10%"}, "maxSurge"},
 	} {
 		pool := goodPool(c.mode)
@@ -42,6 +45,19 @@ func TestUpgradeSettings(t *testing.T) {
 		validateUpgradeSettings(&found, *pool)
 		if c.target == "" && len(found) > 0 || c.target != "" && !has(found, CodeInvalidParameter, at+c.target) {
 			t.Errorf("%s: %v, want %q", c.why, found, c.target)
+		}
+	}
+}
+
+// A pool without upgradeSettings has the default surge.
+func TestSurgeRoomOfTheDefault(t *testing.T) {
+	for count, refused := range map[int32]bool{909: false, 910: true} {
+		pool := goodPool("User")
+		pool.Count, pool.UpgradeSettings = &count, nil
+		var found violations
+		validateUpgradeSettings(&found, *pool)
+		if (len(found) > 0) != refused {
+			t.Errorf("%d nodes: %v, refused should be %v", count, found, refused)
 		}
 	}
 }

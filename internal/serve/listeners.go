@@ -71,6 +71,7 @@ func (p parts) arm() error {
 		Catalogue:      p.catalogue,
 		Preflight:      p.preflight(),
 		Inspector:      inspect.Reader{Tenants: p.tenants, Managed: managed},
+		StopWebhooks:   inspect.Reader{Tenants: p.tenants, Managed: managed}.StopWebhooks,
 		Identity:       directory,
 		PublicURL:      p.options.PublicURL,
 		GatewayAddress: p.options.GatewayPublic,

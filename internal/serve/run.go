@@ -26,8 +26,10 @@ import (
 	"github.com/go-logr/logr"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/addon"
 	"berth.dev/berth/internal/admission"
 	"berth.dev/berth/internal/controller/cluster"
+	"berth.dev/berth/internal/inspect"
 	"berth.dev/berth/internal/machine/pod"
 	"berth.dev/berth/internal/release"
 	"berth.dev/berth/internal/tenant"
@@ -149,5 +151,12 @@ func (p parts) health() error {
 }
 
 func (p parts) admission() error {
-	return admission.Setup(p.manager, admission.Rules{Reader: p.manager.GetAPIReader(), Catalogue: p.catalogue, Preflight: p.preflight()})
+	managed, err := addon.Names()
+	if err != nil {
+		return err
+	}
+	return admission.Setup(p.manager, admission.Rules{
+		Reader: p.manager.GetAPIReader(), Catalogue: p.catalogue, Preflight: p.preflight(),
+		StopWebhooks: inspect.Reader{Tenants: p.tenants, Managed: managed}.StopWebhooks,
+	})
 }

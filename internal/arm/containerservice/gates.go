@@ -16,7 +16,7 @@ import (
 func (p provider) refuseBlocked(ctx context.Context, cluster *v1beta1.ManagedCluster, spec *v1beta1.ManagedClusterSpec, change versionChange) error {
 	var pools []string
 	for _, pool := range change.pools {
-		if pool.Wanted != pool.Running {
+		if pool.Wanted != pool.Running || change.rollsBack {
 			pools = append(pools, pool.Name)
 		}
 	}

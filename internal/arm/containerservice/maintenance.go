@@ -86,7 +86,7 @@ func (p provider) putMaintenance(ctx context.Context, r *arm.Request) (*arm.Resp
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	if err := found.refuseDeleting(); err != nil {
+	if err := found.refuseConfigure(p.Now()); err != nil {
 		return nil, err
 	}
 	spec, err := maintenanceSpec(&found.cluster.Spec, r.Parameter("maintenance"), &body.Properties)
@@ -136,6 +136,9 @@ func (p provider) deleteMaintenance(ctx context.Context, r *arm.Request) (*arm.R
 	}
 	if config == nil {
 		return arm.NoContent()
+	}
+	if err := found.refuseConfigure(p.Now()); err != nil {
+		return nil, err
 	}
 	if err := p.Client.Delete(ctx, config); client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("delete maintenance configuration %s: %w", config.Name, err)

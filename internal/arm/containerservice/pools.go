@@ -2,7 +2,12 @@ package containerservice
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
@@ -72,30 +77,37 @@ func (p provider) putPool(ctx context.Context, r *arm.Request) (*arm.Response, e
 		return nil, err
 	}
 	change := p.poolChange(found, profile)
+	change.rollsBack = back
 	input := policy.PoolInput{New: &profile, RollsBack: back, Others: found.others(name), Around: change.around(found)}
 	if pool != nil {
 		input.Old, input.Running = &pool.Spec.AgentPoolProfile, found.poolRunning(pool)
 	}
-	if violations := policy.ValidatePool(input); len(violations) > 0 {
-		return nil, arm.Refusal(violations)
-	}
-	moves := change.moves()
-	if pool == nil {
-		moves = append(moves, policy.VersionMove{Target: "properties.orchestratorVersion", To: wanted(change, profile.OrchestratorVersion, "")})
-	}
-	if err := p.refusePreview(ctx, r, change.Versions, moves); err != nil {
-		return nil, err
-	}
-	if err := found.refusePoolPower(pool, &profile); err != nil {
-		return nil, err
-	}
-	if err := p.refuseBlocked(ctx, found.cluster, &found.cluster.Spec, change); err != nil {
-		return nil, err
-	}
-	if err := p.refuseQuota(ctx, r, &found.cluster.Spec, []v1beta1.AgentPoolProfile{profile}); err != nil {
+	if err := p.refusePool(ctx, r, found, pool, input, change); err != nil {
 		return nil, err
 	}
 	return p.writePool(ctx, r, found, profile, putState(input, change))
+}
+
+// refusePool refuses a pool that policy, what runs or the quota stand against. pool is
+// nil for a new one.
+func (p provider) refusePool(ctx context.Context, r *arm.Request, found *view, pool *v1beta1.AgentPool, input policy.PoolInput, change versionChange) error {
+	if violations := policy.ValidatePool(input); len(violations) > 0 {
+		return arm.Refusal(violations)
+	}
+	moves := change.moves()
+	if pool == nil {
+		moves = append(moves, policy.VersionMove{Target: "properties.orchestratorVersion", To: wanted(change, input.New.OrchestratorVersion, "")})
+	}
+	if err := p.refusePreview(ctx, r, change.Versions, moves); err != nil {
+		return err
+	}
+	if err := found.refusePoolPower(pool, input.New); err != nil {
+		return err
+	}
+	if err := p.refuseBlocked(ctx, found.cluster, &found.cluster.Spec, change); err != nil {
+		return err
+	}
+	return p.refuseQuota(ctx, r, &found.cluster.Spec, []v1beta1.AgentPoolProfile{*input.New})
 }
 
 // changedPool merges a body into the pool that exists, or makes a new one of it. An
@@ -155,6 +167,8 @@ func putState(in policy.PoolInput, change versionChange) v1beta1.ProvisioningSta
 		return v1beta1.StateCreating
 	case in.Old.PowerState.Wanted() != in.New.PowerState.Wanted():
 		return powerStates[in.New.PowerState.Wanted()]
+	case in.RollsBack && change.state() != v1beta1.StateUpgrading:
+		return v1beta1.StateUpgradingNodeImage
 	case change.state() == v1beta1.StateUpgrading:
 		return v1beta1.StateUpgrading
 	case valueOf(in.Old.Count) != valueOf(in.New.Count):
@@ -169,8 +183,9 @@ func (p provider) deletePool(ctx context.Context, r *arm.Request) (*arm.Response
 	if err != nil {
 		return nil, err
 	}
-	if r.Query("ignore-pod-disruption-budget") == "true" {
-		return nil, arm.InvalidParameter("ignore-pod-disruption-budget", "The query parameter ignore-pod-disruption-budget is not supported yet: deleting a pool respects budgets until the drain timeout.")
+	past, err := ignoresBudgets(r)
+	if err != nil {
+		return nil, err
 	}
 	pool := found.pool(r.Parameter("pool"))
 	if pool == nil {
@@ -187,7 +202,36 @@ func (p provider) deletePool(ctx context.Context, r *arm.Request) (*arm.Response
 	if violations := policy.ValidatePoolDelete(pool.Spec.AgentPoolProfile, found.others(pool.Spec.Name)); len(violations) > 0 && found.cluster.DeletionTimestamp.IsZero() {
 		return nil, arm.Refusal(violations)
 	}
-	return p.delete(ctx, r, pool, poolTarget(r, &found.cluster.Spec, pool.Spec.Name), found.cluster.Spec.Location)
+	response, err := p.delete(ctx, r, pool, poolTarget(r, &found.cluster.Spec, pool.Spec.Name), found.cluster.Spec.Location)
+	if err != nil || !past {
+		return response, err
+	}
+	return response, p.passBudgets(ctx, pool)
+}
+
+// ignoresBudgets says whether a pool is to be deleted past disruption budgets (AKS:
+// delete-node-pool).
+func ignoresBudgets(r *arm.Request) (bool, error) {
+	const name = "ignore-pod-disruption-budget"
+	text := r.Query(name)
+	if text == "" {
+		return false, nil
+	}
+	asked, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, arm.InvalidParameter(name, "The value of query parameter %s is invalid: it is true or false, not '%s'.", name, text)
+	}
+	return asked, nil
+}
+
+// passBudgets notes on a pool whose deletion has begun, now or before, that budgets do
+// not hold it up any more.
+func (p provider) passBudgets(ctx context.Context, pool *v1beta1.AgentPool) error {
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1beta1.AnnotationIgnoreBudgets+`":"true"}}}`))
+	if err := p.Client.Patch(ctx, pool.DeepCopy(), patch); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("pass budgets of agent pool %s: %w", pool.Name, err)
+	}
+	return nil
 }
 
 func poolTarget(r *arm.Request, cluster *v1beta1.ManagedClusterSpec, name string) v1beta1.OperationTarget {

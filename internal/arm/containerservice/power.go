@@ -8,6 +8,7 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/policy/support"
 )
 
 // powerStates are what goes on while a cluster or pool comes to a power code.
@@ -37,9 +38,28 @@ func (p provider) powerCluster(ctx context.Context, r *arm.Request, action polic
 	if err := found.refusePower(action, p.Now()); err != nil {
 		return nil, err
 	}
+	if action == policy.ActionStop {
+		if err := p.refuseStop(ctx, found); err != nil {
+			return nil, err
+		}
+	}
 	spec := found.cluster.Spec.DeepCopy()
 	spec.PowerState = &v1beta1.PowerState{Code: code}
 	return p.act(ctx, r, spec, poolSpecs(spec, found.others("")), powerStates[code])
+}
+
+// refuseStop refuses a stop that the cluster's own webhooks would hold up (AKS:
+// start-stop-cluster). Where the cluster does not answer nobody can tell, nor could
+// anybody drain its nodes: it may be stopped.
+func (p provider) refuseStop(ctx context.Context, found *view) error {
+	if p.StopWebhooks == nil || found.held[found.cluster.Annotations[v1beta1.AnnotationOperation]] != nil {
+		return nil
+	}
+	hooks, _ := p.StopWebhooks(ctx, found.cluster)
+	if violations := support.RefuseStop(hooks); len(violations) > 0 {
+		return arm.Refusal(violations)
+	}
+	return nil
 }
 
 // reallocation is the operation in which a PUT brings a cluster back with what
@@ -94,6 +114,19 @@ func (v *view) refusePower(action policy.PowerAction, now time.Time) error {
 		return nil
 	}
 	if violations := policy.ValidatePower(action, policy.PowerOf(v.cluster, now)); len(violations) > 0 {
+		return powerRefusal(violations)
+	}
+	return nil
+}
+
+// refuseConfigure refuses to change what belongs to a cluster that is being deleted or
+// stopped, or is stopped, whatever operation holds it: it is written at once (AKS:
+// start-stop-cluster).
+func (v *view) refuseConfigure(now time.Time) error {
+	if err := v.refuseDeleting(); err != nil {
+		return err
+	}
+	if violations := policy.ValidatePower(policy.ActionConfigure, policy.PowerOf(v.cluster, now)); len(violations) > 0 {
 		return powerRefusal(violations)
 	}
 	return nil

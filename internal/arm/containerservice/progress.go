@@ -1,11 +1,19 @@
 package containerservice
 
-import "berth.dev/berth/api/v1beta1"
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"berth.dev/berth/api/v1beta1"
+)
 
 // upgradeStatus is how far an upgrade that runs has come. It is Berth's own, below
 // `status`, which AKS has for errors of provisioning; it is read-only.
 type upgradeStatus struct {
-	Upgrade any `json:"upgrade"`
+	Upgrade any `json:"upgrade,omitempty"`
+	// Waiting says what an upgrade waits for that has not begun, or what keeps nodes from
+	// being drained, for people.
+	Waiting string `json:"waiting,omitempty"`
 }
 
 // controlPlaneProgress is a control plane's upgrade.
@@ -32,17 +40,24 @@ func clusterProgress(upgrade *v1beta1.ControlPlaneUpgrade) any {
 	if upgrade == nil || upgrade.EndTime != nil {
 		return nil
 	}
-	return upgradeStatus{controlPlaneProgress{From: upgrade.From, To: upgrade.To, Phase: upgrade.Phase, Message: upgrade.Message}}
+	return upgradeStatus{Upgrade: controlPlaneProgress{From: upgrade.From, To: upgrade.To, Phase: upgrade.Phase, Message: upgrade.Message}}
 }
 
-func poolProgress(upgrade *v1beta1.PoolUpgrade) any {
-	if upgrade == nil || upgrade.EndTime != nil {
+func poolProgress(status *v1beta1.AgentPoolStatus) any {
+	var shown upgradeStatus
+	if upgrade := status.Upgrade; upgrade != nil && upgrade.EndTime == nil {
+		shown.Upgrade = nodesProgress{
+			OrchestratorVersion: upgrade.OrchestratorVersion, NodeImageVersion: upgrade.NodeImageVersion,
+			Nodes: upgrade.Nodes, Done: upgrade.Done, Surge: upgrade.Surge, Waiting: upgrade.Waiting,
+		}
+	}
+	if converged := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionConverged); converged != nil && converged.Status == metav1.ConditionFalse {
+		shown.Waiting = converged.Message
+	}
+	if shown == (upgradeStatus{}) {
 		return nil
 	}
-	return upgradeStatus{nodesProgress{
-		OrchestratorVersion: upgrade.OrchestratorVersion, NodeImageVersion: upgrade.NodeImageVersion,
-		Nodes: upgrade.Nodes, Done: upgrade.Done, Surge: upgrade.Surge, Waiting: upgrade.Waiting,
-	}}
+	return shown
 }
 
 // machineProgress says what a machine is doing. It is Berth's own.
@@ -50,6 +65,9 @@ func machineProgress(machine *v1beta1.Machine) map[string]any {
 	status := map[string]any{"phase": machine.Status.Phase, "kubernetesVersion": machine.Status.KubernetesVersion, "nodeImageVersion": machine.Status.NodeImageVersion}
 	if machine.Status.DrainBlocker != "" {
 		status["drainBlocker"] = machine.Status.DrainBlocker
+	}
+	if machine.Spec.Surge {
+		status["surge"] = true
 	}
 	if machine.Spec.Quarantined {
 		status["quarantined"] = true

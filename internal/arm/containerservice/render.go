@@ -118,7 +118,7 @@ func renderPoolProperties(v *view, pool *v1beta1.AgentPool) poolProperties {
 		KubeletDiskType: "OS", MaxPods: spec.MaxPods, OSType: spec.OSType, OSSKU: spec.OSSKU, Type: spec.Type, Mode: spec.Mode,
 		NodeLabels: spec.NodeLabels, NodeTaints: spec.NodeTaints, Tags: spec.Tags, ScaleDownMode: spec.ScaleDownMode,
 		EnableAutoScaling: &no, EnableNodePublicIP: &no, EnableFIPS: &no,
-		Status: poolProgress(status.Upgrade),
+		Status: poolProgress(status),
 	}
 	if spec.CreationData != nil {
 		properties.CreationData = &creationData{SourceResourceID: spec.CreationData.SourceResourceID}

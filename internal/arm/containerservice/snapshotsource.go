@@ -38,6 +38,9 @@ func (p provider) sourcePool(ctx context.Context, r *arm.Request, id string) (*v
 	if pool == nil {
 		return nil, nil, arm.InvalidParameter(sourceTarget, "The value of parameter %s is invalid: there is no agent pool '%s'.", sourceTarget, id)
 	}
+	if err := found.refuseConfigure(p.Now()); err != nil {
+		return nil, nil, err
+	}
 	if pool.Status.CurrentOrchestratorVersion == "" || pool.Status.NodeImageVersion == "" {
 		return nil, nil, arm.Errorf(http.StatusConflict, "OperationNotAllowed", "Agent pool '%s' has no node yet: take the snapshot when it is provisioned.", pool.Spec.Name)
 	}

@@ -15,6 +15,9 @@ type versionChange struct {
 	// running is the control plane's version, target the one that it is to have.
 	running, target string
 	pools           []policy.PoolVersion
+	// rollsBack says that the nodes of its pools go back to what they had, which may be
+	// another node image alone.
+	rollsBack bool
 }
 
 // versionChange compares what runs with what is asked for. profiles are the pools

@@ -3,7 +3,6 @@ package containerservice
 import (
 	"context"
 
-	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/arm"
 	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
@@ -160,25 +159,17 @@ func (p provider) poolUpgrades(ctx context.Context, r *arm.Request) (*arm.Respon
 		"kubernetesVersion": running, "osType": pool.Spec.OSType, "latestNodeImageVersion": p.Catalogue.NodeImageVersion,
 		"upgrades": p.upgrades(versions.PoolUpgrades(running, found.running())),
 	}
-	if used := recentlyUsed(pool); len(used) > 0 {
+	used, err := p.recentlyUsed(ctx, found, pool)
+	if err != nil {
+		return nil, err
+	}
+	if len(used) > 0 {
 		properties["recentlyUsedVersions"] = used
 	}
 	return arm.OK(map[string]any{
 		"id": renderPool(r, found, pool).ID + "/upgradeProfiles/default", "name": "default", "type": poolType + "/upgradeProfiles",
 		"properties": properties,
 	})
-}
-
-// recentlyUsed are the versions that a pool can be rolled back to (AKS:
-// roll-back-node-pool-version).
-func recentlyUsed(pool *v1beta1.AgentPool) []any {
-	var listed []any
-	for _, used := range pool.Status.RecentlyUsedVersions {
-		listed = append(listed, map[string]any{
-			"orchestratorVersion": used.OrchestratorVersion, "nodeImageVersion": used.NodeImageVersion, "timestamp": used.Timestamp,
-		})
-	}
-	return listed
 }
 
 // availablePoolVersions lists what a new pool of the cluster can have.

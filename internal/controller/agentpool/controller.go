@@ -227,6 +227,9 @@ func (r *Reconciler) remove(ctx context.Context, pool *v1beta1.AgentPool) error 
 	for i := range machines {
 		all = append(all, &machines[i])
 	}
+	if err := r.passBudgets(ctx, pool, all); err != nil {
+		return err
+	}
 	if err := r.deleteAll(ctx, all); err != nil {
 		return err
 	}
@@ -237,6 +240,24 @@ func (r *Reconciler) remove(ctx context.Context, pool *v1beta1.AgentPool) error 
 	controllerutil.RemoveFinalizer(pool, v1beta1.Finalizer)
 	if err := client.IgnoreNotFound(r.client.Update(ctx, pool)); err != nil {
 		return fmt.Errorf("release agent pool %s: %w", pool.Name, err)
+	}
+	return nil
+}
+
+// passBudgets has the machines of a pool that is deleted drained past disruption
+// budgets, where that was asked for: also of those whose drain has begun.
+func (r *Reconciler) passBudgets(ctx context.Context, pool *v1beta1.AgentPool, machines []*v1beta1.Machine) error {
+	if pool.Annotations[v1beta1.AnnotationIgnoreBudgets] != "true" {
+		return nil
+	}
+	for _, m := range machines {
+		if m.Spec.ForceDrain {
+			continue
+		}
+		m.Spec.ForceDrain = true
+		if err := client.IgnoreNotFound(r.client.Update(ctx, m)); err != nil {
+			return fmt.Errorf("have machine %s drained past budgets: %w", m.Name, err)
+		}
 	}
 	return nil
 }

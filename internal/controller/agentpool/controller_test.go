@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -198,6 +199,41 @@ func TestPoolLife(t *testing.T) {
 
 	w.must(w.client.Delete(t.Context(), w.pool))
 	w.expect("a deleted pool deletes its machines", v1beta1.StateDeleting, 0, 3)
+	w.settle()
+	if pool := w.reconcile(); pool != nil {
+		t.Errorf("the pool is left with finalizers %v", pool.Finalizers)
+	}
+}
+
+// A pool can be deleted past disruption budgets, also when that is asked for once its
+// drain is held up by one (AKS: delete-node-pool).
+func TestPoolIsDeletedPastBudgets(t *testing.T) {
+	w := newWorld(t, "sub-past", 2)
+	w.address()
+	w.expect("made", v1beta1.StateCreating, 0, 1)
+	w.settle()
+	w.expect("all Ready", v1beta1.StateSucceeded, 0, 1)
+	w.must(w.client.Delete(t.Context(), w.pool))
+	w.expect("it drains", v1beta1.StateDeleting, 0, 1)
+	held := w.machines()[0]
+	held.Status.Phase, held.Status.DrainBlocker = v1beta1.MachineDraining, "pod default/web, PodDisruptionBudget default/web"
+	w.must(w.client.Status().Update(t.Context(), &held))
+	w.expect("a budget holds it up", v1beta1.StateDeleting, 0, 1)
+	converged := meta.FindStatusCondition(w.pool.Status.Conditions, v1beta1.ConditionConverged)
+	if want := "node " + held.Spec.NodeName + " drains: " + held.Status.DrainBlocker; converged == nil || converged.Message != want {
+		t.Errorf("the pool tells %+v, want %q", converged, want)
+	}
+	if w.machines()[0].Spec.ForceDrain {
+		t.Error("budgets are passed over and nobody asked for it")
+	}
+	w.pool.Annotations = map[string]string{v1beta1.AnnotationIgnoreBudgets: "true"}
+	w.must(w.client.Update(t.Context(), w.pool))
+	w.expect("budgets hold it up no more", v1beta1.StateDeleting, 0, 1)
+	for _, m := range w.machines() {
+		if !m.Spec.ForceDrain {
+			t.Errorf("machine %s is held up still", m.Name)
+		}
+	}
 	w.settle()
 	if pool := w.reconcile(); pool != nil {
 		t.Errorf("the pool is left with finalizers %v", pool.Finalizers)

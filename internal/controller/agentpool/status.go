@@ -15,9 +15,6 @@ import (
 	"berth.dev/berth/internal/release"
 )
 
-// ConditionConverged is True when every machine of a pool is as its spec says.
-const ConditionConverged = "Converged"
-
 // CodeNodesNotReady is the error code of a pool whose nodes were not ready in time.
 const CodeNodesNotReady = "NodesNotReady"
 
@@ -105,12 +102,26 @@ func overridden(status *v1beta1.AgentPoolStatus, v view) bool {
 	return true
 }
 
-// waitsFor is what an upgrade waits for that has not begun, as a sentence.
+// waitsFor is what an upgrade waits for that has not begun, as a sentence, or else what
+// keeps nodes from being drained.
 func (v view) waitsFor() string {
-	if v.waiting == "" {
-		return ""
+	if v.waiting != "" {
+		return "the upgrade waits for " + v.waiting
 	}
-	return "the upgrade waits for " + v.waiting
+	return strings.Join(heldDrains(v.machines), "; ")
+}
+
+// heldDrains says of the first nodes that cannot be drained what keeps them.
+func heldDrains(machines []v1beta1.Machine) []string {
+	var held []string
+	for i := range machines {
+		m := &machines[i]
+		drains := m.Status.Phase == v1beta1.MachineDraining || m.Status.Phase == v1beta1.MachineBlocked
+		if drains && m.Status.DrainBlocker != "" && len(held) < maxNamed {
+			held = append(held, fmt.Sprintf("node %s drains: %s", m.Spec.NodeName, m.Status.DrainBlocker))
+		}
+	}
+	return held
 }
 
 // newAttempt says whether the pool is asked for something else than its status
@@ -124,7 +135,7 @@ func newAttempt(pool *v1beta1.AgentPool) bool {
 func setConverged(status *v1beta1.AgentPoolStatus, v view, converged bool) time.Time {
 	condition := metav1.Condition{
 		Message: v.waitsFor(),
-		Type:    ConditionConverged, Status: metav1.ConditionTrue, Reason: "AsSpecified",
+		Type:    v1beta1.ConditionConverged, Status: metav1.ConditionTrue, Reason: "AsSpecified",
 		ObservedGeneration: v.pool.Generation, LastTransitionTime: metav1.NewTime(v.now),
 	}
 	if !converged {

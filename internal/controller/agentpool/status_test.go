@@ -168,7 +168,7 @@ func TestStatusReportsVersionsThatRun(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 	if !slices.ContainsFunc(s.Conditions, func(c metav1.Condition) bool {
-		return c.Type == ConditionConverged && c.Status == metav1.ConditionTrue && c.ObservedGeneration == 2
+		return c.Type == v1beta1.ConditionConverged && c.Status == metav1.ConditionTrue && c.ObservedGeneration == 2
 	}) {
 		t.Errorf("conditions %+v", s.Conditions)
 	}

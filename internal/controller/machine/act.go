@@ -54,7 +54,7 @@ var actions = map[Step]struct {
 	StepSettle:  {[]action{(*Reconciler).mark, (*Reconciler).retireToken, (*Reconciler).admitPods, (*Reconciler).settle}, 10 * time.Minute},
 	StepRemake:  {[]action{removeWithin(hasteGrace)}, 5 * time.Second},
 	StepRenew:   {[]action{(*Reconciler).retireToken, (*Reconciler).renew}, time.Millisecond},
-	StepEvict:   {[]action{(*Reconciler).cordon, (*Reconciler).evict}, time.Second},
+	StepEvict:   {[]action{(*Reconciler).seal, (*Reconciler).evict}, time.Second},
 	StepStop:    {[]action{removeWithin(stopGrace)}, 5 * time.Second},
 	StepHalt:    {[]action{removeWithin(haltGrace)}, time.Second},
 	StepRest:    {[]action{(*Reconciler).rest}, 10 * time.Minute},
@@ -72,6 +72,9 @@ func (r *Reconciler) act(ctx context.Context, s *scene, step Step) (outcome, err
 		err := do(r, ctx, s, &out)
 		if errors.Is(err, errNoTenant) {
 			out.message, out.again = err.Error(), noTenantAgain
+			return out, nil
+		}
+		if errors.Is(err, errSealed) {
 			return out, nil
 		}
 		if err != nil {
@@ -101,15 +104,18 @@ func removeWithin(grace time.Duration) action {
 	}
 }
 
+// forgetNode removes the Node. One that a webhook of the customer's keeps does not hold a
+// stop up: the machine of that name takes it over when the cluster starts (J1).
 func (r *Reconciler) forgetNode(ctx context.Context, s *scene, _ *outcome) error {
 	if s.tenant == nil {
 		return errNoTenant
 	}
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: s.ref.Name}}
-	if err := client.IgnoreNotFound(s.tenant.Delete(ctx, node)); err != nil {
-		return fmt.Errorf("delete node %s: %w", s.ref.Name, err)
+	err := client.IgnoreNotFound(s.tenant.Delete(ctx, node))
+	if err == nil || poweredOff(s.cluster) && byWebhook(err) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("delete node %s: %w", s.ref.Name, err)
 }
 
 // release is the last of a Machine: the object goes once its finalizer has.

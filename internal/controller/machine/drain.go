@@ -44,11 +44,52 @@ func leaving(pods []corev1.Pod, now time.Time) []corev1.Pod {
 	return left
 }
 
+// errSealed ends a round of a drain whose Node takes new pods still.
+var errSealed = errors.New("the node cannot be cordoned")
+
+// seal cordons the Node before its pods are evicted: otherwise they could come back to
+// it. A cluster that does not let it be cordoned, by a webhook of the customer's, holds
+// the drain up, and the time that a drain may take runs on.
+func (r *Reconciler) seal(ctx context.Context, s *scene, out *outcome) error {
+	err := r.cordon(ctx, s, out)
+	if err == nil || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return err
+	}
+	out.again, out.message = blockedAgain, err.Error()
+	out.blocker = "the node, which cannot be cordoned: " + refusal(err)
+	return errSealed
+}
+
+// maxRefusal bounds what the cluster's own words add to a status.
+const maxRefusal = 300
+
+// refusal is why a write in the cluster did not go through, in the API server's words.
+func refusal(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "the API server does not answer in time, as when a webhook of the cluster does not"
+	}
+	text := err.Error()
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
+		text = status.Status().Message
+	}
+	if len(text) > maxRefusal {
+		text = strings.ToValidUTF8(text[:maxRefusal], "") + "…"
+	}
+	return text
+}
+
+// byWebhook says whether a write did not go through for an admission webhook, which denied
+// it or did not answer. The API server tells it in words alone.
+func byWebhook(err error) bool {
+	status := apierrors.APIStatus(nil)
+	return errors.As(err, &status) && strings.Contains(status.Status().Message, "webhook")
+}
+
 // evict asks once for each pod that is left. A pod that a disruption budget
 // protects, or more than one, is asked again in the next round, until the drain
 // timeout; with force it is deleted.
 func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
-	refusal := ""
+	refused := ""
 	for i := range s.leaving {
 		pod := &s.leaving[i]
 		if pod.DeletionTimestamp != nil {
@@ -67,9 +108,13 @@ func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 			continue
 		}
 		out.again = blockedAgain
-		if refusal == "" {
-			refusal = fmt.Sprintf("; %s/%s: %v", pod.Namespace, pod.Name, err)
+		if refused == "" {
+			refused = fmt.Sprintf("; %s/%s: %v", pod.Namespace, pod.Name, err)
 			out.blocker = s.blocker(ctx, pod)
+			// One that took too long was refused by a budget as well: see evictionTimeout.
+			if byWebhook(err) {
+				out.blocker = fmt.Sprintf("pod %s/%s, whose eviction fails: %s", pod.Namespace, pod.Name, refusal(err))
+			}
 		}
 		// The round is over when its time is; the next one goes on.
 		if ctx.Err() != nil {
@@ -80,7 +125,7 @@ func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 		if out.blocker == "" && s.object.Status.DrainStarted != nil {
 			out.blocker = fmt.Sprintf("pod %s/%s, which has not ended yet", s.leaving[0].Namespace, s.leaving[0].Name)
 		}
-		out.message = fmt.Sprintf("%d pods still to leave%s", len(s.leaving), refusal)
+		out.message = fmt.Sprintf("%d pods still to leave%s", len(s.leaving), refused)
 	}
 	return nil
 }
@@ -89,14 +134,14 @@ func (r *Reconciler) evict(ctx context.Context, s *scene, out *outcome) error {
 // select a pod, the API server answers not 429 but 500, and never anything else: it cannot
 // tell which one counts.
 func protected(err error) bool {
-	var refusal apierrors.APIStatus
+	var answer apierrors.APIStatus
 	if apierrors.IsTooManyRequests(err) {
 		return true
 	}
-	if !errors.As(err, &refusal) {
+	if !errors.As(err, &answer) {
 		return false
 	}
-	status := refusal.Status()
+	status := answer.Status()
 	return status.Code == http.StatusInternalServerError && strings.Contains(status.Message, "more than one PodDisruptionBudget")
 }
 

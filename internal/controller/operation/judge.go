@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -28,6 +29,8 @@ type target struct {
 	aborted bool
 	state   v1beta1.ProvisioningState
 	cause   *v1beta1.OperationError
+	// waits is what its controller says that it waits for, for people.
+	waits string
 }
 
 // verdict is how an operation stands.
@@ -90,11 +93,20 @@ func judge(op *v1beta1.Operation, targets []target, late bool) verdict {
 	}
 	// A delete is never given up: it goes on until nothing is left.
 	if result.code == v1beta1.OperationInProgress && late && bounded(op) && !upgrading(targets) {
-		return verdict{v1beta1.OperationFailed, &v1beta1.OperationError{
-			Code: "OperationTimeout", Message: "the operation did not come to an end in time; it is still being worked on",
-		}}
+		return verdict{v1beta1.OperationFailed, timedOut(targets)}
 	}
 	return result
+}
+
+// timedOut says what the targets wait for that came to no end.
+func timedOut(targets []target) *v1beta1.OperationError {
+	text := "the operation did not come to an end in time; it is still being worked on"
+	for _, t := range targets {
+		if t.waits != "" {
+			text += "; " + t.name + ": " + t.waits
+		}
+	}
+	return &v1beta1.OperationError{Code: "OperationTimeout", Message: text}
 }
 
 // bounded says whether an operation is given up in the end. A delete is not.
@@ -184,6 +196,9 @@ func describe(op *v1beta1.Operation, object client.Object) target {
 	case *v1beta1.AgentPool:
 		t.settled = o.Status.ObservedGeneration == o.Generation && o.Status.ObservedOperation == op.Name
 		t.state, t.cause = o.Status.ProvisioningState, o.Status.Error
+		if converged := meta.FindStatusCondition(o.Status.Conditions, v1beta1.ConditionConverged); converged != nil {
+			t.waits = converged.Message
+		}
 	case *v1beta1.Machine:
 		describeMachine(&t, op, o)
 	case *v1beta1.ResourceGroup:

@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -110,5 +111,19 @@ func TestInstancesAreSeen(t *testing.T) {
 	}
 	if objects := objectsOf(op); len(objects) != 0 || !bounded(op) {
 		t.Errorf("%v", objects)
+	}
+}
+
+// An operation that is given up says what its targets wait for.
+func TestTimeoutSaysWhatItWaitsFor(t *testing.T) {
+	op := &v1beta1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "op-1"}, Spec: v1beta1.OperationSpec{Type: v1beta1.OperationPut}}
+	pool := &v1beta1.AgentPool{ObjectMeta: metav1.ObjectMeta{Name: "rg1.c1.np1", Generation: 2, Annotations: map[string]string{v1beta1.AnnotationOperation: "op-1"}}}
+	pool.Status = v1beta1.AgentPoolStatus{
+		ObservedGeneration: 2, ObservedOperation: "op-1", ProvisioningState: v1beta1.StateStopping,
+		Conditions: []metav1.Condition{{Type: v1beta1.ConditionConverged, Status: metav1.ConditionFalse, Message: "node n1 drains: pod default/web"}},
+	}
+	got := judge(op, []target{describe(op, pool)}, true)
+	if got.cause == nil || got.cause.Code != "OperationTimeout" || !strings.HasSuffix(got.cause.Message, "rg1.c1.np1: node n1 drains: pod default/web") {
+		t.Errorf("%+v", got.cause)
 	}
 }

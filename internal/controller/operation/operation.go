@@ -99,7 +99,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if operation.Finished(&op) {
 		result, err = r.retire(ctx, &op, orDefault(service.Spec.OperationRetention, defaultRetention))
 	} else {
-		result, err = r.advance(ctx, &op, policy.OperationTimeout(service.Spec.CreateTimeout))
+		result, err = r.advance(ctx, &op, policy.PutTimeout(service.Spec, op.Spec.State))
 	}
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("operation %s: %w", request.Name, err)

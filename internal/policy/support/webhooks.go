@@ -15,6 +15,8 @@ type Webhook struct {
 	Name, Configuration string
 	// Resources are those of the system that it must answer for, such as "nodes".
 	Resources []string
+	// Inside says that a Service of the cluster itself answers for it.
+	Inside bool
 	// Down says why it cannot answer now, such as "its Service a/b has no ready endpoint";
 	// empty if it may.
 	Down string
