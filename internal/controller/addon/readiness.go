@@ -113,10 +113,10 @@ func (r *reconciler) deadNodes(ctx context.Context, cluster *v1beta1.ManagedClus
 // says: a rollout waits for what is seen.
 func (r *reconciler) watchful(ctx context.Context, cluster *v1beta1.ManagedCluster, o outcome) time.Duration {
 	at := cluster.Status.ComponentRollout
-	if at != nil && at.Phase == v1beta1.ClusterTaking {
+	switch {
+	case at != nil && at.Phase == v1beta1.ClusterTaking, at != nil && at.Phase == v1beta1.ClusterReturned && o.missing != "":
 		return whileTaking
-	}
-	if o.missing != "" {
+	case o.missing != "":
 		return whileNotReady
 	}
 	var rollout v1beta1.ComponentRollout

@@ -60,7 +60,7 @@ func list(images map[string]string) string {
 	return strings.Join(all, ", ")
 }
 
-// tellCluster says to a cluster's owners that its components change (H1, M3): in the
+// tellCluster says to a cluster's owners that its components change (H1): in the
 // activity log and as an event.
 func (r *reconciler) tellCluster(ctx context.Context, cluster *v1beta1.ManagedCluster, next v1beta1.ClusterRollout) {
 	var last v1beta1.ClusterRollout

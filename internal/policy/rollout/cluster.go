@@ -117,63 +117,63 @@ type facts struct {
 	late bool
 }
 
-func (f facts) back() bool {
+func (f *facts) back() bool {
 	return f.of && (f.At.Phase == v1beta1.ClusterReturned || f.At.Phase == v1beta1.ClusterHeld)
 }
 
-func (f facts) phase(phase v1beta1.ClusterRolloutPhase) bool { return f.of && f.At.Phase == phase }
+func (f *facts) phase(phase v1beta1.ClusterRolloutPhase) bool { return f.of && f.At.Phase == phase }
 
 // clusterRow is a row of the cluster's table.
 type clusterRow struct {
 	why  string
-	when func(facts) bool
+	when func(*facts) bool
 	step step
 }
 
 // clusterTable says what becomes of a cluster: the first row that holds counts.
 var clusterTable = []clusterRow{
-	{"a new cluster has nothing to lose", func(f facts) bool { return !f.of && f.New }, stepNewest},
-	{"its images are gone: a new node of it would not come up", func(f facts) bool { return !f.of && f.Lost }, stepNewest},
-	{"it has the images already", func(f facts) bool { return !f.of && f.same }, stepGive},
-	{"what does not run holds no wave, and takes them when it starts", func(f facts) bool { return !f.of && !f.Runs }, stepNone},
-	{"a stopped rollout reaches no more clusters", func(f facts) bool { return !f.of && f.state == v1beta1.RolloutStopped }, stepNone},
-	{"it started when the waves were over", func(f facts) bool { return !f.of && f.state == v1beta1.RolloutCompleted }, stepGive},
-	{"it waits for its wave", func(f facts) bool { return !f.of }, stepAsk},
-	{"it went back, and is tried again", func(f facts) bool {
+	{"a new cluster has nothing to lose", func(f *facts) bool { return !f.of && f.New }, stepNewest},
+	{"its images are gone: a new node of it would not come up", func(f *facts) bool { return !f.of && f.Lost }, stepNewest},
+	{"it has the images already", func(f *facts) bool { return !f.of && f.same }, stepGive},
+	{"what does not run holds no wave, and takes them when it starts", func(f *facts) bool { return !f.of && !f.Runs }, stepNone},
+	{"a stopped rollout reaches no more clusters", func(f *facts) bool { return !f.of && f.state == v1beta1.RolloutStopped }, stepNone},
+	{"it started when the waves were over", func(f *facts) bool { return !f.of && f.state == v1beta1.RolloutCompleted }, stepGive},
+	{"it waits for its wave", func(f *facts) bool { return !f.of }, stepAsk},
+	{"it went back, and is tried again", func(f *facts) bool {
 		return f.back() && f.Runs && f.state == v1beta1.RolloutProgressing && f.At.Attempt < f.attempt
 	}, stepAsk},
-	{"it went back, and started when the waves of a later attempt were over", func(f facts) bool {
+	{"it went back, and started when the waves of a later attempt were over", func(f *facts) bool {
 		return f.back() && f.Runs && f.state == v1beta1.RolloutCompleted
 	}, stepGive},
-	{"it went back", facts.back, stepNone},
-	{"its wave failed", func(f facts) bool { return f.failed && f.At.Wave > 0 && f.At.Wave == f.wave }, stepBack},
-	{"it was given them, and tells nothing", func(f facts) bool { return f.phase(v1beta1.ClusterGiven) }, stepNone},
-	{"what does not run any more tells nothing", func(f facts) bool { return !f.Runs }, stepNone},
-	{"the waves are over", func(f facts) bool { return f.state == v1beta1.RolloutCompleted }, stepNone},
-	{"its components are ready", func(f facts) bool { return f.phase(v1beta1.ClusterTaking) && f.Health == Ready }, stepTaken},
-	{"its components are not ready for too long", func(f facts) bool { return f.phase(v1beta1.ClusterTaking) && f.late }, stepFail},
-	{"its components are not ready yet", func(f facts) bool { return f.phase(v1beta1.ClusterTaking) }, stepNone},
-	{"its components are not ready any more", func(f facts) bool { return f.phase(v1beta1.ClusterTaken) && f.Health != Ready }, stepUnwell},
-	{"its components are still ready", func(facts) bool { return true }, stepNone},
+	{"it went back", (*facts).back, stepNone},
+	{"its wave failed", func(f *facts) bool { return f.failed && f.At.Wave > 0 && f.At.Wave == f.wave }, stepBack},
+	{"it was given them, and tells nothing", func(f *facts) bool { return f.phase(v1beta1.ClusterGiven) }, stepNone},
+	{"what does not run any more tells nothing", func(f *facts) bool { return !f.Runs }, stepNone},
+	{"the waves are over", func(f *facts) bool { return f.state == v1beta1.RolloutCompleted }, stepNone},
+	{"its components are ready", func(f *facts) bool { return f.phase(v1beta1.ClusterTaking) && f.Health == Ready }, stepTaken},
+	{"its components are not ready for too long", func(f *facts) bool { return f.phase(v1beta1.ClusterTaking) && f.late }, stepFail},
+	{"its components are not ready yet", func(f *facts) bool { return f.phase(v1beta1.ClusterTaking) }, stepNone},
+	{"its components are not ready any more", func(f *facts) bool { return f.phase(v1beta1.ClusterTaken) && f.Health != Ready }, stepUnwell},
+	{"its components are still ready", func(*facts) bool { return true }, stepNone},
 }
 
 // clusterStep reads the table.
-func clusterStep(f facts) clusterRow {
+func clusterStep(f *facts) step {
 	for _, row := range clusterTable {
 		if row.when(f) {
-			return row
+			return row.step
 		}
 	}
-	return clusterRow{step: stepNone}
+	return stepNone
 }
 
 // factsOf are those of one cluster, in a rollout with that status.
-func (in Input) factsOf(c Cluster, status *v1beta1.ComponentRolloutStatus, now time.Time) facts {
+func (in Input) factsOf(c Cluster, status *v1beta1.ComponentRolloutStatus, now time.Time) *facts {
 	since := c.At.Since.Time
 	if since.Before(in.Begun) {
 		since = in.Begun
 	}
-	return facts{
+	return &facts{
 		Cluster: c, state: status.State, failed: status.State == v1beta1.RolloutStopped && status.Reason == ReasonFailed,
 		wave: status.Wave, attempt: status.Attempt,
 		of: c.At.Name == in.Rollout.Name, same: len(c.Has) > 0 && sameImages(c.Has, in.Rollout.Spec.Images),

@@ -101,11 +101,17 @@ var rolloutTable = []rolloutRow{
 	{func(*tally) bool { return true }, v1beta1.RolloutCompleted, ReasonCompleted, actComplete},
 }
 
+// rolloutRowOf reads the table, whose last row always holds.
+func rolloutRowOf(t *tally) rolloutRow {
+	at := slices.IndexFunc(rolloutTable, func(row rolloutRow) bool { return row.when(t) })
+	return rolloutTable[at]
+}
+
 // Decide says how the rollout at work goes on, and which clusters get which images now.
 func Decide(in Input, now time.Time) Decision {
 	at := metav1.NewTime(now.UTC().Truncate(time.Second))
 	status := *in.Rollout.Status.DeepCopy()
-	if status.State == "" {
+	if status.State == "" || status.State == v1beta1.RolloutStopped && status.Reason == ReasonOperator && !in.Rollout.Spec.Stopped {
 		status.State = v1beta1.RolloutProgressing
 	}
 	if in.Rollout.Spec.Attempt > status.Attempt && status.State != v1beta1.RolloutCompleted {
@@ -115,12 +121,7 @@ func Decide(in Input, now time.Time) Decision {
 		status.WaveReady = &at
 	}
 	t := in.count(&status, now)
-	row := rolloutRow{}
-	for _, row = range rolloutTable {
-		if row.when(t) {
-			break
-		}
-	}
+	row := rolloutRowOf(t)
 	status.State, status.Reason = row.state, row.reason
 	d := Decision{Clusters: map[types.NamespacedName]v1beta1.ClusterRollout{}}
 	switch row.act {
@@ -160,7 +161,7 @@ func (in Input) count(status *v1beta1.ComponentRolloutStatus, now time.Time) *ta
 	}
 	for _, c := range in.Fleet {
 		f := in.factsOf(c, status, now)
-		switch clusterStep(f).step {
+		switch clusterStep(f) {
 		case stepAsk:
 			t.asking = append(t.asking, c)
 			if c.Health == HealthUnknown {
@@ -243,7 +244,7 @@ func (in Input) move(d *Decision, status *v1beta1.ComponentRolloutStatus, at met
 	for _, c := range in.Fleet {
 		f := in.factsOf(c, status, at.Time)
 		next, changes := c.At, true
-		switch clusterStep(f).step {
+		switch clusterStep(f) {
 		case stepNewest:
 			next, changes = in.newest(c, status, at)
 		case stepGive:
@@ -279,7 +280,7 @@ func (in Input) newest(c Cluster, status *v1beta1.ComponentRolloutStatus, at met
 }
 
 // goBack gives a cluster its former images, if they can be had.
-func (in Input) goBack(f facts, at metav1.Time) v1beta1.ClusterRollout {
+func (in Input) goBack(f *facts, at metav1.Time) v1beta1.ClusterRollout {
 	next := f.At
 	next.Phase, next.Since = v1beta1.ClusterReturned, at
 	next.Message = fmt.Sprintf("wave %d of %s failed", f.At.Wave, in.Rollout.Name)

@@ -103,11 +103,11 @@ func ImagesOf(catalogue *release.Catalogue) map[string]string {
 // ImagesFor are those that a cluster's components get: what its rollout allows, and before
 // there was one what it has. False means that it gets none yet: nobody has said which.
 func ImagesFor(status *v1beta1.ManagedClusterStatus, catalogue *release.Catalogue) (map[string]string, bool) {
-	allowed := status.AddonsImages
+	allowed, told := status.AddonsImages, len(status.AddonsImages) > 0
 	if status.ComponentRollout != nil {
-		allowed = status.ComponentRollout.Images
+		allowed, told = status.ComponentRollout.Images, true
 	}
-	if len(allowed) == 0 {
+	if !told {
 		return nil, false
 	}
 	images := ImagesOf(catalogue)
