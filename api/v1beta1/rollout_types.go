@@ -151,6 +151,10 @@ type RolloutPolicy struct {
 	// ReadyWithin is how long the components of a cluster may be not ready after it was
 	// reached before the rollout stops: 10m.
 	ReadyWithin *metav1.Duration `json:"readyWithin,omitempty"`
+	// MaxFailed is how many clusters may fail, each of which goes back, before the rollout
+	// stops: 0. It is how to get past a cluster that is ill for reasons of its own.
+	// +kubebuilder:validation:Minimum=0
+	MaxFailed *int32 `json:"maxFailed,omitempty"`
 }
 
 // RolloutWave is the size of one wave.

@@ -143,7 +143,7 @@ var clusterTable = []clusterRow{
 		return f.back() && f.Runs && f.state == v1beta1.RolloutProgressing && f.At.Attempt < f.attempt
 	}, stepAsk},
 	{"it went back, and started when the waves of a later attempt were over", func(f *facts) bool {
-		return f.back() && f.Runs && f.state == v1beta1.RolloutCompleted
+		return f.back() && f.Runs && f.state == v1beta1.RolloutCompleted && f.At.Attempt < f.attempt
 	}, stepGive},
 	{"it went back", (*facts).back, stepNone},
 	{"its wave failed", func(f *facts) bool { return f.failed && f.At.Wave > 0 && f.At.Wave == f.wave }, stepBack},

@@ -61,6 +61,8 @@ type tally struct {
 	inWaves         int
 	taking          []Cluster
 	failing, failed []Cluster
+	// tolerated is how many may fail.
+	tolerated int
 	// looked: there was time to learn the health of all. baked: the wave was watched for
 	// as long as it must be.
 	looked, baked bool
@@ -87,7 +89,7 @@ type rolloutRow struct {
 // rolloutTable says how a rollout goes on: the first row that holds counts.
 var rolloutTable = []rolloutRow{
 	{func(t *tally) bool { return t.status.State == v1beta1.RolloutCompleted }, v1beta1.RolloutCompleted, ReasonCompleted, actNone},
-	{func(t *tally) bool { return len(t.failing)+len(t.failed) > 0 }, v1beta1.RolloutStopped, ReasonFailed, actNone},
+	{func(t *tally) bool { return len(t.failing)+len(t.failed) > t.tolerated }, v1beta1.RolloutStopped, ReasonFailed, actNone},
 	// Also when the clusters that failed are gone: somebody must have looked.
 	{func(t *tally) bool {
 		return t.status.State == v1beta1.RolloutStopped && t.status.Reason == ReasonFailed
@@ -154,7 +156,7 @@ func (in Input) settled(status *v1beta1.ComponentRolloutStatus, now time.Time) b
 
 // count reads the cluster's table for all of them.
 func (in Input) count(status *v1beta1.ComponentRolloutStatus, now time.Time) *tally {
-	t := &tally{spec: &in.Rollout.Spec, status: status, baked: true}
+	t := &tally{spec: &in.Rollout.Spec, status: status, baked: true, tolerated: in.Plan.MaxFailed}
 	t.looked = now.Sub(latest(in.Rollout.CreationTimestamp.Time, in.Begun)) > in.Plan.ReadyWithin
 	if status.Wave > 0 {
 		t.baked = status.WaveReady != nil && !now.Before(status.WaveReady.Add(in.Plan.wave(status.Wave).Bake))

@@ -64,6 +64,8 @@ func readySince(after time.Duration) func(*v1beta1.ComponentRollout) {
 
 func stoppedByHand(r *v1beta1.ComponentRollout) { r.Spec.Stopped = true }
 
+func heardOnce(r *v1beta1.ComponentRollout) { r.Status.Attempt = 1 }
+
 func tryAgain(r *v1beta1.ComponentRollout) { r.Spec.Attempt = r.Status.Attempt + 1 }
 
 var small = Plan{Waves: []Wave{{Clusters: 1, Bake: time.Hour}, {Percent: 50, Bake: time.Hour}}, ReadyWithin: 10 * time.Minute}
@@ -135,7 +137,8 @@ func TestRollout(t *testing.T) {
 		{"the mend is tried where it failed", rolling(stopped, ReasonFailed, 1, 1, tryAgain), []Cluster{reached("z", 1, returned, 0, Ready), running("a")}, 60 * m, progressing, ReasonTaking, 1, "z:Taking/1/v2"},
 		{"also in a cluster that could not go back", rolling(stopped, ReasonFailed, 1, 1, tryAgain), []Cluster{reached("z", 1, held, 0, NotReady), running("a")}, 60 * m, progressing, ReasonTaking, 1, "z:Taking/1/v2"},
 		{"what failed and does not run holds the mend no more", rolling(stopped, ReasonFailed, 1, 1, tryAgain), []Cluster{func() Cluster { c := reached("z", 1, returned, 0, Ready); c.Runs = false; return c }(), running("a")}, 60 * m, progressing, ReasonTaking, 1, "a:Taking/1/v2"},
-		{"and takes them when it starts", rolling(completed, ReasonCompleted, 1, 1), []Cluster{reached("z", 1, returned, 0, Ready)}, 60 * m, completed, ReasonCompleted, 1, "z:Given/0/v2"},
+		{"and takes them when it starts", rolling(completed, ReasonCompleted, 1, 1, heardOnce), []Cluster{reached("z", 1, returned, 0, Ready)}, 60 * m, completed, ReasonCompleted, 1, "z:Given/0/v2"},
+		{"what failed in the last attempt stays back when others are done", rolling(completed, ReasonCompleted, 1, 1), []Cluster{reached("z", 1, returned, 0, Ready)}, 60 * m, completed, ReasonCompleted, 1, ""},
 		{"the operator stops it, and what was reached keeps them", rolling(progressing, ReasonTaking, 1, 1, stoppedByHand), []Cluster{reached("a", 1, taking, 0, NotReady), running("b")}, m, stopped, ReasonOperator, 1, ""},
 		{"what was reached is still watched", rolling(stopped, ReasonOperator, 1, 1, stoppedByHand), []Cluster{reached("a", 1, taking, 0, NotReady), running("b")}, 11 * m, stopped, ReasonFailed, 1, "a:Returned/1/v1"},
 		{"the operator lets it go on", rolling(stopped, ReasonOperator, 0, 0), []Cluster{running("a")}, m, progressing, ReasonTaking, 1, "a:Taking/1/v2"},
@@ -196,6 +199,31 @@ func TestNowhereToGoBack(t *testing.T) {
 	}, start.Add(11*time.Minute))
 	if got := changes(d); got != "a:Held/1/v2" || d.Status.Clusters.Failed != 1 {
 		t.Errorf("%s, %+v", got, d.Status.Clusters)
+	}
+}
+
+// One that may fail goes back, and another one takes its place in the wave; a second one stops
+// the rollout.
+func TestToleratedFailures(t *testing.T) {
+	plan := small
+	plan.MaxFailed = 1
+	in := Input{
+		Rollout: rolling(v1beta1.RolloutProgressing, ReasonTaking, 1, 1), Plan: plan, Begun: start, Pullable: all,
+		Fleet: []Cluster{reached("a", 1, v1beta1.ClusterTaking, 0, NotReady), running("b")},
+	}
+	d := Decide(in, start.Add(11*time.Minute))
+	if got := changes(d); got != "a:Returned/1/v1" || d.Status.State != v1beta1.RolloutProgressing || d.Status.Clusters.Failed != 1 {
+		t.Errorf("one: %s, %+v", got, d.Status)
+	}
+	in.Fleet[0] = reached("a", 1, v1beta1.ClusterReturned, 0, Ready)
+	d = Decide(in, start.Add(12*time.Minute))
+	if got := changes(d); got != "b:Taking/1/v2" || d.Status.Wave != 1 {
+		t.Errorf("the next in its place: %s, %+v", got, d.Status)
+	}
+	in.Fleet[1] = reached("b", 1, v1beta1.ClusterTaking, 0, NotReady)
+	d = Decide(in, start.Add(11*time.Minute))
+	if got := changes(d); got != "b:Returned/1/v1" || d.Status.State != v1beta1.RolloutStopped {
+		t.Errorf("two: %s, %+v", got, d.Status)
 	}
 }
 

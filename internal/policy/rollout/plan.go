@@ -34,6 +34,8 @@ type Wave struct {
 type Plan struct {
 	Waves       []Wave
 	ReadyWithin time.Duration
+	// MaxFailed is how many clusters may fail before a rollout stops.
+	MaxFailed int
 }
 
 // PlanOf reads ServicePolicy.
@@ -45,6 +47,9 @@ func PlanOf(spec v1beta1.ServicePolicySpec) Plan {
 	}
 	if set.ReadyWithin != nil {
 		plan.ReadyWithin = set.ReadyWithin.Duration
+	}
+	if set.MaxFailed != nil {
+		plan.MaxFailed = int(*set.MaxFailed)
 	}
 	if len(set.Waves) > 0 {
 		plan.Waves = make([]Wave, 0, len(set.Waves))
