@@ -65,6 +65,11 @@ func TestRolloutInWaves(t *testing.T) {
 	if got := f.rollout(2).Status; got.Clusters.Failed != 1 || got.Clusters.Waiting != 1 || !strings.Contains(got.Message, "coredns") {
 		t.Errorf("%+v", got)
 	}
+	if got := f.metric("berth_component_rollout_stopped"); got != 1 {
+		t.Errorf("the metric says %v", got)
+	}
+	f.told("ComponentsPatched", 2)
+	f.told("ComponentsReturned", 1)
 	f.stop()
 	f.start(newGuard(0, f.client), "coredns:v2")
 	f.ahead.Add(int64(24 * time.Hour))
@@ -94,6 +99,7 @@ type fleet struct {
 	tenants fleetTenants
 	admins  map[string]client.WithWatch
 	ahead   atomic.Int64
+	metrics *prometheus.Registry
 	// sick is the image whose pods do not become ready.
 	sick   atomic.Value
 	cancel context.CancelFunc
@@ -252,9 +258,10 @@ func (f *fleet) start(g *guard, coreDNS string) {
 	versions := catalogue()
 	versions.Images["coredns"] = coreDNS
 	now := func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) }
+	f.metrics = prometheus.NewRegistry()
 	for _, err := range []error{
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: f.tenants}),
-		rollout.Setup(mgr, rollout.Config{Catalogue: versions, Metrics: prometheus.NewRegistry(), Now: now}),
+		rollout.Setup(mgr, rollout.Config{Catalogue: versions, Metrics: f.metrics, Now: now}),
 	} {
 		if err != nil {
 			f.t.Fatal(err)
@@ -341,6 +348,42 @@ func (f *fleet) expect(why string, want map[string]int) {
 			f.t.Errorf("%s: %v have %s, want %d", why, got, image, count)
 		}
 	}
+}
+
+// metric is the value of a metric, the sum of all that have its name.
+func (f *fleet) metric(name string) float64 {
+	f.t.Helper()
+	families, err := f.metrics.Gather()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	sum := -1.0
+	for _, family := range families {
+		for _, one := range family.GetMetric() {
+			if family.GetName() == name {
+				sum = max(sum, 0) + one.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// told looks for so many clusters whose owners were told of something in the activity log.
+func (f *fleet) told(reason string, clusters int) {
+	f.t.Helper()
+	f.eventually(reason+" is in the activity log", func() bool {
+		var list v1beta1.ActivityLogEntryList
+		if err := f.client.List(f.t.Context(), &list, client.InNamespace(fleetNamespace)); err != nil {
+			return false
+		}
+		whose := map[string]bool{}
+		for i := range list.Items {
+			if notice := list.Items[i].Spec.Notice; notice != nil && notice.Reason == reason && strings.HasPrefix(notice.Message, "H1: rollout-2: ") {
+				whose[list.Items[i].Spec.ResourceID] = true
+			}
+		}
+		return len(whose) == clusters
+	})
 }
 
 // ready is how many clusters are said to run their components.
