@@ -30,10 +30,12 @@ import (
 const (
 	// statusOwner is the field manager of status.componentRollout.
 	statusOwner = "berth-rollout"
-	// settle is how long a change waits for others, and soon how long the next look waits
-	// for what it read to be newer.
-	settle = 100 * time.Millisecond
-	soon   = time.Second
+	// prompt is how long what somebody asked for waits for more of it, and a new cluster;
+	// settle is how long other changes do, of which a large service has many at any time.
+	prompt = 50 * time.Millisecond
+	settle = time.Second
+	// soon is how long the next look waits for what it read to be newer.
+	soon = time.Second
 )
 
 // work is the only request: the fleet is looked at as a whole.
@@ -83,9 +85,9 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	})
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("rollout").
-		Watches(&v1beta1.ComponentRollout{}, changes()).
-		Watches(&v1beta1.ManagedCluster{}, changes()).
-		Watches(&v1beta1.ServicePolicy{}, changes()).
+		Watches(&v1beta1.ComponentRollout{}, changes(prompt)).
+		Watches(&v1beta1.ManagedCluster{}, changes(settle)).
+		Watches(&v1beta1.ServicePolicy{}, changes(prompt)).
 		WatchesRawSource(first).
 		Complete(r)
 	if err != nil {
@@ -94,19 +96,13 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	return nil
 }
 
-// changes asks for one look, however much changes in a moment.
-func changes() handler.EventHandler {
-	look := func(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) { queue.AddAfter(work, settle) }
+// changes asks for one look, however much changes within a time.
+func changes(within time.Duration) handler.EventHandler {
+	type requests = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{
-		CreateFunc: func(_ context.Context, _ event.CreateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			look(queue)
-		},
-		UpdateFunc: func(_ context.Context, _ event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			look(queue)
-		},
-		DeleteFunc: func(_ context.Context, _ event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			look(queue)
-		},
+		CreateFunc: func(_ context.Context, _ event.CreateEvent, queue requests) { queue.AddAfter(work, prompt) },
+		UpdateFunc: func(_ context.Context, _ event.UpdateEvent, queue requests) { queue.AddAfter(work, within) },
+		DeleteFunc: func(_ context.Context, _ event.DeleteEvent, queue requests) { queue.AddAfter(work, within) },
 	}
 }
 
