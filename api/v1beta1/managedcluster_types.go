@@ -231,6 +231,9 @@ type ManagedClusterStatus struct {
 	// A cluster that is stopped keeps those that it had (H1). Written by the add-on
 	// controller alone.
 	AddonsImages map[string]string `json:"addonsImages,omitempty"`
+	// ComponentRollout is which images of the managed components the cluster may have (H1).
+	// Nil means those that it has. Written by the rollout controller alone.
+	ComponentRollout *ClusterRollout `json:"componentRollout,omitempty"`
 
 	// AutoUpgrades tell of each schedule what it did last and does next (X7).
 	// Written by the auto-upgrade controller alone.
@@ -466,6 +469,9 @@ const (
 	// and again are put back with a delay (A7), and absent otherwise. Written by the
 	// add-on controller alone.
 	ConditionAddonsContested = "AddonsContested"
+	// ConditionAddonsReady says whether the managed components run, with the images of
+	// addonsImages. Written by the add-on controller alone.
+	ConditionAddonsReady = "AddonsReady"
 	// ConditionStopped is true while the cluster is stopped; its last transition is
 	// since when, which the twelve months of J1 count from.
 	ConditionStopped = "Stopped"

@@ -29,6 +29,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&EventDelivery{}, &EventDeliveryList{},
 		&Advisory{}, &AdvisoryList{},
 		&KnownIssue{}, &KnownIssueList{},
+		&ComponentRollout{}, &ComponentRolloutList{},
 		&SupportAccess{}, &SupportAccessList{},
 		&SupportAccessRecord{}, &SupportAccessRecordList{},
 		&ServicePolicy{}, &ServicePolicyList{},

@@ -70,6 +70,8 @@ type ServicePolicySpec struct {
 	NodeRepair *NodeRepair `json:"nodeRepair,omitempty"`
 	// AddonPutBack says how soon changes of managed components are put back (A7).
 	AddonPutBack *AddonPutBack `json:"addonPutBack,omitempty"`
+	// ComponentRollout says how patched components reach the clusters (H1).
+	ComponentRollout *RolloutPolicy `json:"componentRollout,omitempty"`
 	// Support has the figures of the support policy's clocks.
 	Support *SupportPolicy `json:"support,omitempty"`
 	// ActivityLog says how much of what happened is kept.

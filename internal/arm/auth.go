@@ -55,6 +55,9 @@ func (s *Server) checkCaller(route *Route, r *Request) error {
 	who := "an engineer of support, who has no rights on customers' resources (support policy C7)"
 	if !r.Caller.Engineer {
 		who = "a customer: support alone does this, with the customer's consent (support policy C7)"
+		if _, scoped := r.parameters["subscription"]; !scoped {
+			who = "a customer: this is of the whole service, and for its engineers alone"
+		}
 	}
 	return Errorf(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s': it is %s.",
 		r.Caller.Name(), r.Caller.ObjectID, route.action(), r.URL.Path, who)

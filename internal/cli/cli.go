@@ -81,7 +81,7 @@ Service and speaks its API: what berth does here, az, the Azure SDKs and Terrafo
 	}
 	for _, command := range []*cobra.Command{
 		s.groupCommand(), s.clusterCommand(), s.nodePoolCommand(), s.machineCommand(), s.maintenanceCommand(), s.lockCommand(), s.eventCommand(), s.supportCommand(),
-		s.monitorCommand(), s.featureCommand(), s.quotaCommand(), s.vulnerabilityCommand(), s.issueCommand(), s.roadmapCommand(),
+		s.monitorCommand(), s.featureCommand(), s.quotaCommand(), s.vulnerabilityCommand(), s.issueCommand(), s.roadmapCommand(), s.rolloutCommand(),
 	} {
 		command.GroupID = groupResource
 		root.AddCommand(command)

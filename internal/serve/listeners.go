@@ -26,7 +26,6 @@ import (
 	"berth.dev/berth/internal/gateway"
 	"berth.dev/berth/internal/identity"
 	"berth.dev/berth/internal/inspect"
-	"berth.dev/berth/internal/registry"
 	"berth.dev/berth/internal/supportaccess"
 )
 
@@ -93,11 +92,7 @@ func withSupport(front *supportaccess.Front, others http.Handler) http.Handler {
 }
 
 func (p parts) registry() error {
-	handler, err := registry.New(registry.Config{Dir: p.options.RegistryDir, Log: p.log.With("part", "registry")})
-	if err != nil {
-		return err
-	}
-	return p.serveTLS("registry", p.options.RegistryAddress, handler, tls.NoClientCert)
+	return p.serveTLS("registry", p.options.RegistryAddress, p.images, tls.NoClientCert)
 }
 
 // backups asks everybody for a certificate; whose it is decides what is given.

@@ -31,6 +31,7 @@ import (
 	"berth.dev/berth/internal/controller/cluster"
 	"berth.dev/berth/internal/inspect"
 	"berth.dev/berth/internal/machine/pod"
+	"berth.dev/berth/internal/registry"
 	"berth.dev/berth/internal/release"
 	"berth.dev/berth/internal/tenant"
 )
@@ -54,7 +55,11 @@ func Run(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	parts := parts{options: options, manager: manager, catalogue: catalogue, tenants: tenant.NewClients(manager.GetAPIReader()), log: logger}
+	images, err := registry.New(registry.Config{Dir: options.RegistryDir, Log: logger.With("part", "registry")})
+	if err != nil {
+		return err
+	}
+	parts := parts{options: options, manager: manager, catalogue: catalogue, images: images, tenants: tenant.NewClients(manager.GetAPIReader()), log: logger}
 	for _, setup := range []func() error{parts.health, parts.admission, parts.arm, parts.gateway, parts.registry, parts.backups, parts.controllers} {
 		if err := setup(); err != nil {
 			return err
@@ -69,6 +74,7 @@ type parts struct {
 	options   Options
 	manager   ctrl.Manager
 	catalogue *release.Catalogue
+	images    *registry.Registry
 	tenants   *tenant.Clients
 	log       *slog.Logger
 }

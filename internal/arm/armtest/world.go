@@ -181,7 +181,7 @@ func newClient(t testing.TB) client.Client {
 	var uids atomic.Int64
 	return fake.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&v1beta1.Advisory{}, &v1beta1.DeletedCluster{}, &v1beta1.ManagedCluster{}, &v1beta1.AgentPool{}, &v1beta1.Machine{}, &v1beta1.Operation{}, &v1beta1.ResourceGroup{},
-			&v1beta1.ActivityLogEntry{}, &v1beta1.SupportAccess{}, &v1beta1.EventSubscription{}, &v1beta1.EventDelivery{}).
+			&v1beta1.ActivityLogEntry{}, &v1beta1.SupportAccess{}, &v1beta1.EventSubscription{}, &v1beta1.EventDelivery{}, &v1beta1.ComponentRollout{}).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
 				object.SetUID(types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", uids.Add(1))))

@@ -67,6 +67,7 @@ func New(s *arm.Server) arm.Provider {
 	routes = append(routes, p.vulnerabilityRoutes()...)
 	routes = append(routes, p.noticeRoutes()...)
 	routes = append(routes, p.releaseRoutes()...)
+	routes = append(routes, p.rolloutRoutes()...)
 	return arm.Provider{
 		Namespace: namespace, Versions: versions, DefaultLimit: anyOther,
 		Types: []arm.ResourceType{

@@ -3,8 +3,9 @@
 // rendered from changes. It watches their metadata there, and puts back within a second
 // or so what somebody changes (A7): an object of the mode Reconcile as a whole, but for
 // the hooks that policy.ManagedHooks lists; one of EnsureExists only when it is gone.
-// It writes the conditions AddonsApplied and AddonsContested and the addonsVersion and
-// addonsImages of ManagedCluster and nothing else of its status.
+// Which images they have is controller/rollout's to say, in status.componentRollout.
+// It writes the conditions AddonsApplied, AddonsReady and AddonsContested and the
+// addonsVersion and addonsImages of ManagedCluster and nothing else of its status.
 package addon
 
 import (
@@ -28,6 +29,7 @@ import (
 	"berth.dev/berth/internal/addon"
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/policy/rollout"
 	"berth.dev/berth/internal/release"
 	"berth.dev/berth/internal/tenant"
 )
@@ -123,6 +125,9 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		r.leave(cluster.Spec.ID)
 		return ctrl.Result{}, nil
 	}
+	if _, told := rollout.ImagesFor(&cluster.Status, r.Catalogue); !told {
+		return ctrl.Result{}, nil // it comes back when a rollout has said so
+	}
 	again, err := r.bringIn(ctx, &cluster)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("add-ons of %s: %w", request, err)
@@ -144,7 +149,7 @@ func (r *reconciler) bringIn(ctx context.Context, cluster *v1beta1.ManagedCluste
 		return 0, err
 	}
 	r.keeper.begin(cluster.Spec.ID, client.ObjectKeyFromObject(cluster))
-	images, applyErr := r.applyAll(ctx, cluster, plan)
+	applied, applyErr := r.applyAll(ctx, cluster, plan)
 	r.seen.Keep(cluster.Spec.ID)
 	if applyErr == nil {
 		changing, err := r.proxiesChange(ctx, cluster)
@@ -152,10 +157,11 @@ func (r *reconciler) bringIn(ctx context.Context, cluster *v1beta1.ManagedCluste
 			return proxyAgain, err
 		}
 	}
-	if err := r.report(ctx, cluster, outcome{err: applyErr, images: images, contested: r.keeper.contested(cluster.Spec.ID, plan, r.Now())}); err != nil {
+	applied.err, applied.contested = applyErr, r.keeper.contested(cluster.Spec.ID, plan, r.Now())
+	if err := r.report(ctx, cluster, applied); err != nil {
 		return 0, err
 	}
-	return r.keeper.next(cluster.Spec.ID, plan, r.Now()), applyErr
+	return min(r.keeper.next(cluster.Spec.ID, plan, r.Now()), r.watchful(ctx, cluster, applied)), applyErr
 }
 
 func (r *reconciler) plan(ctx context.Context) (policy.PutBackPlan, error) {
@@ -167,22 +173,26 @@ func (r *reconciler) plan(ctx context.Context) (policy.PutBackPlan, error) {
 	return policy.PutBacks(service.Spec), nil
 }
 
-// applyAll applies the components, and says which images they have.
-func (r *reconciler) applyAll(ctx context.Context, cluster *v1beta1.ManagedCluster, plan policy.PutBackPlan) (map[string]string, error) {
+// applyAll applies the components, and says which images they have and whether they run.
+func (r *reconciler) applyAll(ctx context.Context, cluster *v1beta1.ManagedCluster, plan policy.PutBackPlan) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	in, err := r.input(ctx, cluster)
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
 	target, err := r.Tenants.Client(ctx, cluster.Spec.ID)
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
 	objects, err := addon.Render(in)
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
 	p := &pass{reconciler: r, cluster: cluster, id: cluster.Spec.ID, target: target, plan: plan}
-	return in.Rendered(), p.bringAll(ctx, objects)
+	if err := p.bringAll(ctx, objects); err != nil {
+		return outcome{}, err
+	}
+	missing, err := r.missing(ctx, cluster, target, objects)
+	return outcome{images: in.Rendered(), missing: missing}, err
 }

@@ -2,6 +2,7 @@ package addon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 	"berth.dev/berth/internal/addon"
 	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/operation"
+	"berth.dev/berth/internal/policy/rollout"
 )
 
 // input gathers what the components are rendered from.
@@ -31,7 +33,10 @@ func (r *reconciler) input(ctx context.Context, cluster *v1beta1.ManagedCluster)
 		return addon.Input{}, err
 	}
 	network := cluster.Spec.NetworkProfile
-	images := r.Catalogue.Images
+	images, told := rollout.ImagesFor(&cluster.Status, r.Catalogue)
+	if !told {
+		return addon.Input{}, errors.New("no rollout has said which images the cluster gets")
+	}
 	return addon.Input{
 		Images: addon.Images{
 			Kube: running.KubeImage, CoreDNS: images["coredns"],

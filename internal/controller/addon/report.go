@@ -16,7 +16,9 @@ import (
 type outcome struct {
 	err error
 	// images are those that were applied, if there is no error.
-	images    map[string]string
+	images map[string]string
+	// missing says which of them do not run yet; empty if all do.
+	missing   string
 	contested string
 }
 
@@ -27,7 +29,7 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	if o.err == nil {
 		version, images = cluster.Status.ComponentsVersion(), o.images
 	}
-	next := conditions(cluster, o.err, o.contested, r.Now())
+	next := conditions(cluster, o, r.Now())
 	same := version == cluster.Status.AddonsVersion && maps.Equal(images, cluster.Status.AddonsImages)
 	for i := range next {
 		last := meta.FindStatusCondition(cluster.Status.Conditions, next[i].Type)
@@ -47,21 +49,26 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	}{next, version, images}, "")
 }
 
-// conditions say how applying went, and what is contested, if anything is.
-func conditions(cluster *v1beta1.ManagedCluster, applyErr error, contested string, now time.Time) []metav1.Condition {
-	applied := metav1.Condition{
-		Type: v1beta1.ConditionAddonsApplied, Status: metav1.ConditionTrue, Reason: "Applied",
-		ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(now),
+// conditions say how applying went, whether the components run, and what is contested, if
+// anything is.
+func conditions(cluster *v1beta1.ManagedCluster, o outcome, now time.Time) []metav1.Condition {
+	all := []metav1.Condition{
+		{Type: v1beta1.ConditionAddonsApplied, Status: metav1.ConditionTrue, Reason: "Applied"},
+		{Type: v1beta1.ConditionAddonsReady, Status: metav1.ConditionTrue, Reason: "Ready"},
 	}
-	if applyErr != nil {
-		applied.Status, applied.Reason, applied.Message = metav1.ConditionFalse, "ApplyFailed", applyErr.Error()
+	applied, ready := &all[0], &all[1]
+	switch {
+	case o.err != nil:
+		applied.Status, applied.Reason, applied.Message = metav1.ConditionFalse, "ApplyFailed", o.err.Error()
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionUnknown, "ApplyFailed", o.err.Error()
+	case o.missing != "":
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "NotReady", o.missing
 	}
-	all := []metav1.Condition{applied}
-	if contested != "" {
-		all = append(all, metav1.Condition{
-			Type: v1beta1.ConditionAddonsContested, Status: metav1.ConditionTrue, Reason: "PutBackDelayed", Message: contested,
-			ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(now),
-		})
+	if o.contested != "" {
+		all = append(all, metav1.Condition{Type: v1beta1.ConditionAddonsContested, Status: metav1.ConditionTrue, Reason: "PutBackDelayed", Message: o.contested})
+	}
+	for i := range all {
+		all[i].ObservedGeneration, all[i].LastTransitionTime = cluster.Generation, metav1.NewTime(now)
 	}
 	return all
 }

@@ -40,7 +40,7 @@ func (r *reconciler) applyStatus(ctx context.Context, cluster *v1beta1.ManagedCl
 // ownPart is the status without what others write.
 func ownPart(status v1beta1.ManagedClusterStatus) v1beta1.ManagedClusterStatus {
 	own := *status.DeepCopy()
-	own.AddonsVersion, own.AddonsImages, own.AutoUpgrades, own.Backup, own.Support, own.Advisories = "", nil, nil, nil, nil, nil
+	own.AddonsVersion, own.AddonsImages, own.AutoUpgrades, own.Backup, own.Support, own.Advisories, own.ComponentRollout = "", nil, nil, nil, nil, nil, nil
 	own.Conditions = slices.DeleteFunc(own.Conditions, func(c metav1.Condition) bool { return !slices.Contains(ownConditions, c.Type) })
 	return own
 }

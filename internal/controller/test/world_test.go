@@ -41,6 +41,7 @@ import (
 	machinecontroller "berth.dev/berth/internal/controller/machine"
 	operationcontroller "berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
+	"berth.dev/berth/internal/controller/rollout"
 	"berth.dev/berth/internal/controller/support"
 	accesscontroller "berth.dev/berth/internal/controller/supportaccess"
 	"berth.dev/berth/internal/controlplane"
@@ -170,8 +171,12 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// forget empties the activity log: tests use the same names of operations.
+// forget empties the activity log: tests use the same names of operations. It forgets
+// rollouts too.
 func (w *world) forget() {
+	if err := w.client.DeleteAllOf(context.Background(), &v1beta1.ComponentRollout{}); err != nil {
+		w.t.Error(err)
+	}
 	if err := w.client.DeleteAllOf(context.Background(), &v1beta1.ActivityLogEntry{}, client.InNamespace(w.namespace)); err != nil {
 		w.t.Error(err)
 	}
@@ -247,6 +252,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	for _, err := range []error{
 		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}, BackupCA: w.backupCA}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
+		rollout.Setup(mgr, rollout.Config{Catalogue: versions, Metrics: prometheus.NewRegistry(), Now: w.now}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Log: slog.New(slog.DiscardHandler), Now: w.now}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: versions, Preflight: preflight.Reader{Management: w.client, Tenants: tenants}, Now: w.today}),
 		support.Setup(mgr, support.Config{

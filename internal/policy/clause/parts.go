@@ -46,6 +46,8 @@ const (
 	courierSends  = "internal/controller/courier/courier.go:Reconcile"
 	eventsArrive  = "internal/controller/test/events_test.go:TestEvents"
 	eventsKept    = "internal/controller/test/events_test.go:TestCrashDuringEvents"
+	waveTable     = "internal/policy/rollout/decide.go:rolloutTable"
+	waves         = "internal/controller/test/rollout_test.go:TestRolloutInWaves"
 	scenarios     = "test/scenarios/scenarios_test.go:TestScenarios"
 )
 
@@ -65,7 +67,7 @@ func managed() []Clause {
 		{ID: "A5", Short: "kube-proxy and networking are managed, except with the customer's own CNI.", Status: Held,
 			Code: at("internal/addon/kubeproxy.go:kubeProxy", "internal/addon/networkagent.go:networkAgent"), Tests: at("internal/addon/render_test.go:TestWhatDepends", realCluster)},
 		{ID: "A6", Short: "Every add-on and system component is managed.", Status: Held,
-			Code: at("internal/controller/addon/addon.go:applyAll"), Tests: at("internal/addon/render_test.go:TestEveryObjectIsLabelled", realCluster)},
+			Code: at("internal/controller/addon/addon.go:applyAll", "internal/controller/addon/readiness.go:missing"), Tests: at("internal/addon/render_test.go:TestEveryObjectIsLabelled", waves, realCluster)},
 		{ID: "A7", Short: "Customers cannot change managed components: it is refused or put back.", Status: Held,
 			Code:  at("internal/controller/addon/putback.go:bring", "internal/addon/protection.go:protection"),
 			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", realCluster)},
@@ -177,8 +179,11 @@ func customising() []Clause {
 func security() []Clause {
 	return []Clause{
 		{ID: "H1", Short: "A flaw in a managed component is patched on every cluster, with guidance.", Status: Held,
-			Code:  at("internal/controller/addon/addon.go:applyAll", noticeMatch, adviser, "internal/arm/containerservice/notices.go:listAdvisories"),
-			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", "internal/controller/test/advisory_test.go:TestPatchReachesStoppedCluster", noticeCases, advised, flawCases)},
+			Code: at("internal/controller/addon/addon.go:applyAll", waveTable, "internal/policy/rollout/cluster.go:clusterTable", "internal/controller/rollout/look.go:look",
+				noticeMatch, adviser, "internal/arm/containerservice/notices.go:listAdvisories", "internal/arm/containerservice/rollouts.go:resumeRollout"),
+			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", "internal/controller/test/advisory_test.go:TestPatchReachesStoppedCluster", waves,
+				"internal/policy/rollout/decide_test.go:TestRollout", "internal/policy/rollout/decide_test.go:TestRolloutsOfAnyFleet", "internal/cli/rollout_test.go:TestRolloutsAreShown",
+				noticeCases, advised, flawCases)},
 		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers, with its impact and the steps to take.", Status: Held,
 			Code:  at(noticeMatch, adviser, "internal/policy/notice/advisory.go:Advise", "internal/arm/containerservice/notices.go:listAdvisories", courierSends),
 			Tests: at(noticeCases, advised, eventsArrive, "internal/policy/notice/notice_test.go:TestAdvise", "internal/cli/notice_test.go:TestNoticesAreShown")},

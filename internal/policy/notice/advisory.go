@@ -49,6 +49,8 @@ func next(hits []Hit, steps string) (clauseID, turn, words string) {
 		case hit.Cure != "":
 			turn = string(vulnerability.Customer)
 			step = cureStep(hit)
+		case hit.Patched != "":
+			step = fmt.Sprintf("The service has %s %s without it, and brings it to the clusters in waves.", strings.TrimPrefix(hit.Part, "component "), hit.Patched)
 		case hit.Clause == node:
 			step = "The service builds a node image without it; upgrade to it when it is there."
 		}

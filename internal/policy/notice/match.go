@@ -63,6 +63,9 @@ type Hit struct {
 	// Cure is the newest version for it that is not affected, which the cluster can have
 	// now; empty if there is none yet.
 	Cure string
+	// Patched is a version of a component that is not affected and has not reached the
+	// cluster; empty if there is none yet.
+	Patched string
 }
 
 // Match finds what of a cluster is affected, nil if nothing is. What the catalogue does
@@ -72,9 +75,14 @@ func Match(affected *v1beta1.Affected, c Cluster, catalogue *release.Catalogue) 
 		return nil
 	}
 	var hits []Hit
+	tags := vulnerability.Tags(catalogue)
 	for _, part := range affected.Components {
 		if has := c.Components[part.Name]; has != "" && within(part.AffectedRange, has, vulnerability.CompareVersions) {
-			hits = append(hits, Hit{Clause: component, Part: "component " + part.Name, Has: has})
+			hit := Hit{Clause: component, Part: "component " + part.Name, Has: has}
+			if newest := tags[part.Name]; newest != "" && !within(part.AffectedRange, newest, vulnerability.CompareVersions) {
+				hit.Patched = newest
+			}
+			hits = append(hits, hit)
 		}
 	}
 	if inAny(affected.Kubernetes, c.Kubernetes, release.Compare) {

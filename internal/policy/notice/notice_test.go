@@ -50,15 +50,15 @@ func versions(from, fixed string) []v1beta1.AffectedRange {
 }
 
 func TestMatch(t *testing.T) {
-	control := func(cure string) Hit { return Hit{"H1", "the control plane", "Kubernetes 1.36.1", cure} }
-	pool := func(name, has, cure string) Hit { return Hit{"H2", "node pool " + name, has, cure} }
+	control := func(cure string) Hit { return Hit{"H1", "the control plane", "Kubernetes 1.36.1", cure, ""} }
+	pool := func(name, has, cure string) Hit { return Hit{"H2", "node pool " + name, has, cure, ""} }
 	for _, c := range []struct {
 		why      string
 		affected v1beta1.Affected
 		want     []Hit
 	}{
-		{"a component in the range", v1beta1.Affected{Components: part("coredns", "v1.14.0", "v1.15.1")}, []Hit{{"H1", "component coredns", "v1.15.0", ""}}},
-		{"the first version of a range is in it", v1beta1.Affected{Components: part("coredns", "1.15.0", "")}, []Hit{{"H1", "component coredns", "v1.15.0", ""}}},
+		{"a component in the range", v1beta1.Affected{Components: part("coredns", "v1.14.0", "v1.15.1")}, []Hit{{"H1", "component coredns", "v1.15.0", "", ""}}},
+		{"the first version of a range is in it", v1beta1.Affected{Components: part("coredns", "1.15.0", "")}, []Hit{{"H1", "component coredns", "v1.15.0", "", ""}}},
 		{"the fixed version is not", v1beta1.Affected{Components: part("coredns", "", "v1.15.0")}, nil},
 		{"a later range", v1beta1.Affected{Components: part("coredns", "v1.16.0", "")}, nil},
 		{"a component that the cluster does not have", v1beta1.Affected{Components: part("istio", "", "")}, nil},
@@ -237,6 +237,17 @@ func TestKnown(t *testing.T) {
 	day := metav1.NewTime(noon)
 	got := Known([]v1beta1.Advisory{{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Spec: v1beta1.AdvisorySpec{Vulnerabilities: []string{"CVE-1", "CVE-2"}, FixDate: &day}}, {}})
 	if len(got) != 2 || got["CVE-2"].Advisory != "a" || !got["CVE-1"].FixDate.Equal(noon) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A cluster whose wave has not come is told which version is on its way (H1).
+func TestPatchOnItsWay(t *testing.T) {
+	c := two()
+	c.Components = map[string]string{"coredns": "v1.14.0"}
+	one := v1beta1.Advisory{Spec: v1beta1.AdvisorySpec{Affected: v1beta1.Affected{Components: part("coredns", "", "v1.15.0")}}}
+	got := Advise([]v1beta1.Advisory{one}, c, catalogue(), nil, noon)
+	if len(got) != 1 || got[0].Turn != "Service" || got[0].Next != "The service has coredns v1.15.0 without it, and brings it to the clusters in waves." {
 		t.Errorf("%+v", got)
 	}
 }

@@ -1,0 +1,59 @@
+package registry
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// An image can be pulled as long as it was ever seeded, also when the build that it came from
+// has others; from layouts as long as they are there.
+func TestHas(t *testing.T) {
+	images, dir := t.TempDir(), t.TempDir()
+	image := randomImage(t)
+	old := filepath.Join(images, "coredns_v1.14.0")
+	writeLayout(t, old, image, nil)
+	seeded, err := New(Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seeded.Seed(t.Context(), images); err != nil {
+		t.Fatal(err)
+	}
+	inPlace, err := New(Config{Layouts: images})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for reference, want := range map[string]bool{
+		"registry.berth.internal/berth/coredns:v1.14.0":             true,
+		"berth/coredns:v1.14.0":                                     true,
+		"registry.berth.internal/berth/coredns@" + digest.String():  true,
+		"registry.berth.internal/berth/coredns:v1.15.0":             false,
+		"registry.berth.internal/berth/other:v1.14.0":               false,
+		"registry.berth.internal/berth/coredns":                     false,
+		"registry.berth.internal/../coredns:v1.14.0":                false,
+		"registry.berth.internal/berth/coredns:../../../etc/passwd": false,
+		"": false,
+	} {
+		if got := seeded.Has(reference); got != want {
+			t.Errorf("seeded: %q: %t", reference, got)
+		}
+		if got := inPlace.Has(reference); got != want {
+			t.Errorf("in place: %q: %t", reference, got)
+		}
+	}
+	if err := os.RemoveAll(old); err != nil {
+		t.Fatal(err)
+	}
+	retired, err := New(Config{Layouts: images})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !seeded.Has("berth/coredns:v1.14.0") || retired.Has("berth/coredns:v1.14.0") {
+		t.Error("a retired build: the store keeps what it was given, a directory of layouts does not")
+	}
+}
