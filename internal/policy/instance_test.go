@@ -7,7 +7,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-
 	"berth.dev/berth/api/v1beta1"
 )
 
