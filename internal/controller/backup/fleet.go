@@ -119,7 +119,8 @@ func (f *fleet) state(key types.NamespacedName) backup.State {
 func (f *fleet) hurry(key types.NamespacedName, now time.Time) {
 	f.mu.Lock()
 	v := f.known[key]
-	if v != nil && v.hurried.IsZero() {
+	// A clock that was set back since begins the wait anew, which would last until it is there again.
+	if v != nil && (v.hurried.IsZero() || v.hurried.After(now)) {
 		v.hurried = now
 	}
 	f.mu.Unlock()
@@ -178,7 +179,7 @@ func (f *fleet) untilEnd(ctx context.Context) error {
 // The metrics of backups, by cluster.
 var (
 	pointMetric = prometheus.NewDesc("berth_backup_recovery_point_seconds",
-		"Unix time up to which everything written is stored.", []string{"namespace", "cluster"}, nil)
+		"Unix time up to which everything written is stored; 0 if nothing is.", []string{"namespace", "cluster"}, nil)
 	fullMetric = prometheus.NewDesc("berth_backup_last_full_seconds",
 		"Unix time of the newest full backup.", []string{"namespace", "cluster"}, nil)
 	sizeMetric = prometheus.NewDesc("berth_backup_last_full_bytes",
@@ -222,9 +223,11 @@ func (f *fleet) Collect(out chan<- prometheus.Metric) {
 }
 
 func collectState(state backup.State, gauge func(*prometheus.Desc, float64, ...string)) {
+	point := 0.0 // a cluster that was never backed up is as late as can be
 	if !state.RecoveryPoint.IsZero() {
-		gauge(pointMetric, float64(state.RecoveryPoint.Unix()))
+		point = float64(state.RecoveryPoint.Unix())
 	}
+	gauge(pointMetric, point)
 	if state.Full != nil {
 		gauge(fullMetric, float64(state.Full.Time.Unix()))
 		gauge(sizeMetric, float64(state.Full.Size))
