@@ -33,6 +33,9 @@ const (
 	// AnnotationSaved is when a MaintenanceConfiguration was last changed, RFC 3339:
 	// windows that start too soon after that do not count (AKS: planned-maintenance).
 	AnnotationSaved = "berth.dev/saved"
+	// AnnotationKeyReplaced is on a Secret with a key of backups that took the place of one
+	// that was lost, and says when (RFC 3339). The operator removes it when that is known.
+	AnnotationKeyReplaced = "berth.dev/key-replaced"
 	// Finalizer keeps an object until everything made for it is gone.
 	Finalizer = "berth.dev/cleanup"
 )

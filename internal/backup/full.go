@@ -45,8 +45,9 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 	}
 	for _, t := range targets {
 		r.found(t.reached)
-		// A clock that was ahead must not make an older snapshot the newest.
-		if !begun.After(t.last) {
+		// A clock that was ahead must not make an older snapshot the newest. Names have
+		// whole seconds, and nothing takes the place of another.
+		if !begun.Truncate(time.Second).After(t.last) {
 			begun = t.last.Add(time.Second)
 		}
 	}
@@ -180,7 +181,7 @@ func (r *Recorder) give(ctx context.Context, t target, object Object, spool *spo
 	object.Size = spool.length()
 	t.place.stored(object.Time, t.lags)
 	r.mu.Lock()
-	r.state.Full = &object
+	r.state.Full, r.state.KeyLost = &object, false
 	// A clock that was ahead may have put the object's time into the future.
 	if at := earlier(object.Time, r.Now()); at.After(r.state.RecoveryPoint) {
 		r.state.RecoveryPoint, r.state.Revision = at, object.Last

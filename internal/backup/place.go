@@ -148,6 +148,8 @@ func (p *place) list(ctx context.Context) ([]Object, error) {
 // listing is what a store has, or why that is not known.
 type listing struct {
 	objects []Object
+	// foreign says that the newest snapshot is sealed with another key.
+	foreign bool
 	err     error
 }
 
@@ -159,10 +161,32 @@ func (r *Recorder) lists(ctx context.Context) []listing {
 	all := make([]listing, len(r.places))
 	var looking sync.WaitGroup
 	for i, p := range r.places {
-		looking.Go(func() { all[i].objects, all[i].err = p.list(ctx) })
+		looking.Go(func() {
+			l := &all[i]
+			if l.objects, l.err = p.list(ctx); l.err != nil {
+				return
+			}
+			if full := newestFull(l.objects); full != nil {
+				l.foreign, l.err = p.foreign(ctx, full.Name, r.Key)
+			}
+		})
 	}
 	looking.Wait()
 	return all
+}
+
+// foreign says whether an object is sealed with another key. What is damaged is not.
+func (p *place) foreign(ctx context.Context, name, key string) (bool, error) {
+	found := make(chan bool, 1)
+	err := p.use(ctx, func(s *Store) error {
+		foreign, err := s.foreign(ctx, name, key)
+		found <- foreign
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return <-found, nil
 }
 
 func (p *place) put(ctx context.Context, object Object, open func() io.Reader) error {

@@ -95,7 +95,10 @@ type State struct {
 	// RolledBack says that etcd had less than was recorded of it, and that it has not been
 	// recovered since.
 	RolledBack bool
-	Stores     []StoreState
+	// KeyLost says that the stores have snapshots, and that none of the newest opens with
+	// the key that the recorder has: until it has made one, nothing can be given back.
+	KeyLost bool
+	Stores  []StoreState
 }
 
 // StoreState is that of one store.

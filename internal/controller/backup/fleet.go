@@ -39,6 +39,8 @@ type voyage struct {
 	hurried time.Time
 	// proof is the last one, which the cluster controller had made.
 	proof *v1beta1.BackupProof
+	// replaced is when its key took the place of a lost one; zero if it did not.
+	replaced time.Time
 }
 
 // pending is how many changes may wait to be looked at.
@@ -53,32 +55,28 @@ func newFleet() *fleet {
 
 // keep lets a recorder run for a cluster, made anew if what it is of, or the plan, has
 // changed.
-func (f *fleet) keep(key types.NamespacedName, of string, plan policy.BackupPlan, begin func() (*backup.Recorder, error)) error {
+func (f *fleet) keep(key types.NamespacedName, of string, plan policy.BackupPlan, begin func() *backup.Recorder) {
 	f.mu.Lock()
 	old := f.known[key]
 	f.mu.Unlock()
 	if old != nil && old.of == of && reflect.DeepEqual(old.plan, plan) {
-		return nil
+		return
 	}
 	f.stop(key)
-	recorder, err := begin()
-	if err != nil {
-		return err
-	}
+	recorder := begin()
 	ctx, cancel := context.WithCancel(context.Background())
 	started := &voyage{recorder: recorder, of: of, plan: plan, cancel: cancel, done: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
 		cancel()
-		return nil
+		return
 	}
 	f.known[key] = started
 	go func() {
 		defer close(started.done)
 		recorder.Run(ctx)
 	}()
-	return nil
 }
 
 // stop ends a cluster's recorder, if there is one, when it has stored what it holds.
@@ -138,12 +136,12 @@ func (f *fleet) final(key types.NamespacedName) bool {
 	return v != nil && !v.hurried.IsZero() && v.recorder.State().RecoveryPoint.After(v.hurried)
 }
 
-// proven notes what is known of a cluster's backups, for the metrics.
-func (f *fleet) proven(key types.NamespacedName, proof *v1beta1.BackupProof) {
+// noted keeps what is known of a cluster's backups, for the metrics.
+func (f *fleet) noted(key types.NamespacedName, proof *v1beta1.BackupProof, replaced time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if v := f.known[key]; v != nil {
-		v.proof = proof
+		v.proof, v.replaced = proof, replaced
 	}
 }
 
@@ -190,13 +188,15 @@ var (
 		"Whether the last write to a store went well.", []string{"namespace", "cluster", "store"}, nil)
 	provenMetric = prometheus.NewDesc("berth_backup_proven",
 		"Whether the last proof found that the backups give what etcd holds (X2).", []string{"namespace", "cluster"}, nil)
+	replacedMetric = prometheus.NewDesc("berth_backup_key_replaced_seconds",
+		"Unix time at which a lost key of backups was replaced: older ones do not open any more. Absent if none was.", []string{"namespace", "cluster"}, nil)
 	proofMetric = prometheus.NewDesc("berth_backup_last_proof_seconds",
 		"Unix time at which the backups were last proven.", []string{"namespace", "cluster"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (f *fleet) Describe(out chan<- *prometheus.Desc) {
-	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, tookMetric, storeMetric, provenMetric, proofMetric} {
+	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, tookMetric, storeMetric, replacedMetric, provenMetric, proofMetric} {
 		out <- metric
 	}
 }
@@ -204,13 +204,14 @@ func (f *fleet) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (f *fleet) Collect(out chan<- prometheus.Metric) {
 	type known struct {
-		state backup.State
-		proof *v1beta1.BackupProof
+		state    backup.State
+		proof    *v1beta1.BackupProof
+		replaced time.Time
 	}
 	f.mu.Lock()
 	all := make(map[types.NamespacedName]known, len(f.known))
 	for key, v := range f.known {
-		all[key] = known{v.recorder.State(), v.proof}
+		all[key] = known{v.recorder.State(), v.proof, v.replaced}
 	}
 	f.mu.Unlock()
 	for key, k := range all {
@@ -219,6 +220,9 @@ func (f *fleet) Collect(out chan<- prometheus.Metric) {
 		}
 		collectState(k.state, gauge)
 		collectProof(k.proof, gauge)
+		if !k.replaced.IsZero() {
+			gauge(replacedMetric, float64(k.replaced.Unix()))
+		}
 	}
 }
 

@@ -75,11 +75,7 @@ func (m *management) record(ctx context.Context, own *v1beta1.ManagementCluster)
 	}
 	bundle := backup.Bundle{Digest: string(access.Data[v1beta1.ManagementDigestKey]), Sealed: access.Data[v1beta1.ManagementBundleKey]}
 	publicKey := string(access.Data[v1beta1.ManagementPublicKeyKey])
-	if err := m.running.keep(managementKey, publicKey+" "+bundle.Digest, plan, func() (*backup.Recorder, error) {
-		return m.recorder(publicKey, bundle, plan), nil
-	}); err != nil {
-		return ctrl.Result{}, err
-	}
+	m.running.keep(managementKey, publicKey+" "+bundle.Digest, plan, func() *backup.Recorder { return m.recorder(publicKey, bundle, plan) })
 	state := m.running.state(managementKey)
 	wait, err := m.report(ctx, own, state, plan)
 	return ctrl.Result{RequeueAfter: max(wait, soonest)}, err

@@ -37,7 +37,7 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 		next.LastTransitionTime = last.LastTransitionTime
 	}
 	status := statusOf(state)
-	if last := cluster.Status.Backup; last != nil && status.RecoveryPoint == nil {
+	if last := cluster.Status.Backup; last != nil && status.RecoveryPoint == nil && !state.KeyLost {
 		status.RecoveryPoint = last.RecoveryPoint // the stores have not been looked at yet
 	}
 	status.Final = !cluster.DeletionTimestamp.IsZero() && r.running.final(client.ObjectKeyFromObject(cluster))
@@ -57,7 +57,7 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 
 // factsOf is what the policy wants to know of a recorder whose etcd is up since a time.
 func factsOf(state backup.State, since time.Time) policy.BackupFacts {
-	facts := policy.BackupFacts{RolledBack: state.RolledBack, Since: since, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
+	facts := policy.BackupFacts{RolledBack: state.RolledBack, KeyLost: state.KeyLost, Since: since, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
 	if state.Full != nil {
 		facts.Full = state.Full.Time
 	}
