@@ -27,17 +27,23 @@ const clusterID = "c0ffee"
 
 // bed is a real etcd that is recorded, and what gives its backups back.
 type bed struct {
-	t             testing.TB
-	data          string
-	client, peer  string
-	process       *testenv.Process
-	key           string
-	stores        []string
+	t            testing.TB
+	data         string
+	client, peer string
+	process      *testenv.Process
+	key          string
+	stores       []string
+	// others are URLs of further stores.
+	others        []string
 	source        *httptest.Server
 	schedule      backup.Schedule
 	recorder      *backup.Recorder
 	stopRecording func()
 	etcd          *clientv3.Client
+	// reached is what is known to have been stored, patience how long the source waits for
+	// a store, and await for one that reaches that.
+	reached         int64
+	patience, await time.Duration
 	// rolledBack is what recorders are told of the one before.
 	rolledBack bool
 }
@@ -59,6 +65,13 @@ func newBed(t testing.TB, stores int) *bed {
 	if b.key, err = backup.NewKey(); err != nil {
 		t.Fatal(err)
 	}
+	b.restartSource()
+	b.startEtcd()
+	return b
+}
+
+// restartSource has the source be what the bed says now.
+func (b *bed) restartSource() {
 	handler := backup.Source{
 		Allow: func(r *http.Request, id string) error {
 			if r.Header.Get("Stranger") != "" || id != clusterID {
@@ -66,17 +79,37 @@ func newBed(t testing.TB, stores int) *bed {
 			}
 			return nil
 		},
-		Vault: func(context.Context, string) ([]string, string, error) { return b.urls(), b.key, nil },
-		Log:   slog.New(slog.DiscardHandler),
+		Vault: func(context.Context, string) (backup.Vault, error) {
+			return backup.Vault{Stores: b.urls(), Key: b.key, Reached: b.reached}, nil
+		},
+		Patience: b.patience, Await: b.await,
+		Log: slog.New(slog.DiscardHandler),
 	}.Handler()
 	b.source = httptest.NewServer(handler)
-	t.Cleanup(b.source.Close)
-	b.startEtcd()
-	return b
+	b.t.Cleanup(b.source.Close)
+}
+
+// status is what the source answers for an object; for the list if it has no name.
+func (b *bed) status(name string) int {
+	b.t.Helper()
+	address := b.source.URL + "/backups/" + clusterID
+	if name != "" {
+		address += "/" + name
+	}
+	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	answer.Body.Close()
+	return answer.StatusCode
 }
 
 func (b *bed) urls() []string {
-	var urls []string
+	urls := slices.Clone(b.others)
 	for _, dir := range b.stores {
 		urls = append(urls, "file://"+dir)
 	}

@@ -198,7 +198,7 @@ func (s *Store) foreign(ctx context.Context, name, key string) (bool, error) {
 		return false, err
 	}
 	defer sealed.Close()
-	reading := &reader{from: sealed}
+	reading := &watched{from: sealed}
 	_, err = age.Decrypt(reading, identity)
 	if reading.err != nil {
 		return false, fmt.Errorf("read %s in %s: %w", name, s.URL, plain(reading.err))

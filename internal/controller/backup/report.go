@@ -38,10 +38,10 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	}
 	status := statusOf(state)
 	if last := cluster.Status.Backup; last != nil && status.RecoveryPoint == nil && !state.KeyLost {
-		status.RecoveryPoint = last.RecoveryPoint // the stores have not been looked at yet
+		status.RecoveryPoint, status.RecoveryRevision = last.RecoveryPoint, last.RecoveryRevision // the stores have not been looked at yet
 	}
 	status.Final = !cluster.DeletionTimestamp.IsZero() && r.running.final(client.ObjectKeyFromObject(cluster))
-	if last != nil && *last == next && same(cluster.Status.Backup, status) && !finalPoint(cluster, status) {
+	if last != nil && *last == next && same(cluster.Status.Backup, status) && !finalPoint(cluster, status) && !moved(cluster.Status.Backup, status, pointEvery*plan.Delta) {
 		return wait, nil
 	}
 	err := apply.Status(ctx, r.client, cluster, statusOwner, &struct {
@@ -54,6 +54,10 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	r.tell(cluster, last, next)
 	return wait, nil
 }
+
+// pointEvery is after how many deltas the recovery point is written that has moved: who puts
+// data back waits for a store that reaches it.
+const pointEvery = 10
 
 // factsOf is what the policy wants to know of a recorder whose etcd is up since a time.
 func factsOf(state backup.State, since time.Time) policy.BackupFacts {
@@ -76,6 +80,7 @@ func same(last, next *v1beta1.BackupStatus) bool {
 	}
 	was, is := *last, *next
 	was.RecoveryPoint, is.RecoveryPoint = nil, nil
+	was.RecoveryRevision, is.RecoveryRevision = 0, 0
 	return equality.Semantic.DeepEqual(was, is)
 }
 
@@ -90,7 +95,7 @@ func finalPoint(cluster *v1beta1.ManagedCluster, next *v1beta1.BackupStatus) boo
 }
 
 func statusOf(state backup.State) *v1beta1.BackupStatus {
-	status := &v1beta1.BackupStatus{RecoveryPoint: timeOf(state.RecoveryPoint)}
+	status := &v1beta1.BackupStatus{RecoveryPoint: timeOf(state.RecoveryPoint), RecoveryRevision: state.Revision}
 	if state.Full != nil {
 		status.Time, status.Revision, status.Size = timeOf(state.Full.Time), state.Full.Last, state.Full.Size
 	}
