@@ -44,6 +44,10 @@ type bed struct {
 	// a store, and await for one that reaches that.
 	reached         int64
 	patience, await time.Duration
+	// turns bounds how many have a snapshot on the disk; emptied gets what the recorder
+	// says of stores that were emptied.
+	turns   chan struct{}
+	emptied chan string
 	// rolledBack is what recorders are told of the one before.
 	rolledBack bool
 }
@@ -57,6 +61,7 @@ func newBed(t testing.TB, stores int) *bed {
 	b := &bed{
 		t: t, data: filepath.Join(t.TempDir(), "data"),
 		client: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), peer: fmt.Sprintf("http://127.0.0.1:%d", ports[1]),
+		emptied:  make(chan string, 16),
 		schedule: backup.Schedule{Full: time.Hour, Delta: 200 * time.Millisecond, Keep: backup.Retention{All: time.Hour}},
 	}
 	for range stores {
@@ -142,6 +147,7 @@ func (b *bed) stopEtcd() { b.etcd.Close(); b.process.Kill() }
 func (b *bed) record() {
 	b.recorder = backup.NewRecorder(backup.Config{
 		ClusterID: clusterID, Stores: b.urls(), Key: b.key, Schedule: b.schedule, Log: slog.New(slog.DiscardHandler), Scratch: b.t.TempDir(), RolledBack: b.rolledBack,
+		Turns: b.turns, OnEmptied: func(store string) { b.emptied <- store },
 		Connect: func(context.Context) (clientv3.Config, error) {
 			return clientv3.Config{Endpoints: []string{b.client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second}, nil
 		},

@@ -106,7 +106,7 @@ func (r *Recorder) look(ctx context.Context) bool {
 			continue
 		}
 		ends[p] = revision
-		p.found(full.Time)
+		p.found(*full)
 		if err := r.bundle(ctx, p); err != nil {
 			r.Log.Warn("bundle not stored", "cluster", r.ClusterID, "store", p.url, "error", err)
 			p.lag() // a snapshot takes it along

@@ -207,6 +207,21 @@ func (s *Store) foreign(ctx context.Context, name, key string) (bool, error) {
 	return errors.As(err, &other), nil
 }
 
+// holds says whether an object is there. The error wraps errEmptied if it is not.
+func (s *Store) holds(ctx context.Context, name string) error {
+	if err := s.there(); err != nil {
+		return err
+	}
+	there, err := s.bucket.Exists(ctx, name)
+	if err != nil {
+		return fmt.Errorf("look for %s in %s: %w", name, s.URL, plain(err))
+	}
+	if !there {
+		return fmt.Errorf("%s: %w", s.URL, errEmptied)
+	}
+	return nil
+}
+
 // put stores what is sealed already, and reads it back. The name is given when all is on
 // the disk, so that there is either a whole object or none.
 func (s *Store) put(ctx context.Context, name string, sealed io.Reader) error {

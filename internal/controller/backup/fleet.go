@@ -21,6 +21,8 @@ import (
 type fleet struct {
 	// changes tells of managed clusters, and own of the management cluster.
 	changes, own chan event.GenericEvent
+	// turns is held by those that have a snapshot on the local disk.
+	turns chan struct{}
 
 	mu    sync.Mutex
 	ended bool
@@ -43,13 +45,16 @@ type voyage struct {
 	replaced time.Time
 }
 
+// fullsAtOnce is of how many clusters a snapshot is on its way to the stores at a time.
+const fullsAtOnce = 4
+
 // pending is how many changes may wait to be looked at.
 const pending = 64
 
 func newFleet() *fleet {
 	return &fleet{
 		changes: make(chan event.GenericEvent, pending), own: make(chan event.GenericEvent, pending),
-		known: map[types.NamespacedName]*voyage{},
+		known: map[types.NamespacedName]*voyage{}, turns: make(chan struct{}, fullsAtOnce),
 	}
 }
 

@@ -20,11 +20,13 @@ import (
 
 func (r *reconciler) recorder(cluster *v1beta1.ManagedCluster, key string, plan policy.BackupPlan) *backup.Recorder {
 	id, name := cluster.Spec.ID, client.ObjectKeyFromObject(cluster)
+	about := cluster.DeepCopy()
 	return backup.NewRecorder(backup.Config{
 		ClusterID: id, Stores: plan.Stores, Key: key, Scratch: r.Scratch, Log: r.Log, Now: r.Now,
 		Schedule: schedule(plan), RolledBack: rolledBack(cluster),
 		Connect:  func(ctx context.Context) (clientv3.Config, error) { return r.etcd(ctx, id) },
-		OnChange: func() { r.running.changed(name) },
+		OnChange: func() { r.running.changed(name) }, Turns: r.running.turns,
+		OnEmptied: func(store string) { r.tellEmptied(about, store) },
 	})
 }
 

@@ -122,3 +122,9 @@ func (r *reconciler) tell(cluster client.Object, last *metav1.Condition, next me
 		r.events.Event(cluster, corev1.EventTypeWarning, next.Reason, "Backup", fmt.Sprintf("backups are late: %s", next.Message))
 	}
 }
+
+// tellEmptied records an event when a store has lost what it held of a cluster.
+func (r *reconciler) tellEmptied(of client.Object, store string) {
+	r.events.Event(of, corev1.EventTypeWarning, "BackupStoreEmptied", "Backup",
+		fmt.Sprintf("the newest full backup has gone from %s: the store was emptied, or is not mounted; another one is being made there", store))
+}
