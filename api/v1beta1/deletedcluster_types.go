@@ -29,6 +29,9 @@ type DeletedClusterSpec struct {
 	AgentPools []AgentPoolSpec `json:"agentPools,omitempty"`
 	// Maintenance are its maintenance configurations.
 	Maintenance []MaintenanceConfigurationSpec `json:"maintenance,omitempty"`
+	// BackupStores are the URLs, without anything secret, of the stores that had a full
+	// backup of it: what has none of them any more is not what it was.
+	BackupStores []string `json:"backupStores,omitempty"`
 	// DeletionDate is when the deletion began. What was written after that is not kept.
 	DeletionDate metav1.Time `json:"deletionDate"`
 	// ScheduledPurgeDate is from when on nothing is kept any more.
@@ -42,6 +45,8 @@ type DeletedClusterStatus struct {
 	// was last counted (docs/decisions/0008-clocks.md).
 	Elapsed  metav1.Duration `json:"elapsed,omitempty"`
 	Observed *metav1.Time    `json:"observed,omitempty"`
+	// BackupsRemoved says that a purge has removed the backups from every store.
+	BackupsRemoved bool `json:"backupsRemoved,omitempty"`
 	// Message is why, for people; empty while there is nothing to say.
 	Message string `json:"message,omitempty"`
 }

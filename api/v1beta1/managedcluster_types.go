@@ -282,9 +282,11 @@ type BackupStatus struct {
 	Time     *metav1.Time `json:"time,omitempty"`
 	Revision int64        `json:"revision,omitempty"`
 	Size     int64        `json:"size,omitempty"`
-	// RecoveryPoint is the time up to which everything written is stored, as of the
-	// last change of this status. The metric berth_backup_recovery_point_seconds is exact.
+	// RecoveryPoint is the time up to which everything written is stored, as of some
+	// minutes ago. The metric berth_backup_recovery_point_seconds is exact.
 	RecoveryPoint *metav1.Time `json:"recoveryPoint,omitempty"`
+	// RecoveryRevision is what etcd had reached at the recovery point.
+	RecoveryRevision int64 `json:"recoveryRevision,omitempty"`
 	// Final says that all that was written before the cluster's deletion is stored.
 	Final bool `json:"final,omitempty"`
 	// Stores are the ones that backups go to.

@@ -36,6 +36,9 @@ const (
 	// AnnotationIgnoreBudgets, "true" on an AgentPool that is being deleted, has its nodes
 	// drained past disruption budgets (AKS: delete-node-pool).
 	AnnotationIgnoreBudgets = "berth.dev/ignore-pod-disruption-budget"
+	// AnnotationKeyReplaced is on a Secret with a key of backups that took the place of one
+	// that was lost, and says when (RFC 3339). The operator removes it when that is known.
+	AnnotationKeyReplaced = "berth.dev/key-replaced"
 	// Finalizer keeps an object until everything made for it is gone.
 	Finalizer = "berth.dev/cleanup"
 )

@@ -1169,6 +1169,11 @@ func (in *DeletedClusterSpec) DeepCopyInto(out *DeletedClusterSpec) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.BackupStores != nil {
+		in, out := &in.BackupStores, &out.BackupStores
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	in.DeletionDate.DeepCopyInto(&out.DeletionDate)
 	in.ScheduledPurgeDate.DeepCopyInto(&out.ScheduledPurgeDate)
 }

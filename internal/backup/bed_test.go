@@ -33,13 +33,21 @@ type bed struct {
 	process      *testenv.Process
 	key          string
 	stores       []string
-	// addresses are stores that are no directories.
-	addresses     []string
+	// others are URLs of further stores.
+	others        []string
 	source        *httptest.Server
 	schedule      backup.Schedule
 	recorder      *backup.Recorder
 	stopRecording func()
 	etcd          *clientv3.Client
+	// reached is what is known to have been stored, patience how long the source waits for
+	// a store, and await for one that reaches that.
+	reached         int64
+	patience, await time.Duration
+	// turns bounds how many have a snapshot on the disk; emptied gets what the recorder
+	// says of stores that were emptied.
+	turns   chan struct{}
+	emptied chan string
 	// rolledBack is what recorders are told of the one before.
 	rolledBack bool
 }
@@ -53,6 +61,7 @@ func newBed(t testing.TB, stores int) *bed {
 	b := &bed{
 		t: t, data: filepath.Join(t.TempDir(), "data"),
 		client: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), peer: fmt.Sprintf("http://127.0.0.1:%d", ports[1]),
+		emptied:  make(chan string, 16),
 		schedule: backup.Schedule{Full: time.Hour, Delta: 200 * time.Millisecond, Keep: backup.Retention{All: time.Hour}},
 	}
 	for range stores {
@@ -61,6 +70,13 @@ func newBed(t testing.TB, stores int) *bed {
 	if b.key, err = backup.NewKey(); err != nil {
 		t.Fatal(err)
 	}
+	b.restartSource()
+	b.startEtcd()
+	return b
+}
+
+// restartSource has the source be what the bed says now.
+func (b *bed) restartSource() {
 	handler := backup.Source{
 		Allow: func(r *http.Request, id string) error {
 			if r.Header.Get("Stranger") != "" || id != clusterID {
@@ -68,17 +84,37 @@ func newBed(t testing.TB, stores int) *bed {
 			}
 			return nil
 		},
-		Vault: func(context.Context, string) ([]string, string, error) { return b.urls(), b.key, nil },
-		Log:   slog.New(slog.DiscardHandler),
+		Vault: func(context.Context, string) (backup.Vault, error) {
+			return backup.Vault{Stores: b.urls(), Key: b.key, Reached: b.reached}, nil
+		},
+		Patience: b.patience, Await: b.await,
+		Log: slog.New(slog.DiscardHandler),
 	}.Handler()
 	b.source = httptest.NewServer(handler)
-	t.Cleanup(b.source.Close)
-	b.startEtcd()
-	return b
+	b.t.Cleanup(b.source.Close)
+}
+
+// status is what the source answers for an object; for the list if it has no name.
+func (b *bed) status(name string) int {
+	b.t.Helper()
+	address := b.source.URL + "/backups/" + clusterID
+	if name != "" {
+		address += "/" + name
+	}
+	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	answer.Body.Close()
+	return answer.StatusCode
 }
 
 func (b *bed) urls() []string {
-	urls := slices.Clone(b.addresses)
+	urls := slices.Clone(b.others)
 	for _, dir := range b.stores {
 		urls = append(urls, "file://"+dir)
 	}
@@ -111,6 +147,7 @@ func (b *bed) stopEtcd() { b.etcd.Close(); b.process.Kill() }
 func (b *bed) record() {
 	b.recorder = backup.NewRecorder(backup.Config{
 		ClusterID: clusterID, Stores: b.urls(), Key: b.key, Schedule: b.schedule, Log: slog.New(slog.DiscardHandler), Scratch: b.t.TempDir(), RolledBack: b.rolledBack,
+		Turns: b.turns, OnEmptied: func(store string) { b.emptied <- store },
 		Connect: func(context.Context) (clientv3.Config, error) {
 			return clientv3.Config{Endpoints: []string{b.client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second}, nil
 		},

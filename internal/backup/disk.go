@@ -67,12 +67,20 @@ func (s *Store) hasRoom(size int64) error {
 	if s.dir == "" {
 		return nil
 	}
+	if err := roomIn(s.dir, size); err != nil {
+		return fmt.Errorf("the store %s: %w", s.URL, plain(err))
+	}
+	return nil
+}
+
+// roomIn says whether the disk of a directory can take as much and leave the reserve.
+func roomIn(dir string, size int64) error {
 	var disk syscall.Statfs_t
-	if err := syscall.Statfs(s.dir, &disk); err != nil {
-		return fmt.Errorf("measure the store %s: %w", s.URL, plain(err))
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		return fmt.Errorf("measure the disk of %s: %w", dir, err)
 	}
 	if free := int64(disk.Bavail) * disk.Bsize; free < size+reserve {
-		return fmt.Errorf("the store %s is full: %d MiB are free, the backup has %d more, and %d are left to others", s.URL, free>>20, size>>20, reserve>>20)
+		return fmt.Errorf("the disk is full: %d MiB are free, the backup has %d more, and %d are left to others", free>>20, size>>20, reserve>>20)
 	}
 	return nil
 }

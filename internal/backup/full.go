@@ -28,25 +28,39 @@ type target struct {
 	// last is the newest object there, and reached the revision that its chain leads to.
 	last    time.Time
 	reached int64
+	// size is that of the newest snapshot there, in bytes.
+	size int64
 }
+
+// expected is how much room there must be for a snapshot before etcd is asked for one, of
+// which a store has one of such a size. An etcd may have become smaller.
+func expected(size int64) int64 { return size / 2 }
 
 // full makes a snapshot and gives it to the places. It lies sealed on the local disk
 // meanwhile: etcd keeps what a snapshot shows for as long as somebody reads it, which
 // must not depend on a store. A store that keeps up has all of it when etcd has sent the
 // last of it.
 func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*place) error {
+	turned, err := r.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer turned()
 	ctx, cancel := context.WithTimeout(ctx, fullTimeout)
 	defer cancel()
 	started := r.Now()
 	begun := started
 	targets := r.targets(ctx, places, begun)
 	if len(targets) == 0 {
-		return errors.New("no store answers")
+		return errors.New("no store answers and has room")
 	}
+	size := int64(0)
 	for _, t := range targets {
+		size = max(size, t.size)
 		r.found(t.reached)
-		// A clock that was ahead must not make an older snapshot the newest.
-		if !begun.After(t.last) {
+		// A clock that was ahead must not make an older snapshot the newest. Names have
+		// whole seconds, and nothing takes the place of another.
+		if !begun.Truncate(time.Second).After(t.last) {
 			begun = t.last.Add(time.Second)
 		}
 	}
@@ -54,7 +68,7 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 	if err != nil {
 		return err
 	}
-	spool, err := newSpool(r.Scratch)
+	spool, err := newSpool(r.Scratch, expected(size))
 	if err != nil {
 		return err
 	}
@@ -68,6 +82,20 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 	return nil
 }
 
+// turn waits until this recorder may have a snapshot on the local disk, and returns what
+// ends that: when a Berth takes over, all its clusters' are due at once.
+func (r *Recorder) turn(ctx context.Context) (func(), error) {
+	if r.Turns == nil {
+		return func() {}, nil
+	}
+	select {
+	case r.Turns <- struct{}{}:
+		return func() { <-r.Turns }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // giveAll fills the spool, while the places take what comes. When none of them does any
 // more, etcd is not asked for the rest.
 func (r *Recorder) giveAll(ctx context.Context, client *clientv3.Client, targets []target, object Object, spool *spool) error {
@@ -78,6 +106,7 @@ func (r *Recorder) giveAll(ctx context.Context, client *clientv3.Client, targets
 	var taking atomic.Int64
 	taking.Store(int64(len(targets)))
 	for i, t := range targets {
+		t.place.given()
 		giving.Go(func() {
 			if errs[i] = r.give(ctx, t, object, spool); taking.Add(-1) == 0 {
 				stop()
@@ -94,25 +123,16 @@ func (r *Recorder) giveAll(ctx context.Context, client *clientv3.Client, targets
 	return errors.Join(errs...)
 }
 
-// targets are the places that answer: etcd is not asked for what nobody could keep.
+// targets are the places that answer and have room: etcd is not asked for what nobody could
+// keep.
 func (r *Recorder) targets(ctx context.Context, places []*place, begun time.Time) []target {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
 	all := make([]*target, len(places))
 	var looking sync.WaitGroup
 	for i, p := range places {
 		looking.Go(func() {
-			lags := p.begin(begun)
-			objects, err := p.list(ctx)
-			if err != nil {
-				return
+			if t, err := r.target(ctx, p, begun); err == nil {
+				all[i] = t
 			}
-			t := target{place: p, lags: lags}
-			t.reached, _ = reach(objects)
-			if len(objects) > 0 {
-				t.last = objects[len(objects)-1].Time
-			}
-			all[i] = &t
 		})
 	}
 	looking.Wait()
@@ -123,6 +143,39 @@ func (r *Recorder) targets(ctx context.Context, places []*place, begun time.Time
 		}
 	}
 	return answering
+}
+
+// target looks at a place; why it is none shows in the place's state.
+func (r *Recorder) target(ctx context.Context, p *place, begun time.Time) (*target, error) {
+	looking, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	t := &target{place: p, lags: p.begin(begun)}
+	objects, err := p.list(looking)
+	if err != nil {
+		return nil, err
+	}
+	t.reached, _ = reach(objects)
+	if full := newestFull(objects); full != nil {
+		t.size = full.Size
+	}
+	if len(objects) > 0 {
+		t.last = objects[len(objects)-1].Time
+	}
+	room := func(s *Store) error { return s.hasRoom(expected(t.size)) }
+	if p.use(looking, room) == nil {
+		return t, nil
+	}
+	if err := r.retain(ctx, p); err != nil {
+		return nil, err
+	}
+	again, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	return t, p.use(again, room)
+}
+
+// retain removes in a place what is not to be kept.
+func (r *Recorder) retain(ctx context.Context, p *place) error {
+	return p.use(ctx, func(s *Store) error { return s.retain(ctx, r.Schedule.Keep, r.Now()) })
 }
 
 // found notes how far a store has come.
@@ -169,24 +222,21 @@ func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Wri
 // give stores a snapshot in one place, and removes there what is not to be kept: before
 // that as well, since the place may be full of it.
 func (r *Recorder) give(ctx context.Context, t target, object Object, spool *spool) error {
-	retain := func() error {
-		return t.place.use(ctx, func(s *Store) error { return s.retain(ctx, r.Schedule.Keep, r.Now()) })
-	}
 	// What cannot be removed, or put together, is told, and keeps no snapshot out.
-	kept := errors.Join(retain(), r.bundle(ctx, t.place))
+	kept := errors.Join(r.retain(ctx, t.place), r.bundle(ctx, t.place))
 	if err := t.place.put(ctx, object, spool.reader); err != nil {
 		return errors.Join(err, kept)
 	}
 	object.Size = spool.length()
-	t.place.stored(object.Time, t.lags)
+	t.place.stored(object, t.lags)
 	r.mu.Lock()
-	r.state.Full = &object
+	r.state.Full, r.state.KeyLost = &object, false
 	// A clock that was ahead may have put the object's time into the future.
 	if at := earlier(object.Time, r.Now()); at.After(r.state.RecoveryPoint) {
 		r.state.RecoveryPoint, r.state.Revision = at, object.Last
 	}
 	r.mu.Unlock()
-	return errors.Join(kept, retain())
+	return errors.Join(kept, r.retain(ctx, t.place))
 }
 
 // trailing checks the hash that etcd appends to a snapshot, as it passes by.

@@ -3,6 +3,7 @@ package backup
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -14,6 +15,7 @@ import (
 type place struct {
 	address, url, cluster string
 	slots                 chan struct{}
+	onEmptied             func()
 
 	mu    sync.Mutex
 	store *Store
@@ -22,8 +24,13 @@ type place struct {
 	// lags counts the reasons why deltas do not continue the newest snapshot, and made
 	// how many of them the last snapshot has made up for.
 	lags, made int
-	// tried is when the last snapshot for it was begun.
-	tried time.Time
+	// tried is when the last snapshot for it was begun, and failed how many that etcd was
+	// asked for it has not taken since it took one. refuses: it did not take the last delta.
+	tried   time.Time
+	failed  int
+	refuses bool
+	// newest is the name of the newest snapshot that is known to be there; empty if none is.
+	newest string
 }
 
 func (p *place) state() StoreState {
@@ -41,7 +48,19 @@ func (p *place) due(now time.Time, s Schedule) bool {
 		return tried >= s.Full
 	}
 	old := p.full.IsZero() || p.lags > p.made || now.Sub(p.full) >= s.Full
-	return old && tried >= min(2*s.Delta, s.Full)
+	return old && tried >= p.pause(s)
+}
+
+// pause is how long after an attempt the next one begins: each reads all that etcd has, so
+// that it is longer after each that failed. The caller holds the lock.
+func (p *place) pause(s Schedule) time.Duration {
+	pause := 2 * s.Delta
+	for range max(p.failed-1, 0) {
+		if pause *= 2; pause >= s.Full {
+			break
+		}
+	}
+	return min(pause, s.Full)
 }
 
 // lag notes that a delta is missing.
@@ -52,10 +71,10 @@ func (p *place) lag() {
 }
 
 // found notes a snapshot that was made earlier.
-func (p *place) found(at time.Time) {
+func (p *place) found(full Object) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.full = at
+	p.full, p.newest = full.Time, full.Name
 }
 
 // begin notes an attempt, and returns what a snapshot begun now will make up for.
@@ -66,11 +85,60 @@ func (p *place) begin(now time.Time) int {
 	return p.lags
 }
 
-// stored notes a snapshot.
-func (p *place) stored(at time.Time, lags int) {
+// given notes that etcd is asked for a snapshot, which has failed until it has been stored.
+func (p *place) given() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.full, p.made = at, max(p.made, lags)
+	p.failed++
+}
+
+// tookDelta notes whether it took a delta. One that does so again may take snapshots again.
+func (p *place) tookDelta(took bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if took && p.refuses {
+		p.failed = 0
+	}
+	p.refuses = !took
+}
+
+// stored notes a snapshot.
+func (p *place) stored(full Object, lags int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full, p.newest, p.made, p.failed = full.Time, full.Name, max(p.made, lags), 0
+}
+
+// errEmptied says that a store has lost the snapshot that its deltas continue: it was
+// emptied, or is not mounted and its mount point was left.
+var errEmptied = errors.New("the newest snapshot is not there any more: the store was emptied, or is not mounted")
+
+// holds looks whether the newest snapshot is still there. Without it a delta is of no use,
+// and the next snapshot is due.
+func (p *place) holds(ctx context.Context) error {
+	p.mu.Lock()
+	name := p.newest
+	p.mu.Unlock()
+	if name == "" {
+		return nil
+	}
+	err := p.use(ctx, func(s *Store) error { return s.holds(ctx, name) })
+	if errors.Is(err, errEmptied) && p.emptied(name) {
+		p.onEmptied()
+	}
+	return err
+}
+
+// emptied notes that a snapshot is gone, and says whether it was the newest still.
+func (p *place) emptied(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.newest != name {
+		return false
+	}
+	p.full, p.newest = time.Time{}, ""
+	p.lags++
+	return true
 }
 
 // inFlight is how many calls of a store may run: one for a delta and one for a snapshot.
@@ -148,6 +216,8 @@ func (p *place) list(ctx context.Context) ([]Object, error) {
 // listing is what a store has, or why that is not known.
 type listing struct {
 	objects []Object
+	// foreign says that the newest snapshot is sealed with another key.
+	foreign bool
 	err     error
 }
 
@@ -159,10 +229,32 @@ func (r *Recorder) lists(ctx context.Context) []listing {
 	all := make([]listing, len(r.places))
 	var looking sync.WaitGroup
 	for i, p := range r.places {
-		looking.Go(func() { all[i].objects, all[i].err = p.list(ctx) })
+		looking.Go(func() {
+			l := &all[i]
+			if l.objects, l.err = p.list(ctx); l.err != nil {
+				return
+			}
+			if full := newestFull(l.objects); full != nil {
+				l.foreign, l.err = p.foreign(ctx, full.Name, r.Key)
+			}
+		})
 	}
 	looking.Wait()
 	return all
+}
+
+// foreign says whether an object is sealed with another key. What is damaged is not.
+func (p *place) foreign(ctx context.Context, name, key string) (bool, error) {
+	found := make(chan bool, 1)
+	err := p.use(ctx, func(s *Store) error {
+		foreign, err := s.foreign(ctx, name, key)
+		found <- foreign
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return <-found, nil
 }
 
 func (p *place) put(ctx context.Context, object Object, open func() io.Reader) error {
@@ -182,6 +274,21 @@ func (r *Recorder) bundle(ctx context.Context, p *place) error {
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
 	return p.use(ctx, func(s *Store) error { return s.putBundle(ctx, *r.Bundle, r.Now()) })
+}
+
+// stillThere asks all stores at once whether they still have what nothing was added to.
+func (r *Recorder) stillThere(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
+	var looking sync.WaitGroup
+	for _, p := range r.places {
+		looking.Go(func() {
+			if err := p.holds(ctx); err != nil {
+				r.Log.Warn("store of backups", "cluster", r.ClusterID, "store", p.url, "error", err)
+			}
+		})
+	}
+	looking.Wait()
 }
 
 func (p *place) close() {
@@ -204,7 +311,12 @@ func (r *Recorder) toAll(ctx context.Context, object Object, sealed []byte) bool
 	errs := make([]error, len(r.places))
 	var writing sync.WaitGroup
 	for i, p := range r.places {
-		writing.Go(func() { errs[i] = p.put(ctx, object, func() io.Reader { return bytes.NewReader(sealed) }) })
+		writing.Go(func() {
+			errs[i] = p.put(ctx, object, func() io.Reader { return bytes.NewReader(sealed) })
+			if p.tookDelta(errs[i] == nil); errs[i] == nil {
+				errs[i] = p.holds(ctx)
+			}
+		})
 	}
 	writing.Wait()
 	taken := false

@@ -34,11 +34,11 @@ func TestPurge(t *testing.T) {
 	write("back", deleted.Add(-time.Hour))
 	write("back", deleted.Add(2*time.Hour))
 	for range 2 {
-		if err := Purge(t.Context(), address, "gone", deleted.Add(time.Hour)); err != nil {
+		if err := Purge(t.Context(), address, "gone", deleted.Add(time.Hour), true); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := Purge(t.Context(), address, "back", deleted.Add(time.Hour)); !errors.Is(err, ErrInUse) {
+	if err := Purge(t.Context(), address, "back", deleted.Add(time.Hour), true); !errors.Is(err, ErrInUse) {
 		t.Errorf("the purge of a cluster that is backed up: %v", err)
 	}
 	for id, want := range map[string]int{"gone": 0, "other": 2, "back": 4} {
@@ -46,7 +46,34 @@ func TestPurge(t *testing.T) {
 			t.Errorf("%s has %v, want %d (%v)", id, left, want, err)
 		}
 	}
+	for range 2 {
+		if err := Forget(address, "gone"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := os.Stat(filepath.Join(root, "gone")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is left: %v", err)
+	}
+	if err := Forget(address, "other"); err == nil {
+		t.Error("what is not purged is forgotten")
+	}
+}
+
+// A store that is not mounted has nothing of a cluster, which is no reason to call its
+// backups removed, and the key with them.
+func TestPurgeOfAStoreThatIsNotMounted(t *testing.T) {
+	root := t.TempDir()
+	now := time.Now()
+	if err := Purge(t.Context(), "file://"+root, "a", now, true); !errors.Is(err, ErrNotThere) {
+		t.Errorf("an empty mount point: %v", err)
+	}
+	if err := Purge(t.Context(), "file://"+root, "a", now, false); err != nil {
+		t.Errorf("a store that never had backups of it: %v", err)
+	}
+	if left, err := os.ReadDir(root); err != nil || len(left) > 0 {
+		t.Errorf("the purge makes %v (%v)", left, err)
+	}
+	if err := Purge(t.Context(), "file://"+root+"/away", "a", now, false); err == nil {
+		t.Error("a directory that is away counts as purged")
 	}
 }

@@ -36,10 +36,16 @@ type Config struct {
 	RolledBack bool
 	// Scratch is a directory with room for a sealed snapshot; empty means the system's.
 	Scratch string
+	// Turns bounds, by how much it holds, how many recorders have a snapshot on the local
+	// disk at the same time; nil does not.
+	Turns chan struct{}
 	// OnChange is called after a snapshot and when something begins or ceases to fail.
 	OnChange func()
-	Log      *slog.Logger
-	Now      func() time.Time
+	// OnEmptied is called when the newest snapshot has gone from a store, with its URL
+	// without anything secret.
+	OnEmptied func(store string)
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // Recorder keeps the backups of one cluster up to date while it runs.
@@ -95,7 +101,10 @@ type State struct {
 	// RolledBack says that etcd had less than was recorded of it, and that it has not been
 	// recovered since.
 	RolledBack bool
-	Stores     []StoreState
+	// KeyLost says that the stores have snapshots, and that none of the newest opens with
+	// the key that the recorder has: until it has made one, nothing can be given back.
+	KeyLost bool
+	Stores  []StoreState
 }
 
 // StoreState is that of one store.
@@ -119,8 +128,11 @@ func NewRecorder(config Config) *Recorder {
 	if r.OnChange == nil {
 		r.OnChange = func() {}
 	}
+	if r.OnEmptied == nil {
+		r.OnEmptied = func(string) {}
+	}
 	for _, address := range config.Stores {
-		r.places = append(r.places, &place{address: address, url: Redact(address), cluster: config.ClusterID, slots: make(chan struct{}, inFlight)})
+		r.places = append(r.places, &place{address: address, url: Redact(address), cluster: config.ClusterID, slots: make(chan struct{}, inFlight), onEmptied: func() { r.OnEmptied(Redact(address)) }})
 	}
 	return r
 }
@@ -348,7 +360,9 @@ func (r *Recorder) answer(ctx context.Context) {
 	r.asked = question{}
 	if !r.buffer.empty() {
 		r.flush(ctx, at)
-	} else if r.anyCurrent() {
+		return
+	}
+	if r.stillThere(ctx); r.anyCurrent() {
 		r.reached(r.buffer.seen, at)
 	}
 }

@@ -54,7 +54,7 @@ func (r *remote) start(b *bed) {
 // recordsAndRecovers backs an etcd up to a store that goes away for a while, loses the
 // etcd's data and has it back.
 func (r *remote) recordsAndRecovers(b *bed) {
-	b.addresses = []string{r.url}
+	b.others = []string{r.url}
 	b.record()
 	b.put("before", "1")
 	b.stored(b.put("large", strings.Repeat("x", 1<<20)))

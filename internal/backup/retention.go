@@ -29,7 +29,8 @@ func ages(objects []Object, now time.Time) []time.Duration {
 }
 
 // expired returns what is not to be kept, of a list in order. The newest snapshot and
-// all that is newer stays whatever its age is: a cluster may have stood still for long.
+// all that is newer stays whatever its age is: a cluster may have stood still for long. If a
+// clock was ahead when that was made, what continues it seems older than it is.
 func (r Retention) expired(objects []Object, now time.Time) []Object {
 	newest := newestFull(objects)
 	if newest == nil {
@@ -39,7 +40,7 @@ func (r Retention) expired(objects []Object, now time.Time) []Object {
 	var gone []Object
 	for i, age := range ages(objects, now) {
 		object := objects[i]
-		keep := age <= r.All || !object.Time.Before(newest.Time)
+		keep := age <= r.All || !object.Time.Before(newest.Time) || newest.Time.After(now) && object.Last > newest.Last
 		if object.Kind == KindFull {
 			day := object.Time.Format(time.DateOnly)
 			year, number := object.Time.ISOWeek()

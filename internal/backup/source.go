@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
+	"time"
 
 	"filippo.io/age"
 )
@@ -17,56 +19,162 @@ import (
 type Source struct {
 	// Allow says whether the caller holds the certificate of the cluster's own.
 	Allow func(r *http.Request, clusterID string) error
-	// Vault says where a cluster's backups are, and with which key they open.
-	Vault func(ctx context.Context, clusterID string) (stores []string, key string, err error)
+	// Vault says where a cluster's backups are.
+	Vault func(ctx context.Context, clusterID string) (Vault, error)
 	Log   *slog.Logger
+	// Patience is how long a store may say nothing before it counts as away (20 seconds if
+	// zero), and Await how long a list waits for a store that reaches what is known to have
+	// been stored (90 seconds if zero).
+	Patience, Await time.Duration
+	Now             func() time.Time
 }
+
+// Vault is where a cluster's backups are.
+type Vault struct {
+	// Stores are URLs, and Key opens what they have.
+	Stores []string
+	Key    string
+	// Reached is a revision that was stored as far as is known; zero if nothing is.
+	Reached int64
+}
+
+// defaultAwait is less than whoever recovers asks again for (two minutes).
+const defaultAwait = 90 * time.Second
 
 // Handler answers GET /backups/{id} with the list of backups, the oldest first, and
 // GET /backups/{id}/{name} with what is in one. 404: there is none; 422: it is damaged in
-// every store; 503: a store does not answer.
+// every store; 503: a store does not answer, or those that do are behind what was stored.
 func (s Source) Handler() http.Handler {
+	if s.Patience == 0 {
+		s.Patience = listTimeout
+	}
+	if s.Await == 0 {
+		s.Await = defaultAwait
+	}
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+	a := &answering{Source: s, calls: newCalls(), behind: map[string]time.Time{}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /backups/{id}", s.list)
-	mux.HandleFunc("GET /backups/{id}/{name}", s.get)
+	mux.HandleFunc("GET /backups/{id}", a.list)
+	mux.HandleFunc("GET /backups/{id}/{name}", a.get)
 	return mux
 }
 
-func (s Source) list(w http.ResponseWriter, r *http.Request) {
-	stores, _, err := s.open(r)
+// answering is a source at work.
+type answering struct {
+	Source
+	calls *calls
+
+	mu sync.Mutex
+	// behind is since when a cluster's stores reach less than was stored, by its id.
+	behind map[string]time.Time
+}
+
+// asked is what a request is about.
+type asked struct {
+	Vault
+	id string
+}
+
+// in names the calls for a cluster that are with a store.
+func (a asked) in(address string) string { return address + " " + a.id }
+
+func (s *answering) list(w http.ResponseWriter, r *http.Request) {
+	of, err := s.admit(r)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
 	}
-	defer closeAll(stores)
-	known, answered := map[string]bool{}, false
 	answer := struct {
 		Backups []Object `json:"backups"`
 	}{Backups: []Object{}}
-	silent := error(nil)
-	for _, store := range stores {
-		objects, err := store.List(r.Context())
-		if err != nil {
-			s.Log.Warn("store of backups does not answer", "store", store.URL, "error", err)
-			silent = err
+	known, answered, silent := map[string]bool{}, false, error(nil)
+	for _, l := range s.lists(r.Context(), of) {
+		if l.err != nil {
+			s.Log.Warn("store of backups does not answer", "cluster", of.id, "error", l.err)
+			silent = l.err
 			continue
 		}
 		answered = true
-		for _, object := range objects {
+		for _, object := range l.objects {
 			if !known[object.Name] {
 				known[object.Name] = true
 				answer.Backups = append(answer.Backups, object)
 			}
 		}
 	}
-	if !answered {
+	order(answer.Backups)
+	if answered {
+		silent = s.reaches(of, answer.Backups)
+	}
+	if silent != nil {
 		s.refuse(w, r, silent)
 		return
 	}
-	order(answer.Backups)
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer)
 }
+
+// lists asks all stores at once. One that hangs is waited for as long as patience lasts.
+func (s *answering) lists(ctx context.Context, of asked) []listing {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Patience, errSilent)
+	defer cancel()
+	all := make([]listing, len(of.Stores))
+	var looking sync.WaitGroup
+	for i, address := range of.Stores {
+		looking.Go(func() {
+			found := make(chan []Object, 1)
+			err := s.calls.do(ctx, of.in(address), func() error {
+				store, err := OpenStore(ctx, address, of.id)
+				if err != nil {
+					return err
+				}
+				defer store.Close()
+				objects, err := store.List(ctx)
+				found <- objects
+				return err
+			})
+			if err != nil {
+				all[i].err = fmt.Errorf("%s: %w", Redact(address), err)
+				return
+			}
+			all[i].objects = <-found
+		})
+	}
+	looking.Wait()
+	return all
+}
+
+// reaches says whether backups, in order, reach what was stored as far as is known. Of two
+// stores one may be away for a moment, and the other behind it: what is put back from that
+// is final. So it is waited for, for a while: what is behind is better than nothing.
+func (s *answering) reaches(of asked, objects []Object) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := int64(0)
+	if len(objects) > 0 {
+		last = objects[len(objects)-1].Last
+	}
+	if last >= of.Reached {
+		delete(s.behind, of.id)
+		return nil
+	}
+	since, waited := s.behind[of.id]
+	// A wait that is long over was another's; one from the future is a clock's that was set back.
+	if !waited || s.Now().Sub(since) > forgetBehind || since.After(s.Now()) {
+		since = s.Now()
+		s.behind[of.id] = since
+	}
+	if s.Now().Sub(since) < s.Await {
+		return fmt.Errorf("the stores that answer reach revision %d, and %d was stored", last, of.Reached)
+	}
+	s.Log.Warn("backups are given back from stores that are behind", "cluster", of.id, "revision", last, "stored", of.Reached)
+	return nil
+}
+
+// forgetBehind is how long a cluster that was waited for once is not waited for again.
+const forgetBehind = time.Hour
 
 // errMissing says that a store has no such object.
 var errMissing = errors.New("no such backup")
@@ -77,22 +185,21 @@ var errDamaged = errors.New("damaged")
 // errForbidden says that the caller is not who it would have to be.
 var errForbidden = errors.New("forbidden")
 
-func (s Source) get(w http.ResponseWriter, r *http.Request) {
-	stores, key, err := s.open(r)
+func (s *answering) get(w http.ResponseWriter, r *http.Request) {
+	of, err := s.admit(r)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
 	}
-	defer closeAll(stores)
 	name := r.PathValue("name")
 	if _, ok := parse(name); !ok {
 		s.refuse(w, r, fmt.Errorf("%q is no backup's name: %w", name, errMissing))
 		return
 	}
-	store, err := whole(r.Context(), stores, name, key)
+	address, err := s.whole(r.Context(), of, name)
 	if err == nil {
 		w.Header().Set("Content-Type", "application/octet-stream")
-		if err = unsealFrom(r.Context(), store, name, key, w); err != nil {
+		if err = s.read(r.Context(), of, address, name, w); err != nil {
 			// What was sent is a part: the caller must not take it for all.
 			s.Log.Warn("backup could not be given back to its end", "backup", name, "error", err)
 			panic(http.ErrAbortHandler)
@@ -102,26 +209,88 @@ func (s Source) get(w http.ResponseWriter, r *http.Request) {
 	s.refuse(w, r, err)
 }
 
+// headStart is how long a store has before the next one is asked too.
+const headStart = 2 * time.Second
+
 // whole returns the first store whose object opens. It is read for that once more than
 // is needed, so that the answer's status can be believed.
-func whole(ctx context.Context, stores []*Store, name, key string) (*Store, error) {
-	worst := fmt.Errorf("%s: %w", name, errMissing)
-	for _, store := range stores {
-		err := unsealFrom(ctx, store, name, key, io.Discard)
-		switch {
-		case err == nil:
-			return store, nil
-		case errors.Is(err, errMissing):
-		case errors.Is(err, errDamaged) && !errors.Is(worst, errMissing) && !errors.Is(worst, errDamaged):
-			// A store that does not answer may have a whole one.
-		default:
-			worst = err
+func (s *answering) whole(ctx context.Context, of asked, name string) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		address string
+		err     error
+	}
+	outcomes := make(chan outcome, len(of.Stores))
+	left, running, worst := s.readiest(of), 0, fmt.Errorf("%s: %w", name, errMissing)
+	for len(left) > 0 || running > 0 {
+		var late <-chan time.Time
+		if len(left) > 0 {
+			address := left[0]
+			left, running = left[1:], running+1
+			go func() { outcomes <- outcome{address, s.read(ctx, of, address, name, io.Discard)} }()
+		}
+		if len(left) > 0 {
+			late = time.After(headStart)
+		}
+		select {
+		case <-late:
+		case o := <-outcomes:
+			if o.err == nil {
+				return o.address, nil
+			}
+			running, worst = running-1, worse(worst, o.err)
 		}
 	}
-	return nil, worst
+	return "", worst
 }
 
-func unsealFrom(ctx context.Context, store *Store, name, key string, to io.Writer) error {
+// worse of two reasons why no store has an object whole: a store that does not answer may.
+func worse(worst, err error) error {
+	switch {
+	case errors.Is(err, errMissing):
+		return worst
+	case errors.Is(err, errDamaged) && !errors.Is(worst, errMissing) && !errors.Is(worst, errDamaged):
+		return worst
+	default:
+		return err
+	}
+}
+
+// readiest are the stores in the order in which they are asked: those that hang last.
+func (s *answering) readiest(of asked) []string {
+	var ready, hanging []string
+	for _, address := range of.Stores {
+		if s.calls.hangs(of.in(address)) {
+			hanging = append(hanging, address)
+		} else {
+			ready = append(ready, address)
+		}
+	}
+	return append(ready, hanging...)
+}
+
+// read writes what an object in a store opens to. It gives up when the store has said
+// nothing for as long as patience lasts; how long the caller takes is its own affair.
+func (s *answering) read(ctx context.Context, of asked, address, name string, to io.Writer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	dog := newWatchdog(s.Patience, func() { cancel(fmt.Errorf("read %s in %s: %w", name, Redact(address), errSilent)) })
+	defer dog.goesOn()
+	out := &outlet{to: to}
+	defer out.close()
+	return s.calls.do(ctx, of.in(address), func() error {
+		dog.waits()
+		store, err := OpenStore(ctx, address, of.id)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		return unsealFrom(ctx, store, name, of.Key, dog, out)
+	})
+}
+
+func unsealFrom(ctx context.Context, store *Store, name, key string, dog *watchdog, to io.Writer) error {
 	identity, err := parseKey(key)
 	if err != nil {
 		return err
@@ -131,66 +300,34 @@ func unsealFrom(ctx context.Context, store *Store, name, key string, to io.Write
 		return err
 	}
 	defer sealed.Close()
-	reading := &reader{from: sealed}
+	dog.goesOn()
+	reading := &watched{from: sealed, dog: dog}
 	if err := unseal(to, reading, age.Identity(identity)); err != nil {
 		if reading.err != nil {
 			return fmt.Errorf("read %s in %s: %w", name, store.URL, reading.err)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		return fmt.Errorf("%s in %s is %w: %w", name, store.URL, errDamaged, err)
 	}
 	return nil
 }
 
-// reader remembers why reading failed, which is not the fault of what is read.
-type reader struct {
-	from io.Reader
-	err  error
-}
-
-// Read implements io.Reader.
-func (r *reader) Read(p []byte) (int, error) {
-	n, err := r.from.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.err = err
-	}
-	return n, err
-}
-
-// open finds out whether the caller may, and opens those of the cluster's stores that
-// can be: the loss of one of two must not stand in the way of a recovery.
-func (s Source) open(r *http.Request) ([]*Store, string, error) {
+// admit finds out whether the caller may, and where the cluster's backups are.
+func (s *answering) admit(r *http.Request) (asked, error) {
 	id := r.PathValue("id")
 	if err := s.Allow(r, id); err != nil {
-		return nil, "", fmt.Errorf("%w: %w", errForbidden, err)
+		return asked{}, fmt.Errorf("%w: %w", errForbidden, err)
 	}
-	addresses, key, err := s.Vault(r.Context(), id)
-	if err != nil {
-		return nil, "", err
+	vault, err := s.Vault(r.Context(), id)
+	if err == nil && len(vault.Stores) == 0 {
+		err = errors.New("the cluster has no store of backups")
 	}
-	silent := errors.New("the cluster has no store of backups")
-	stores := make([]*Store, 0, len(addresses))
-	for _, address := range addresses {
-		store, err := OpenStore(r.Context(), address, id)
-		if err != nil {
-			s.Log.Warn("store of backups does not open", "error", err)
-			silent = err
-			continue
-		}
-		stores = append(stores, store)
-	}
-	if len(stores) == 0 {
-		return nil, "", silent
-	}
-	return stores, key, nil
+	return asked{vault, id}, err
 }
 
-func closeAll(stores []*Store) {
-	for _, store := range stores {
-		store.Close()
-	}
-}
-
-func (s Source) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (s *answering) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusServiceUnavailable
 	switch {
 	case errors.Is(err, errForbidden):

@@ -12,6 +12,9 @@ import (
 // waits for what is yet to come, and whoever writes it waits for nobody.
 type spool struct {
 	file *os.File
+	dir  string
+	// checked is how much had been written when the disk was last measured.
+	checked int64
 
 	mu    sync.Mutex
 	grown *sync.Cond
@@ -22,8 +25,15 @@ type spool struct {
 }
 
 // newSpool makes a file without a name, in a directory; empty means the system's. A killed
-// process leaves nothing of it.
-func newSpool(dir string) (*spool, error) {
+// process leaves nothing of it. There must be room for as much as is expected, and a reserve
+// is left on the disk: etcds have their volumes there too.
+func newSpool(dir string, expected int64) (*spool, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	if err := roomIn(dir, expected); err != nil {
+		return nil, fmt.Errorf("make room for a snapshot: %w", err)
+	}
 	file, err := os.CreateTemp(dir, "backup-*.zst.age")
 	if err != nil {
 		return nil, fmt.Errorf("make room for a snapshot: %w", err)
@@ -32,13 +42,22 @@ func newSpool(dir string) (*spool, error) {
 		_ = file.Close()
 		return nil, fmt.Errorf("make room for a snapshot: %w", err)
 	}
-	s := &spool{file: file}
+	s := &spool{file: file, dir: dir}
 	s.grown = sync.NewCond(&s.mu)
 	return s, nil
 }
 
+// measured is how much is written between two measurements of the disk, in bytes.
+const measured = 16 << 20
+
 // Write implements io.Writer.
 func (s *spool) Write(p []byte) (int, error) {
+	if s.checked += int64(len(p)); s.checked > measured {
+		s.checked = 0
+		if err := roomIn(s.dir, 0); err != nil {
+			return 0, fmt.Errorf("spool a snapshot: %w", err)
+		}
+	}
 	n, err := s.file.Write(p)
 	s.mu.Lock()
 	s.size += int64(n)

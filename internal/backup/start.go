@@ -58,7 +58,7 @@ func (r *Recorder) check(current, recorded int64) error {
 func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error {
 	if !r.looked || r.rolledBack.Load() && r.flushed == 0 {
 		r.looked = true
-		if all := r.look(ctx); all && r.flushed == 0 {
+		if r.look(ctx) {
 			r.rolledBack.Store(false) // there is no backup to be continued
 		}
 	}
@@ -79,9 +79,10 @@ func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error
 }
 
 // look reads in the stores how far they have come. Those that are not as far as the
-// furthest need a snapshot. It says whether all of them answered.
+// furthest need a snapshot, and so do those whose newest one another key opens: what that
+// has sealed is continued by nothing. It says whether all answered and have no snapshot.
 func (r *Recorder) look(ctx context.Context) bool {
-	all := true
+	none, foreign := true, false
 	var furthest int64
 	var newest *Object
 	var point time.Time
@@ -90,16 +91,22 @@ func (r *Recorder) look(ctx context.Context) bool {
 	for i, p := range r.places {
 		objects, err := lists[i].objects, lists[i].err
 		if err != nil {
-			all = false
+			none = false
 			continue
 		}
 		full := newestFull(objects)
 		if full == nil {
 			continue
 		}
+		none = false
 		revision, at := reach(objects)
+		r.found(revision)
+		if lists[i].foreign {
+			foreign = true
+			continue
+		}
 		ends[p] = revision
-		p.found(full.Time)
+		p.found(*full)
 		if err := r.bundle(ctx, p); err != nil {
 			r.Log.Warn("bundle not stored", "cluster", r.ClusterID, "store", p.url, "error", err)
 			p.lag() // a snapshot takes it along
@@ -114,13 +121,13 @@ func (r *Recorder) look(ctx context.Context) bool {
 		}
 	}
 	r.flushed = furthest
-	r.found(furthest)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.state.KeyLost = foreign && newest == nil
 	if newest != nil {
 		r.state.Full, r.state.Revision, r.state.RecoveryPoint = newest, furthest, earlier(point, r.Now())
 	}
-	return all
+	return none
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"filippo.io/age"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // azblob://
@@ -189,6 +190,42 @@ func (s *Store) open(ctx context.Context, name string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("read %s in %s: %w", name, s.URL, plain(err))
 	}
 	return r, nil
+}
+
+// foreign says whether an object is sealed with another key, as far as that can be told:
+// the public half of a key opens nothing.
+func (s *Store) foreign(ctx context.Context, name, key string) (bool, error) {
+	identity, err := parseKey(key)
+	if err != nil {
+		return false, nil //nolint:nilerr // the public half
+	}
+	sealed, err := s.open(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	defer sealed.Close()
+	reading := &watched{from: sealed}
+	_, err = age.Decrypt(reading, identity)
+	if reading.err != nil {
+		return false, fmt.Errorf("read %s in %s: %w", name, s.URL, plain(reading.err))
+	}
+	var other *age.NoIdentityMatchError
+	return errors.As(err, &other), nil
+}
+
+// holds says whether an object is there. The error wraps errEmptied if it is not.
+func (s *Store) holds(ctx context.Context, name string) error {
+	if err := s.there(); err != nil {
+		return err
+	}
+	there, err := s.bucket.Exists(ctx, name)
+	if err != nil {
+		return fmt.Errorf("look for %s in %s: %w", name, s.URL, plain(err))
+	}
+	if !there {
+		return fmt.Errorf("%s: %w", s.URL, errEmptied)
+	}
+	return nil
 }
 
 // put stores what is sealed already, and reads it back. The name is given when all is on

@@ -286,8 +286,10 @@ func (r *restoring) serve(ctx context.Context, scratch string) (address string, 
 	server := &http.Server{
 		Handler: backup.Source{
 			Allow: func(*http.Request, string) error { return nil }, // the certificate is the key
-			Vault: func(context.Context, string) ([]string, string, error) { return []string{r.store}, r.key, nil },
-			Log:   slog.New(slog.DiscardHandler),
+			Vault: func(context.Context, string) (backup.Vault, error) {
+				return backup.Vault{Stores: []string{r.store}, Key: r.key}, nil
+			},
+			Log: slog.New(slog.DiscardHandler),
 		}.Handler(),
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients},
 		ReadHeaderTimeout: requestTimeout,

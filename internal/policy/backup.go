@@ -56,10 +56,16 @@ func durationOr(set *metav1.Duration, fallback time.Duration) time.Duration {
 // recorded of it and has not been recovered.
 const ReasonEtcdRolledBack = "EtcdRolledBack"
 
+// ReasonBackupKeyLost is that of the condition BackedUp while the stores hold backups that
+// another key has sealed, which is gone, and none under the one that there is.
+const ReasonBackupKeyLost = "BackupKeyLost"
+
 // BackupFacts are what is known of a cluster's backups.
 type BackupFacts struct {
 	// RolledBack: etcd had less than was recorded of it.
 	RolledBack bool
+	// KeyLost: what the stores hold does not open, and a snapshot that does is not made yet.
+	KeyLost bool
 	// Since is when its control plane came up, from which on it is to be backed up.
 	Since time.Time
 	// RecoveryPoint is the time up to which everything written is stored; zero if nothing is.
@@ -87,6 +93,9 @@ func BackedUp(facts BackupFacts, plan BackupPlan, now time.Time) (ok bool, reaso
 	if facts.RolledBack {
 		return false, ReasonEtcdRolledBack, facts.Etcd, time.Time{}
 	}
+	if facts.KeyLost {
+		return false, ReasonBackupKeyLost, keyLostMessage(facts), time.Time{}
+	}
 	// A delta is written after its time, and read back.
 	limit := 2*plan.Delta + plan.Delta/2
 	point, allowed := facts.RecoveryPoint, limit
@@ -113,4 +122,13 @@ func BackedUp(facts BackupFacts, plan BackupPlan, now time.Time) (ok bool, reaso
 	default:
 		return false, "Late", "backups do not keep up", time.Time{}
 	}
+}
+
+// keyLostMessage says what is lost, and why nothing takes its place yet if that is known.
+func keyLostMessage(facts BackupFacts) string {
+	said := "the key that the stored backups are sealed with is gone, and no full backup under the new one is stored yet"
+	if facts.Snapshot != "" {
+		said += ": " + facts.Snapshot
+	}
+	return said
 }

@@ -38,6 +38,8 @@ func TestBackedUp(t *testing.T) {
 		"over it":                   {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-76 * time.Second), Full: full}, false, "Late"},
 		"a store is away":           {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-2 * time.Minute), Full: full, Stores: []string{"away"}}, false, "StoreUnavailable"},
 		"one of two stores, so far": {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now, Full: full, Stores: []string{"away"}}, true, "Recorded"},
+		"the key is lost":           {BackupFacts{Since: now.Add(-time.Hour), KeyLost: true}, false, "BackupKeyLost"},
+		"and just drawn":            {BackupFacts{Since: now, KeyLost: true}, false, "BackupKeyLost"},
 		"etcd lost data":            {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now, Full: full, RolledBack: true, Etcd: "lost"}, false, "EtcdRolledBack"},
 		"etcd is away":              {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-2 * time.Minute), Full: full, Etcd: "away", Stores: []string{"away"}}, false, "EtcdUnavailable"},
 		"no snapshot for an hour":   {BackupFacts{Since: now.Add(-5 * time.Hour), RecoveryPoint: now, Full: now.Add(-61 * time.Minute), Snapshot: "no room"}, false, "SnapshotLate"},

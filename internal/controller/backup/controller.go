@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -129,12 +130,16 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 		r.running.stop(key)
 		return ctrl.Result{}, nil
 	}
-	if err := r.running.keep(key, cluster.Spec.ID, plan, func() (*backup.Recorder, error) {
-		return r.recorder(ctx, cluster, plan)
-	}); err != nil {
+	seal, told, err := r.sealing(ctx, cluster, plan)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	r.running.proven(key, cluster.Status.Proof)
+	if told != nil {
+		r.Log.Warn(told.message, "cluster", cluster.Spec.ID)
+		r.events.Event(cluster, corev1.EventTypeWarning, told.reason, "Backup", told.message)
+	}
+	r.running.keep(key, seal.of, plan, func() *backup.Recorder { return r.recorder(cluster, seal.key, plan) })
+	r.running.noted(key, cluster.Status.Proof, seal.replaced)
 	state := r.running.state(key)
 	wait, err := r.report(ctx, cluster, state, plan)
 	if !awaited(cluster) {

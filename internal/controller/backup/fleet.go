@@ -21,6 +21,8 @@ import (
 type fleet struct {
 	// changes tells of managed clusters, and own of the management cluster.
 	changes, own chan event.GenericEvent
+	// turns is held by those that have a snapshot on the local disk.
+	turns chan struct{}
 
 	mu    sync.Mutex
 	ended bool
@@ -39,7 +41,12 @@ type voyage struct {
 	hurried time.Time
 	// proof is the last one, which the cluster controller had made.
 	proof *v1beta1.BackupProof
+	// replaced is when its key took the place of a lost one; zero if it did not.
+	replaced time.Time
 }
+
+// fullsAtOnce is of how many clusters a snapshot is on its way to the stores at a time.
+const fullsAtOnce = 4
 
 // pending is how many changes may wait to be looked at.
 const pending = 64
@@ -47,38 +54,34 @@ const pending = 64
 func newFleet() *fleet {
 	return &fleet{
 		changes: make(chan event.GenericEvent, pending), own: make(chan event.GenericEvent, pending),
-		known: map[types.NamespacedName]*voyage{},
+		known: map[types.NamespacedName]*voyage{}, turns: make(chan struct{}, fullsAtOnce),
 	}
 }
 
 // keep lets a recorder run for a cluster, made anew if what it is of, or the plan, has
 // changed.
-func (f *fleet) keep(key types.NamespacedName, of string, plan policy.BackupPlan, begin func() (*backup.Recorder, error)) error {
+func (f *fleet) keep(key types.NamespacedName, of string, plan policy.BackupPlan, begin func() *backup.Recorder) {
 	f.mu.Lock()
 	old := f.known[key]
 	f.mu.Unlock()
 	if old != nil && old.of == of && reflect.DeepEqual(old.plan, plan) {
-		return nil
+		return
 	}
 	f.stop(key)
-	recorder, err := begin()
-	if err != nil {
-		return err
-	}
+	recorder := begin()
 	ctx, cancel := context.WithCancel(context.Background())
 	started := &voyage{recorder: recorder, of: of, plan: plan, cancel: cancel, done: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
 		cancel()
-		return nil
+		return
 	}
 	f.known[key] = started
 	go func() {
 		defer close(started.done)
 		recorder.Run(ctx)
 	}()
-	return nil
 }
 
 // stop ends a cluster's recorder, if there is one, when it has stored what it holds.
@@ -119,7 +122,8 @@ func (f *fleet) state(key types.NamespacedName) backup.State {
 func (f *fleet) hurry(key types.NamespacedName, now time.Time) {
 	f.mu.Lock()
 	v := f.known[key]
-	if v != nil && v.hurried.IsZero() {
+	// A clock that was set back since begins the wait anew, which would last until it is there again.
+	if v != nil && (v.hurried.IsZero() || v.hurried.After(now)) {
 		v.hurried = now
 	}
 	f.mu.Unlock()
@@ -137,12 +141,12 @@ func (f *fleet) final(key types.NamespacedName) bool {
 	return v != nil && !v.hurried.IsZero() && v.recorder.State().RecoveryPoint.After(v.hurried)
 }
 
-// proven notes what is known of a cluster's backups, for the metrics.
-func (f *fleet) proven(key types.NamespacedName, proof *v1beta1.BackupProof) {
+// noted keeps what is known of a cluster's backups, for the metrics.
+func (f *fleet) noted(key types.NamespacedName, proof *v1beta1.BackupProof, replaced time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if v := f.known[key]; v != nil {
-		v.proof = proof
+		v.proof, v.replaced = proof, replaced
 	}
 }
 
@@ -178,7 +182,7 @@ func (f *fleet) untilEnd(ctx context.Context) error {
 // The metrics of backups, by cluster.
 var (
 	pointMetric = prometheus.NewDesc("berth_backup_recovery_point_seconds",
-		"Unix time up to which everything written is stored.", []string{"namespace", "cluster"}, nil)
+		"Unix time up to which everything written is stored; 0 if nothing is.", []string{"namespace", "cluster"}, nil)
 	fullMetric = prometheus.NewDesc("berth_backup_last_full_seconds",
 		"Unix time of the newest full backup.", []string{"namespace", "cluster"}, nil)
 	sizeMetric = prometheus.NewDesc("berth_backup_last_full_bytes",
@@ -189,13 +193,15 @@ var (
 		"Whether the last write to a store went well.", []string{"namespace", "cluster", "store"}, nil)
 	provenMetric = prometheus.NewDesc("berth_backup_proven",
 		"Whether the last proof found that the backups give what etcd holds (X2).", []string{"namespace", "cluster"}, nil)
+	replacedMetric = prometheus.NewDesc("berth_backup_key_replaced_seconds",
+		"Unix time at which a lost key of backups was replaced: older ones do not open any more. Absent if none was.", []string{"namespace", "cluster"}, nil)
 	proofMetric = prometheus.NewDesc("berth_backup_last_proof_seconds",
 		"Unix time at which the backups were last proven.", []string{"namespace", "cluster"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (f *fleet) Describe(out chan<- *prometheus.Desc) {
-	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, tookMetric, storeMetric, provenMetric, proofMetric} {
+	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, tookMetric, storeMetric, replacedMetric, provenMetric, proofMetric} {
 		out <- metric
 	}
 }
@@ -203,13 +209,14 @@ func (f *fleet) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (f *fleet) Collect(out chan<- prometheus.Metric) {
 	type known struct {
-		state backup.State
-		proof *v1beta1.BackupProof
+		state    backup.State
+		proof    *v1beta1.BackupProof
+		replaced time.Time
 	}
 	f.mu.Lock()
 	all := make(map[types.NamespacedName]known, len(f.known))
 	for key, v := range f.known {
-		all[key] = known{v.recorder.State(), v.proof}
+		all[key] = known{v.recorder.State(), v.proof, v.replaced}
 	}
 	f.mu.Unlock()
 	for key, k := range all {
@@ -218,13 +225,18 @@ func (f *fleet) Collect(out chan<- prometheus.Metric) {
 		}
 		collectState(k.state, gauge)
 		collectProof(k.proof, gauge)
+		if !k.replaced.IsZero() {
+			gauge(replacedMetric, float64(k.replaced.Unix()))
+		}
 	}
 }
 
 func collectState(state backup.State, gauge func(*prometheus.Desc, float64, ...string)) {
+	point := 0.0 // a cluster that was never backed up is as late as can be
 	if !state.RecoveryPoint.IsZero() {
-		gauge(pointMetric, float64(state.RecoveryPoint.Unix()))
+		point = float64(state.RecoveryPoint.Unix())
 	}
+	gauge(pointMetric, point)
 	if state.Full != nil {
 		gauge(fullMetric, float64(state.Full.Time.Unix()))
 		gauge(sizeMetric, float64(state.Full.Size))

@@ -75,11 +75,7 @@ func (m *management) record(ctx context.Context, own *v1beta1.ManagementCluster)
 	}
 	bundle := backup.Bundle{Digest: string(access.Data[v1beta1.ManagementDigestKey]), Sealed: access.Data[v1beta1.ManagementBundleKey]}
 	publicKey := string(access.Data[v1beta1.ManagementPublicKeyKey])
-	if err := m.running.keep(managementKey, publicKey+" "+bundle.Digest, plan, func() (*backup.Recorder, error) {
-		return m.recorder(publicKey, bundle, plan), nil
-	}); err != nil {
-		return ctrl.Result{}, err
-	}
+	m.running.keep(managementKey, publicKey+" "+bundle.Digest, plan, func() *backup.Recorder { return m.recorder(own.DeepCopy(), publicKey, bundle, plan) })
 	state := m.running.state(managementKey)
 	wait, err := m.report(ctx, own, state, plan)
 	return ctrl.Result{RequeueAfter: max(wait, soonest)}, err
@@ -92,11 +88,12 @@ func (m *management) access(ctx context.Context) (*corev1.Secret, error) {
 	return &secret, err
 }
 
-func (m *management) recorder(publicKey string, bundle backup.Bundle, plan policy.BackupPlan) *backup.Recorder {
+func (m *management) recorder(about *v1beta1.ManagementCluster, publicKey string, bundle backup.Bundle, plan policy.BackupPlan) *backup.Recorder {
 	return backup.NewRecorder(backup.Config{
 		ClusterID: backup.ManagementID(publicKey), Stores: plan.Stores, Key: publicKey, Bundle: &bundle, Scratch: m.Scratch, Log: m.Log, Now: m.Now,
 		Schedule: schedule(plan), Connect: m.etcd,
-		OnChange: func() { m.running.changed(managementKey) },
+		OnChange: func() { m.running.changed(managementKey) }, Turns: m.running.turns,
+		OnEmptied: func(store string) { m.tellEmptied(about, store) },
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,22 +18,16 @@ import (
 	"berth.dev/berth/internal/policy"
 )
 
-// keyName is the entry of a Secret that holds the key of a cluster's backups. The Secret
-// is in Berth's own namespace: who gets into a control plane's does not get its past.
-const keyName = "key"
-
-func (r *reconciler) recorder(ctx context.Context, cluster *v1beta1.ManagedCluster, plan policy.BackupPlan) (*backup.Recorder, error) {
+func (r *reconciler) recorder(cluster *v1beta1.ManagedCluster, key string, plan policy.BackupPlan) *backup.Recorder {
 	id, name := cluster.Spec.ID, client.ObjectKeyFromObject(cluster)
-	key, err := r.key(ctx, id)
-	if err != nil {
-		return nil, err
-	}
+	about := cluster.DeepCopy()
 	return backup.NewRecorder(backup.Config{
 		ClusterID: id, Stores: plan.Stores, Key: key, Scratch: r.Scratch, Log: r.Log, Now: r.Now,
 		Schedule: schedule(plan), RolledBack: rolledBack(cluster),
 		Connect:  func(ctx context.Context) (clientv3.Config, error) { return r.etcd(ctx, id) },
-		OnChange: func() { r.running.changed(name) },
-	}), nil
+		OnChange: func() { r.running.changed(name) }, Turns: r.running.turns,
+		OnEmptied: func(store string) { r.tellEmptied(about, store) },
+	})
 }
 
 // rolledBack says whether an earlier recorder found that etcd had lost data, and none since
@@ -46,26 +39,6 @@ func rolledBack(cluster *v1beta1.ManagedCluster) bool {
 
 func schedule(plan policy.BackupPlan) backup.Schedule {
 	return backup.Schedule{Full: plan.Full, Delta: plan.Delta, Keep: backup.Retention{All: plan.All, Daily: plan.Daily, Weekly: plan.Weekly}}
-}
-
-// key reads the key of a cluster's backups, or draws it, once. Create never overwrites.
-func (r *reconciler) key(ctx context.Context, id string) (string, error) {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
-		Namespace: v1beta1.SystemNamespace, Name: v1beta1.BackupKeySecret(id), Labels: map[string]string{v1beta1.LabelClusterID: id},
-	}}
-	err := r.reader.Get(ctx, client.ObjectKeyFromObject(secret), secret)
-	if apierrors.IsNotFound(err) {
-		drawn, drawErr := backup.NewKey()
-		if drawErr != nil {
-			return "", drawErr
-		}
-		secret.Data = map[string][]byte{keyName: []byte(drawn)}
-		err = r.client.Create(ctx, secret)
-	}
-	if err != nil {
-		return "", fmt.Errorf("key of backups: %w", err)
-	}
-	return string(secret.Data[keyName]), nil
 }
 
 // dialTimeout bounds a connection to etcd.

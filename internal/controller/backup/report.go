@@ -37,11 +37,11 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 		next.LastTransitionTime = last.LastTransitionTime
 	}
 	status := statusOf(state)
-	if last := cluster.Status.Backup; last != nil && status.RecoveryPoint == nil {
-		status.RecoveryPoint = last.RecoveryPoint // the stores have not been looked at yet
+	if last := cluster.Status.Backup; last != nil && status.RecoveryPoint == nil && !state.KeyLost {
+		status.RecoveryPoint, status.RecoveryRevision = last.RecoveryPoint, last.RecoveryRevision // the stores have not been looked at yet
 	}
 	status.Final = !cluster.DeletionTimestamp.IsZero() && r.running.final(client.ObjectKeyFromObject(cluster))
-	if last != nil && *last == next && same(cluster.Status.Backup, status) && !finalPoint(cluster, status) {
+	if last != nil && *last == next && same(cluster.Status.Backup, status) && !finalPoint(cluster, status) && !moved(cluster.Status.Backup, status, pointEvery*plan.Delta) {
 		return wait, nil
 	}
 	err := apply.Status(ctx, r.client, cluster, statusOwner, &struct {
@@ -55,9 +55,13 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	return wait, nil
 }
 
+// pointEvery is after how many deltas the recovery point is written that has moved: who puts
+// data back waits for a store that reaches it.
+const pointEvery = 10
+
 // factsOf is what the policy wants to know of a recorder whose etcd is up since a time.
 func factsOf(state backup.State, since time.Time) policy.BackupFacts {
-	facts := policy.BackupFacts{RolledBack: state.RolledBack, Since: since, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
+	facts := policy.BackupFacts{RolledBack: state.RolledBack, KeyLost: state.KeyLost, Since: since, RecoveryPoint: state.RecoveryPoint, Etcd: state.Etcd, Snapshot: state.Snapshot}
 	if state.Full != nil {
 		facts.Full = state.Full.Time
 	}
@@ -76,6 +80,7 @@ func same(last, next *v1beta1.BackupStatus) bool {
 	}
 	was, is := *last, *next
 	was.RecoveryPoint, is.RecoveryPoint = nil, nil
+	was.RecoveryRevision, is.RecoveryRevision = 0, 0
 	return equality.Semantic.DeepEqual(was, is)
 }
 
@@ -90,7 +95,7 @@ func finalPoint(cluster *v1beta1.ManagedCluster, next *v1beta1.BackupStatus) boo
 }
 
 func statusOf(state backup.State) *v1beta1.BackupStatus {
-	status := &v1beta1.BackupStatus{RecoveryPoint: timeOf(state.RecoveryPoint)}
+	status := &v1beta1.BackupStatus{RecoveryPoint: timeOf(state.RecoveryPoint), RecoveryRevision: state.Revision}
 	if state.Full != nil {
 		status.Time, status.Revision, status.Size = timeOf(state.Full.Time), state.Full.Last, state.Full.Size
 	}
@@ -116,4 +121,10 @@ func (r *reconciler) tell(cluster client.Object, last *metav1.Condition, next me
 	case next.Status == metav1.ConditionFalse && next.Reason != "Pending" && (last == nil || last.Reason != next.Reason):
 		r.events.Event(cluster, corev1.EventTypeWarning, next.Reason, "Backup", fmt.Sprintf("backups are late: %s", next.Message))
 	}
+}
+
+// tellEmptied records an event when a store has lost what it held of a cluster.
+func (r *reconciler) tellEmptied(of client.Object, store string) {
+	r.events.Event(of, corev1.EventTypeWarning, "BackupStoreEmptied", "Backup",
+		fmt.Sprintf("the newest full backup has gone from %s: the store was emptied, or is not mounted; another one is being made there", store))
 }

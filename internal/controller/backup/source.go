@@ -53,16 +53,37 @@ func (s vaults) allow(r *http.Request, id string) error {
 	return nil
 }
 
-// vault is where a cluster's backups are.
-func (s vaults) vault(ctx context.Context, id string) ([]string, string, error) {
+// vault is where a cluster's backups are, and how far they are known to reach.
+func (s vaults) vault(ctx context.Context, id string) (backup.Vault, error) {
 	var service v1beta1.ServicePolicy
 	err := s.reader.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service)
 	if client.IgnoreNotFound(err) != nil {
-		return nil, "", fmt.Errorf("read service policy: %w", err)
+		return backup.Vault{}, fmt.Errorf("read service policy: %w", err)
 	}
 	var secret corev1.Secret
 	if err := s.reader.Get(ctx, client.ObjectKey{Namespace: v1beta1.SystemNamespace, Name: v1beta1.BackupKeySecret(id)}, &secret); err != nil {
-		return nil, "", fmt.Errorf("key of backups: %w", err)
+		return backup.Vault{}, fmt.Errorf("key of backups: %w", err)
 	}
-	return policy.Backups(service.Spec, s.store).Stores, string(secret.Data[keyName]), nil
+	reached, err := s.reached(ctx, id)
+	return backup.Vault{Stores: policy.Backups(service.Spec, s.store).Stores, Key: string(secret.Data[keyName]), Reached: reached}, err
+}
+
+// reached is a revision that is known to be stored; zero if none is.
+func (s vaults) reached(ctx context.Context, id string) (int64, error) {
+	var namespace corev1.Namespace
+	if err := s.reader.Get(ctx, client.ObjectKey{Name: v1beta1.ControlPlaneNamespace(id)}, &namespace); err != nil {
+		return 0, fmt.Errorf("find the cluster: %w", err)
+	}
+	owner, ok := controlplane.OwnerOf(&namespace)
+	if !ok {
+		return 0, nil
+	}
+	var cluster v1beta1.ManagedCluster
+	if err := s.reader.Get(ctx, owner, &cluster); err != nil {
+		return 0, fmt.Errorf("find the cluster: %w", err)
+	}
+	if last := cluster.Status.Backup; last != nil && cluster.Spec.ID == id {
+		return max(last.Revision, last.RecoveryRevision), nil
+	}
+	return 0, nil
 }

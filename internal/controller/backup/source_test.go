@@ -9,10 +9,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controlplane"
 )
 
@@ -81,5 +84,51 @@ func TestSourceAllows(t *testing.T) {
 	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf(t, mine[controlplane.BackupSecret], "client")}}
 	if err := s.allow(r, "unknown"); err == nil {
 		t.Error("a cluster that is not known is given")
+	}
+}
+
+// Whoever puts back is told how far the stores are known to reach: to the recovery point, or
+// to the newest snapshot where that reaches further.
+func TestVaultKnowsWhatWasStored(t *testing.T) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1beta1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for why, c := range map[string]struct {
+		status *v1beta1.BackupStatus
+		id     string
+		want   int64
+	}{
+		"nothing is stored":      {nil, "a", 0},
+		"deltas reach further":   {&v1beta1.BackupStatus{Revision: 7, RecoveryRevision: 9}, "a", 9},
+		"no delta was looked at": {&v1beta1.BackupStatus{Revision: 7}, "a", 7},
+		"another of its name":    {&v1beta1.BackupStatus{Revision: 7}, "b", 0},
+	} {
+		cluster := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "s", Name: "rg.c"}, Spec: v1beta1.ManagedClusterSpec{ID: c.id}}
+		cluster.Status.Backup = c.status
+		reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(cluster,
+			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "cp-a", Annotations: map[string]string{controlplane.AnnotationOwner: "s/rg.c"}}},
+			&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: v1beta1.SystemNamespace, Name: "backup-a"}, Data: map[string][]byte{keyName: []byte("key")}},
+		).Build()
+		vault, err := vaults{reader: reader, store: "file:///own"}.vault(t.Context(), "a")
+		if err != nil || vault.Reached != c.want || vault.Key != "key" || len(vault.Stores) != 1 {
+			t.Errorf("%s: %+v, %v", why, vault, err)
+		}
+	}
+}
+
+// The recovery point moves all the time; it is written when it has moved by some minutes.
+func TestRecoveryPointIsWrittenNowAndThen(t *testing.T) {
+	at := func(seconds int) *metav1.Time {
+		return &metav1.Time{Time: time.Date(2026, 11, 26, 12, 0, seconds, 0, time.UTC)}
+	}
+	last := &v1beta1.BackupStatus{RecoveryPoint: at(0), RecoveryRevision: 7}
+	for seconds, want := range map[int]bool{0: false, 299: false, 300: true} {
+		next := &v1beta1.BackupStatus{RecoveryPoint: at(seconds), RecoveryRevision: 8}
+		if !same(last, next) || moved(last, next, pointEvery*30*time.Second) != want {
+			t.Errorf("after %d s: it is written: %t", seconds, !want)
+		}
 	}
 }

@@ -119,6 +119,13 @@ func (r *reconciler) deletedCluster(ctx context.Context, p *pass) (*v1beta1.Dele
 	for i := range windows {
 		kept.Spec.Maintenance = append(kept.Spec.Maintenance, windows[i].Spec)
 	}
+	if last := cluster.Status.Backup; last != nil {
+		for _, store := range last.Stores {
+			if store.Time != nil {
+				kept.Spec.BackupStores = append(kept.Spec.BackupStores, store.URL)
+			}
+		}
+	}
 	return kept, nil
 }
 

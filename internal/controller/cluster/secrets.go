@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,9 @@ func (r *reconciler) secrets(ctx context.Context, p *pass) (bool, error) {
 		return false, err
 	}
 	roots, err := r.roots(ctx, p, stored[controlplane.RootsSecret])
+	if errors.Is(err, errRootsLost) {
+		r.events.Event(p.cluster, corev1.EventTypeWarning, "RootsOfTrustLost", "Change", err.Error())
+	}
 	if err != nil {
 		return false, err
 	}
@@ -61,8 +65,13 @@ func (r *reconciler) storedSecrets(ctx context.Context, cluster *v1beta1.Managed
 	return stored, nil
 }
 
-// roots makes the roots if there are none. Create never overwrites: if another
-// process was first, its roots are read in the next pass.
+// errRootsLost says that the roots are gone of a cluster that has come up: its nodes and its
+// users trust them, and Secrets in its etcd are encrypted with their key. New ones would
+// end all of that, and what was lost could not be put back beside them.
+var errRootsLost = fmt.Errorf("the roots of trust of a cluster that has come up are gone: nothing of it is changed until the operator has put back the secret %s", controlplane.RootsSecret)
+
+// roots makes the roots if there are none, before the control plane has come up. Create
+// never overwrites: if another process was first, its roots are read in the next pass.
 func (r *reconciler) roots(ctx context.Context, p *pass, stored *corev1.Secret) (*controlplane.Roots, error) {
 	if stored != nil {
 		stored, err := r.rotateKeys(ctx, p, stored)
@@ -70,6 +79,9 @@ func (r *reconciler) roots(ctx context.Context, p *pass, stored *corev1.Secret) 
 			return nil, err
 		}
 		return controlplane.LoadRoots(stored)
+	}
+	if p.cluster.Status.Initialized {
+		return nil, errRootsLost
 	}
 	roots, err := controlplane.NewRoots(p.input.ID, p.now)
 	if err != nil {

@@ -7,9 +7,9 @@ package deletedcluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"berth.dev/berth/api/v1beta1"
@@ -30,8 +31,8 @@ const (
 	lookAgain = 2 * time.Second
 	// tryAgain is how soon a store is tried again that failed.
 	tryAgain = time.Minute
-	// purgeTimeout bounds the removal of one cluster's backups from all stores.
-	purgeTimeout = 10 * time.Minute
+	// workers is how many are looked at at the same time. None of them waits for a store.
+	workers = 4
 )
 
 // Config is what the controller needs besides the manager.
@@ -46,6 +47,7 @@ type reconciler struct {
 	Config
 	client client.Client
 	reader client.Reader // not a cache: what it does not see yet would be purged
+	jobs   *jobs
 }
 
 // Setup registers the controller with the manager.
@@ -53,8 +55,10 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader()}
-	if err := ctrl.NewControllerManagedBy(mgr).Named("deletedcluster").For(&v1beta1.DeletedCluster{}).Complete(r); err != nil {
+	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(), jobs: newJobs()}
+	err := ctrl.NewControllerManagedBy(mgr).Named("deletedcluster").For(&v1beta1.DeletedCluster{}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).Complete(r)
+	if err != nil {
 		return fmt.Errorf("set up controller of deleted clusters: %w", err)
 	}
 	return nil
@@ -134,8 +138,10 @@ func (r *reconciler) act(ctx context.Context, deleted *v1beta1.DeletedCluster, l
 	case back:
 		return 0, r.letGo(ctx, deleted, v1beta1.RetainedSecret(deleted.Name))
 	}
-	if err := r.purge(ctx, deleted); err != nil {
+	if ended, err := r.purge(ctx, deleted); err != nil {
 		return tryAgain, r.report(ctx, deleted, err)
+	} else if !ended {
+		return lookAgain, nil
 	}
 	r.Log.Info("deleted cluster purged", "cluster", deleted.Name, "deleted", deleted.Spec.DeletionDate.UTC().Format(time.RFC3339))
 	return 0, r.letGo(ctx, deleted, v1beta1.RetainedSecret(deleted.Name), v1beta1.BackupKeySecret(deleted.Name))
@@ -154,21 +160,30 @@ func (r *reconciler) count(ctx context.Context, deleted *v1beta1.DeletedCluster)
 	return nil
 }
 
-// purge removes the backups from every store.
-func (r *reconciler) purge(ctx context.Context, deleted *v1beta1.DeletedCluster) error {
-	ctx, cancel := context.WithTimeout(ctx, purgeTimeout)
-	defer cancel()
+// purge removes the backups from every store, and says whether that has come to its end.
+// The directories that they were in go when it is written down that nothing is in them: one
+// that is missing before that is not the one that was used.
+func (r *reconciler) purge(ctx context.Context, deleted *v1beta1.DeletedCluster) (bool, error) {
 	var service v1beta1.ServicePolicy
 	err := r.reader.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service)
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("read service policy: %w", err)
+		return false, fmt.Errorf("read service policy: %w", err)
 	}
-	newest := deleted.Spec.DeletionDate.Add(policy.RecoveryGrace)
-	var failed []error
-	for _, store := range policy.Backups(service.Spec, r.Store).Stores {
-		failed = append(failed, backup.Purge(ctx, store, deleted.Name, newest))
+	stores, id := policy.Backups(service.Spec, r.Store).Stores, deleted.Name
+	if !deleted.Status.BackupsRemoved {
+		newest, had := deleted.Spec.DeletionDate.Add(policy.RecoveryGrace), deleted.Spec.BackupStores
+		ended, err := r.jobs.do("purge "+id, stores, func(ctx context.Context, store string) error {
+			return backup.Purge(ctx, store, id, newest, slices.Contains(had, backup.Redact(store)))
+		})
+		if err != nil || !ended {
+			return false, err
+		}
+		deleted.Status.BackupsRemoved = true
+		if err := r.client.Status().Update(ctx, deleted); err != nil {
+			return false, fmt.Errorf("note that the backups are removed: %w", err)
+		}
 	}
-	return errors.Join(failed...)
+	return r.jobs.do("forget "+id, stores, func(_ context.Context, store string) error { return backup.Forget(store, id) })
 }
 
 // report says why nothing was purged.
