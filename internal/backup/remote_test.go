@@ -90,7 +90,7 @@ func (r *remote) recordsAndRecovers(b *bed) {
 
 // isPurged checks that a cluster's backups are listed, and gone once they are purged.
 func (r *remote) isPurged() {
-	purge := func(newest time.Time) error { return backup.Purge(r.t.Context(), r.url, clusterID, newest) }
+	purge := func(newest time.Time) error { return backup.Purge(r.t.Context(), r.url, clusterID, newest, false) }
 	parts, err := backup.Parts(r.t.Context(), r.url)
 	if err != nil || len(parts) != 1 || parts[0] != clusterID {
 		r.t.Errorf("the store has parts %v of clusters, %v", parts, err)

@@ -17,7 +17,7 @@ func TestRecordedInS3IsRecovered(t *testing.T) {
 	server.start(b)
 	server.recordsAndRecovers(b)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "of-somebody-else")
-	if err := backup.Purge(t.Context(), server.url, clusterID, time.Now()); err == nil || strings.Contains(err.Error(), "of-somebody-else") {
+	if err := backup.Purge(t.Context(), server.url, clusterID, time.Now(), false); err == nil || strings.Contains(err.Error(), "of-somebody-else") {
 		t.Errorf("a stranger: %v", err)
 	}
 	t.Setenv("AWS_SECRET_ACCESS_KEY", server.secret)
