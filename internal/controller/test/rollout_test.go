@@ -59,6 +59,7 @@ func TestRolloutInWaves(t *testing.T) {
 	if r := f.rollout(2); r.Status.Wave != 2 || r.Status.State != v1beta1.RolloutProgressing {
 		t.Errorf("%+v", r.Status)
 	}
+	f.eventually("its components are said not to run", func() bool { return f.ready() == 2 })
 	f.ahead.Add(int64(11 * time.Minute))
 	f.eventually("it is not ready in time: the rollout stops", func() bool { return f.rollout(2).Status.State == v1beta1.RolloutStopped })
 	f.eventually("and the cluster goes back", func() bool { return len(f.having("coredns:v1")) == 2 && f.ready() == 3 })

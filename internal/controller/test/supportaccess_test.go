@@ -341,6 +341,9 @@ func readBack(d *desk) {
 	for _, one := range requests {
 		p := one.(map[string]any)["properties"].(map[string]any)
 		what := fmt.Sprint(p["verb"], " ", p["resource"])
+		if seen[what] == "200" {
+			continue // the same was refused after the end, which is recorded as well
+		}
 		seen[what] = fmt.Sprint(p["code"])
 		if p["engineer"] != deskEngineer || p["sourceIp"] != "127.0.0.1" {
 			d.t.Errorf("%s is not told of the engineer: %v", what, p)
