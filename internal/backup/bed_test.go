@@ -40,6 +40,8 @@ type bed struct {
 	recorder      *backup.Recorder
 	stopRecording func()
 	etcd          *clientv3.Client
+	// flags are etcd's besides.
+	flags []string
 	// reached is what is known to have been stored, patience how long the source waits for
 	// a store, and await for one that reaches that.
 	reached         int64
@@ -123,9 +125,11 @@ func (b *bed) urls() []string {
 
 func (b *bed) startEtcd() {
 	b.t.Helper()
-	process, err := testenv.StartProcess(filepath.Join(b.t.TempDir(), "etcd.log"), nil, testenv.Program(b.t, testenv.Etcd),
-		"--name=etcd-0", "--data-dir="+b.data, "--listen-client-urls="+b.client, "--advertise-client-urls="+b.client,
-		"--listen-peer-urls="+b.peer, "--initial-advertise-peer-urls="+b.peer, "--initial-cluster=etcd-0="+b.peer, "--log-level=error")
+	argv := []string{
+		testenv.Program(b.t, testenv.Etcd), "--name=etcd-0", "--data-dir=" + b.data, "--listen-client-urls=" + b.client, "--advertise-client-urls=" + b.client,
+		"--listen-peer-urls=" + b.peer, "--initial-advertise-peer-urls=" + b.peer, "--initial-cluster=etcd-0=" + b.peer, "--log-level=error",
+	}
+	process, err := testenv.StartProcess(filepath.Join(b.t.TempDir(), "etcd.log"), nil, append(argv, b.flags...)...)
 	if err != nil {
 		b.t.Fatal(err)
 	}

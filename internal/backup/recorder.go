@@ -104,7 +104,9 @@ type State struct {
 	// KeyLost says that the stores have snapshots, and that none of the newest opens with
 	// the key that the recorder has: until it has made one, nothing can be given back.
 	KeyLost bool
-	Stores  []StoreState
+	// Alarms are those that etcd has raised, by their names, in order: NOSPACE, CORRUPT.
+	Alarms []string
+	Stores []StoreState
 }
 
 // StoreState is that of one store.
@@ -345,6 +347,7 @@ func (r *Recorder) tick(ctx context.Context, client *clientv3.Client) error {
 		return err
 	}
 	r.etcdFailed(nil)
+	r.lookForAlarms(ctx, client)
 	r.asked = question{at, revision}
 	r.answer(ctx)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -21,6 +22,31 @@ func currentRevision(ctx context.Context, client *clientv3.Client) (int64, error
 		return 0, fmt.Errorf("ask etcd for its revision: %w", err)
 	}
 	return response.Header.Revision, nil
+}
+
+// lookForAlarms asks etcd which alarms it has raised. One that does not say keeps those that
+// are known.
+func (r *Recorder) lookForAlarms(ctx context.Context, client *clientv3.Client) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	response, err := client.AlarmList(ctx)
+	if err != nil {
+		r.Log.Warn("alarms of etcd cannot be read", "cluster", r.ClusterID, "error", err)
+		return
+	}
+	var alarms []string
+	for _, alarm := range response.Alarms {
+		alarms = append(alarms, alarm.Alarm.String())
+	}
+	slices.Sort(alarms)
+	alarms = slices.Compact(alarms) // each member raises its own
+	r.mu.Lock()
+	changed := !slices.Equal(r.state.Alarms, alarms)
+	r.state.Alarms = alarms
+	r.mu.Unlock()
+	if changed {
+		r.OnChange()
+	}
 }
 
 // ErrLost says that an etcd has less than was recorded of it.

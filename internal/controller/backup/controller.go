@@ -141,6 +141,9 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 	r.running.keep(key, seal.of, plan, func() *backup.Recorder { return r.recorder(cluster, seal.key, plan) })
 	r.running.noted(key, cluster.Status.Proof, seal.replaced)
 	state := r.running.state(key)
+	for _, alarm := range r.running.raised(key, state.Alarms) {
+		r.events.Event(cluster, corev1.EventTypeWarning, "EtcdAlarm", "Watch", alarmMessage(alarm))
+	}
 	wait, err := r.report(ctx, cluster, state, plan)
 	if !awaited(cluster) {
 		return ctrl.Result{RequeueAfter: max(wait, soonest)}, err

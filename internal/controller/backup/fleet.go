@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +44,8 @@ type voyage struct {
 	proof *v1beta1.BackupProof
 	// replaced is when its key took the place of a lost one; zero if it did not.
 	replaced time.Time
+	// alarms are those of its etcd that were told.
+	alarms []string
 }
 
 // fullsAtOnce is of how many clusters a snapshot is on its way to the stores at a time.
@@ -150,6 +153,19 @@ func (f *fleet) noted(key types.NamespacedName, proof *v1beta1.BackupProof, repl
 	}
 }
 
+// raised says which alarms a cluster's etcd has raised since it was last asked that.
+func (f *fleet) raised(key types.NamespacedName, alarms []string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := f.known[key]
+	if v == nil {
+		return nil
+	}
+	raised := slices.DeleteFunc(slices.Clone(alarms), func(alarm string) bool { return slices.Contains(v.alarms, alarm) })
+	v.alarms = alarms
+	return raised
+}
+
 // changed has a cluster looked at, or the management cluster. A lost change shows at the next look.
 func (f *fleet) changed(key types.NamespacedName) {
 	meta := metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}
@@ -191,6 +207,8 @@ var (
 		"How long the newest full backup took until it was in all stores.", []string{"namespace", "cluster"}, nil)
 	storeMetric = prometheus.NewDesc("berth_backup_store_up",
 		"Whether the last write to a store went well.", []string{"namespace", "cluster", "store"}, nil)
+	alarmMetric = prometheus.NewDesc("berth_etcd_alarm",
+		"Whether etcd has raised an alarm: NOSPACE, CORRUPT.", []string{"namespace", "cluster", "alarm"}, nil)
 	provenMetric = prometheus.NewDesc("berth_backup_proven",
 		"Whether the last proof found that the backups give what etcd holds (X2).", []string{"namespace", "cluster"}, nil)
 	replacedMetric = prometheus.NewDesc("berth_backup_key_replaced_seconds",
@@ -201,7 +219,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (f *fleet) Describe(out chan<- *prometheus.Desc) {
-	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, tookMetric, storeMetric, replacedMetric, provenMetric, proofMetric} {
+	for _, metric := range []*prometheus.Desc{pointMetric, fullMetric, sizeMetric, tookMetric, storeMetric, alarmMetric, replacedMetric, provenMetric, proofMetric} {
 		out <- metric
 	}
 }
@@ -243,6 +261,9 @@ func collectState(state backup.State, gauge func(*prometheus.Desc, float64, ...s
 	}
 	if state.FullTook > 0 {
 		gauge(tookMetric, state.FullTook.Seconds())
+	}
+	for _, alarm := range etcdAlarms {
+		gauge(alarmMetric, oneIf(slices.Contains(state.Alarms, alarm)), alarm)
 	}
 	for _, store := range state.Stores {
 		gauge(storeMetric, oneIf(store.Error == ""), store.URL)
