@@ -36,8 +36,9 @@ func TestTypeOf(t *testing.T) {
 
 func TestClip(t *testing.T) {
 	for _, text := range []string{"short", strings.Repeat("ä", maxText), "x" + strings.Repeat("ä", maxText)} {
-		got := clip(text)
-		if !utf8.ValidString(got) || len(got) > maxText || !strings.HasPrefix(text, got) || len(text) <= maxText && got != text || len(got) < min(len(text), maxText-1) {
+		got := Clip(text)
+		kept, cut := strings.CutSuffix(got, "…")
+		if !utf8.ValidString(got) || len(got) > maxText || !strings.HasPrefix(text, kept) || cut != (len(text) > maxText) || len(got) < min(len(text), maxText-1) {
 			t.Errorf("%d bytes of %d", len(got), len(text))
 		}
 	}

@@ -79,19 +79,19 @@ func (l Log) create(ctx context.Context, entry *v1beta1.ActivityLogEntry) (bool,
 // as long as whoever asks wants them.
 func bounded(spec v1beta1.ActivitySpec) v1beta1.ActivitySpec {
 	for _, text := range []*string{&spec.Operation, &spec.ResourceID, &spec.Caller, &spec.CorrelationID} {
-		*text = clip(*text)
+		*text = Clip(*text)
 	}
 	if spec.Request != nil {
 		request := *spec.Request
-		request.ClientRequestID, request.ClientAddress = clip(request.ClientRequestID), clip(request.ClientAddress)
+		request.ClientRequestID, request.ClientAddress = Clip(request.ClientRequestID), Clip(request.ClientAddress)
 		spec.Request = &request
 	}
 	if spec.Notice != nil {
 		notice := *spec.Notice
-		notice.Message = clip(notice.Message)
+		notice.Message = Clip(notice.Message)
 		notice.Data = maps.Clone(notice.Data)
 		for key, value := range notice.Data {
-			notice.Data[key] = clip(value)
+			notice.Data[key] = Clip(value)
 		}
 		spec.Notice = &notice
 	}
@@ -102,17 +102,18 @@ func boundedError(cause *v1beta1.OperationError) *v1beta1.OperationError {
 	if cause == nil {
 		return nil
 	}
-	return &v1beta1.OperationError{Code: cause.Code, Message: clip(cause.Message), Target: clip(cause.Target)}
+	return &v1beta1.OperationError{Code: cause.Code, Message: Clip(cause.Message), Target: Clip(cause.Target)}
 }
 
-// clip shortens a text to maxText bytes, at a whole character.
-func clip(text string) string {
+// Clip shortens a text to what an entry has of one, which is what Kubernetes takes as an
+// event's note too: 1,024 bytes, at a whole character.
+func Clip(text string) string {
 	if len(text) <= maxText {
 		return text
 	}
-	end := maxText
+	end := maxText - len("…")
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}
-	return text[:end]
+	return text[:end] + "…"
 }

@@ -93,8 +93,8 @@ func IllnessOf(seen NodeSight, plan RepairPlan, now time.Time) Illness {
 		return Illness{HealthIll, "NodeNotReady", fmt.Sprintf("Ready is %s (%s): %s", ready.Status, ready.Reason, ready.Message)}
 	case seen.Foreign:
 		return Illness{HealthIll, "NodeNotReady", "the machine was made anew and its kubelet has not reported yet"}
-	case now.Sub(later(ready.LastHeartbeatTime.Time, seen.Renewed)) > plan.silence() && !seen.Renewed.IsZero():
-		return Illness{HealthIll, "NodeStatusUnknown", "the kubelet gives no sign of life since " + later(ready.LastHeartbeatTime.Time, seen.Renewed).UTC().Format(time.RFC3339)}
+	case now.Sub(Later(ready.LastHeartbeatTime.Time, seen.Renewed)) > plan.silence() && !seen.Renewed.IsZero():
+		return Illness{HealthIll, "NodeStatusUnknown", "the kubelet gives no sign of life since " + Later(ready.LastHeartbeatTime.Time, seen.Renewed).UTC().Format(time.RFC3339)}
 	}
 	for _, problem := range NodeProblems {
 		found := nodeCondition(seen.Node, problem.Type)
@@ -121,7 +121,8 @@ func nodeCondition(node *corev1.Node, kind corev1.NodeConditionType) *corev1.Nod
 	return nil
 }
 
-func later(a, b time.Time) time.Time {
+// Later is the later one of two times.
+func Later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -39,11 +40,10 @@ func TestHas(t *testing.T) {
 		"registry.berth.internal/berth/coredns:../../../etc/passwd": false,
 		"": false,
 	} {
-		if got := seeded.Has(reference); got != want {
-			t.Errorf("seeded: %q: %t", reference, got)
-		}
-		if got := inPlace.Has(reference); got != want {
-			t.Errorf("in place: %q: %t", reference, got)
+		for where, r := range map[string]*Registry{"seeded": seeded, "in place": inPlace} {
+			if got, err := r.Has(reference); got != want || err != nil {
+				t.Errorf("%s: %q: %t, %v", where, reference, got, err)
+			}
 		}
 	}
 	if err := os.RemoveAll(old); err != nil {
@@ -53,7 +53,17 @@ func TestHas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !seeded.Has("berth/coredns:v1.14.0") || retired.Has("berth/coredns:v1.14.0") {
-		t.Error("a retired build: the store keeps what it was given, a directory of layouts does not")
+	kept, err1 := seeded.Has("berth/coredns:v1.14.0")
+	gone, err2 := retired.Has("berth/coredns:v1.14.0")
+	if !kept || gone || errors.Join(err1, err2) != nil {
+		t.Errorf("a retired build: the store keeps what it was given, a directory of layouts does not: %t, %t, %v, %v", kept, gone, err1, err2)
+	}
+	// What cannot be read is not gone.
+	tag := filepath.Join(seeded.store.tags("berth/coredns"), "v1.14.0")
+	if err := errors.Join(os.Remove(tag), os.Mkdir(tag, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := seeded.Has("berth/coredns:v1.14.0"); err == nil {
+		t.Errorf("a tag that cannot be read: %t", there)
 	}
 }

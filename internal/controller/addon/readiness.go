@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -21,6 +22,9 @@ const (
 	whileWatched  = 15 * time.Second
 	whileNotReady = 30 * time.Second
 )
+
+// returning is for how long a cluster that goes back is looked at as if it took images.
+const returning = 5 * time.Minute
 
 // missing says which components do not run as they were applied; empty if all do. kube-proxy
 // is left out, which an upgrade of the cluster waits for by itself.
@@ -54,8 +58,16 @@ func lacksNow(ctx context.Context, target client.Reader, object client.Object, d
 		}
 	case *appsv1.DaemonSet:
 		var has appsv1.DaemonSet
-		if err = target.Get(ctx, client.ObjectKeyFromObject(object), &has); err == nil {
-			return daemonSetLacks(&has, dead)
+		if err = target.Get(ctx, client.ObjectKeyFromObject(object), &has); err != nil {
+			break
+		}
+		if dead == 0 {
+			return daemonSetLacks(&has, min(has.Status.UpdatedNumberScheduled, has.Status.NumberAvailable), 0)
+		}
+		// Its status does not tell of the pods on dead nodes whether they are the new ones.
+		var pods corev1.PodList
+		if err = target.List(ctx, &pods, client.InNamespace(has.Namespace), client.MatchingLabels(has.Spec.Selector.MatchLabels)); err == nil {
+			return daemonSetLacks(&has, current(&has, pods.Items), dead)
 		}
 	}
 	if err != nil {
@@ -81,18 +93,13 @@ func deploymentLacks(d *appsv1.Deployment) string {
 	return fmt.Sprintf("%d of %d replicas have %s, %d are available", updated, want, d.Spec.Template.Spec.Containers[0].Image, has.AvailableReplicas)
 }
 
-// daemonSetLacks says what a DaemonSet lacks, on nodes of which so many are not ready
-// themselves.
-func daemonSetLacks(d *appsv1.DaemonSet, dead int32) string {
-	has, updated := d.Status, d.Status.UpdatedNumberScheduled
-	if has.ObservedGeneration < d.Generation {
-		updated = 0
-	}
-	want := max(0, has.DesiredNumberScheduled-dead)
-	if has.ObservedGeneration >= d.Generation && updated >= want && has.NumberAvailable >= want {
+// daemonSetLacks says what a DaemonSet lacks of which so many pods are ready as it is now, on
+// nodes of which so many are not ready themselves.
+func daemonSetLacks(d *appsv1.DaemonSet, ready, dead int32) string {
+	if d.Status.ObservedGeneration >= d.Generation && ready >= d.Status.DesiredNumberScheduled-dead {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d nodes have %s, on %d it is available", updated, has.DesiredNumberScheduled, d.Spec.Template.Spec.Containers[0].Image, has.NumberAvailable)
+	return fmt.Sprintf("on %d of %d nodes %s is ready", ready, d.Status.DesiredNumberScheduled, d.Spec.Template.Spec.Containers[0].Image)
 }
 
 // deadNodes is how many nodes of a cluster are not ready.
@@ -112,16 +119,19 @@ func (r *reconciler) deadNodes(ctx context.Context, cluster *v1beta1.ManagedClus
 // watchful is how soon a cluster's components are looked at again, beside what the keeper
 // says: a rollout waits for what is seen.
 func (r *reconciler) watchful(ctx context.Context, cluster *v1beta1.ManagedCluster, o outcome) time.Duration {
+	var rollout v1beta1.ComponentRollout
 	at := cluster.Status.ComponentRollout
+	progressing := at != nil && r.client.Get(ctx, client.ObjectKey{Name: at.Name}, &rollout) == nil && rollout.Status.State == v1beta1.RolloutProgressing
 	switch {
-	case at != nil && at.Phase == v1beta1.ClusterTaking, at != nil && at.Phase == v1beta1.ClusterReturned && o.missing != "":
+	case progressing && at.Phase == v1beta1.ClusterTaking:
+		return whileTaking
+	case at != nil && at.Phase == v1beta1.ClusterReturned && o.missing != "" && r.Now().Sub(at.Since.Time) < returning:
 		return whileTaking
 	case o.missing != "":
 		return whileNotReady
-	}
-	var rollout v1beta1.ComponentRollout
-	if at != nil && r.client.Get(ctx, client.ObjectKey{Name: at.Name}, &rollout) == nil && rollout.Status.State == v1beta1.RolloutProgressing {
+	case progressing:
 		return whileWatched
+	default:
+		return time.Hour
 	}
-	return time.Hour
 }

@@ -49,14 +49,19 @@ func (r *reconciler) proxiesChange(ctx context.Context, cluster *v1beta1.Managed
 
 // rolledOut says whether as many pods of what the set is now are ready as it has nodes.
 func rolledOut(set *appsv1.DaemonSet, pods []corev1.Pod) bool {
-	image, current := set.Spec.Template.Spec.Containers[0].Image, int32(0)
+	return current(set, pods) >= set.Status.DesiredNumberScheduled
+}
+
+// current counts the ready pods of what a set is now.
+func current(set *appsv1.DaemonSet, pods []corev1.Pod) int32 {
+	image, count := set.Spec.Template.Spec.Containers[0].Image, int32(0)
 	for _, pod := range pods {
 		ready := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 		})
 		if ready && pod.DeletionTimestamp == nil && pod.Spec.Containers[0].Image == image {
-			current++
+			count++
 		}
 	}
-	return current >= set.Status.DesiredNumberScheduled
+	return count
 }

@@ -153,7 +153,7 @@ func (r *reconciler) announce(ctx context.Context, cluster *v1beta1.ManagedClust
 			continue
 		}
 		spec := &advisories[n].Spec
-		r.tell(ctx, &fresh, &advisories[n], corev1.EventTypeWarning, clip(fmt.Sprintf("%s: advisory %s (%s): %s. %s Found: %s. Next (%s): %s",
+		r.tell(ctx, &fresh, &advisories[n], corev1.EventTypeWarning, activity.Clip(fmt.Sprintf("%s: advisory %s (%s): %s. %s Found: %s. Next (%s): %s",
 			one.Clause, one.Name, spec.Severity, spec.Title, spec.Impact, one.Evidence, one.Turn, one.Next)))
 		one.Announced = &now
 	}
@@ -161,21 +161,6 @@ func (r *reconciler) announce(ctx context.Context, cluster *v1beta1.ManagedClust
 		return nil
 	}
 	return r.write(ctx, &fresh, next)
-}
-
-// maxNote is what Kubernetes takes as an event's note, in bytes.
-const maxNote = 1024
-
-// clip cuts a note that is too long; the advisory has all of it.
-func clip(note string) string {
-	if len(note) <= maxNote {
-		return note
-	}
-	cut := maxNote - len("…")
-	for cut > 0 && note[cut]&0xc0 == 0x80 {
-		cut--
-	}
-	return note[:cut] + "…"
 }
 
 func has(list []v1beta1.ClusterAdvisory, name string) bool {

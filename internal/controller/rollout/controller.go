@@ -44,8 +44,9 @@ var work = ctrl.Request{NamespacedName: client.ObjectKey{Name: "fleet"}}
 // Config is what the controller needs besides the manager.
 type Config struct {
 	Catalogue *release.Catalogue
-	// Pullable says whether an image can be had from the registry; nil means always.
-	Pullable func(image string) bool
+	// Pullable says whether an image can be had from the registry; nil means always. After
+	// an error nothing is decided.
+	Pullable func(image string) (bool, error)
 	// Metrics is where the metrics are registered; nil means controller-runtime's registry.
 	Metrics prometheus.Registerer
 	Now     func() time.Time
@@ -66,7 +67,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 		cfg.Now = time.Now
 	}
 	if cfg.Pullable == nil {
-		cfg.Pullable = func(string) bool { return true }
+		cfg.Pullable = func(string) (bool, error) { return true, nil }
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.Registry

@@ -32,14 +32,19 @@ func (r *reconciler) look(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	decided := rollout.Decide(in.Input, r.Now())
+	decided, err := in.decide(r.Now())
+	if err != nil {
+		return 0, err
+	}
 	if in.same(decided) {
 		return decided.Again, nil
 	}
 	if in, err = r.input(ctx, r.reader, all); err != nil {
 		return 0, err
 	}
-	decided = rollout.Decide(in.Input, r.Now())
+	if decided, err = in.decide(r.Now()); err != nil {
+		return 0, err
+	}
 	// Who dies after the first write goes on from it: the status says how far clusters may go.
 	if err := r.writeStatus(ctx, in.Rollout, decided.Status); err != nil {
 		return 0, err
@@ -79,18 +84,38 @@ func (r *reconciler) rollouts(ctx context.Context) ([]v1beta1.ComponentRollout, 
 			}
 		}
 	}
-	for i := keptRollouts; i < len(all); i++ {
+	for _, i := range outdated(all) {
 		if err := r.client.Delete(ctx, &all[i]); client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("remove %s: %w", all[i].Name, err)
 		}
 	}
-	return all[:min(len(all), keptRollouts)], nil
+	return all, nil
+}
+
+// outdated are the places of those that are not kept: the oldest, but for the newest one
+// that was completed, whose images new clusters get while a later one is stopped.
+func outdated(all []v1beta1.ComponentRollout) []int {
+	var old []int
+	completed := slices.IndexFunc(all, func(one v1beta1.ComponentRollout) bool { return one.Status.State == v1beta1.RolloutCompleted })
+	for i := keptRollouts; i < len(all); i++ {
+		if i != completed {
+			old = append(old, i)
+		}
+	}
+	return old
 }
 
 // input is what is decided on, with the clusters that it is of.
 type input struct {
 	rollout.Input
 	clusters map[types.NamespacedName]*v1beta1.ManagedCluster
+	registry *memory
+}
+
+// decide is refused where the registry could not tell of every image that was asked for.
+func (in input) decide(now time.Time) (rollout.Decision, error) {
+	decided := rollout.Decide(in.Input, now)
+	return decided, in.registry.err
 }
 
 // same says whether a decision changes nothing.
@@ -107,10 +132,11 @@ func (r *reconciler) input(ctx context.Context, reader client.Reader, all []v1be
 	if err := reader.List(ctx, &clusters); err != nil {
 		return input{}, fmt.Errorf("list clusters: %w", err)
 	}
-	pullable := r.remembered()
+	registry := &memory{ask: r.Pullable, known: map[string]bool{}}
+	pullable := registry.pullable
 	in := input{
 		Input:    rollout.Input{Rollout: &all[0], Plan: rollout.PlanOf(service.Spec), Begun: r.begun, Pullable: pullable},
-		clusters: map[types.NamespacedName]*v1beta1.ManagedCluster{},
+		clusters: map[types.NamespacedName]*v1beta1.ManagedCluster{}, registry: registry,
 	}
 	for i := range all[1:] {
 		if old := &all[i+1]; old.Status.State == v1beta1.RolloutCompleted && rollout.AllPullable(old.Spec.Images, pullable) {
@@ -129,17 +155,21 @@ func (r *reconciler) input(ctx context.Context, reader client.Reader, all []v1be
 	return in, nil
 }
 
-// remembered asks the registry once for each image.
-func (r *reconciler) remembered() func(string) bool {
-	known := map[string]bool{}
-	return func(image string) bool {
-		there, asked := known[image]
-		if !asked {
-			there = r.Pullable(image)
-			known[image] = there
-		}
-		return there
+// memory asks the registry once for each image.
+type memory struct {
+	ask   func(image string) (bool, error)
+	known map[string]bool
+	err   error
+}
+
+func (m *memory) pullable(image string) bool {
+	there, asked := m.known[image]
+	if !asked {
+		var err error
+		there, err = m.ask(image)
+		m.known[image], m.err = there, errors.Join(m.err, err)
 	}
+	return there
 }
 
 // writeStatus writes a rollout's status and tells what is news. What was decided on an older

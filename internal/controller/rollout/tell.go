@@ -32,7 +32,7 @@ const (
 func (r *reconciler) tell(one *v1beta1.ComponentRollout, last v1beta1.ComponentRolloutStatus) {
 	next := &one.Status
 	say := func(kind, reason, format string, args ...any) {
-		r.events.Eventf(one, nil, kind, reason, "RollOut", "%s", clip(fmt.Sprintf(format, args...)))
+		r.events.Eventf(one, nil, kind, reason, "RollOut", "%s", activity.Clip(fmt.Sprintf(format, args...)))
 	}
 	if last.State == "" && next.State == v1beta1.RolloutProgressing {
 		say(corev1.EventTypeNormal, reasonStarted, "to %s", list(one.Spec.Images))
@@ -75,7 +75,7 @@ func (r *reconciler) tellCluster(ctx context.Context, cluster *v1beta1.ManagedCl
 		}
 		kind, reason, words = corev1.EventTypeNormal, reasonPatched, "the managed components become "+news
 	}
-	words = clip(fmt.Sprintf("H1: %s: %s", next.Name, words))
+	words = activity.Clip(fmt.Sprintf("H1: %s: %s", next.Name, words))
 	// Events that differ in their words alone are one to Kubernetes: what they are about differs.
 	about := &v1beta1.ComponentRollout{ObjectMeta: metav1.ObjectMeta{Name: next.Name}}
 	r.events.Eventf(cluster, about, kind, reason, "RollOut", "%s", words)
@@ -84,17 +84,6 @@ func (r *reconciler) tellCluster(ctx context.Context, cluster *v1beta1.ManagedCl
 		ActivityNotice: v1beta1.ActivityNotice{Reason: reason, Message: words, Warning: kind == corev1.EventTypeWarning},
 		Occasion:       fmt.Sprint(next.Name, next.Attempt, next.Phase),
 	})
-}
-
-// maxNote is what Kubernetes takes as an event's note, in bytes.
-const maxNote = 1024
-
-// clip cuts a note that is too long; the status has all of it.
-func clip(note string) string {
-	if len(note) <= maxNote {
-		return note
-	}
-	return strings.ToValidUTF8(note[:maxNote-len("…")], "") + "…"
 }
 
 // changed names the images that are others than those that a cluster has.

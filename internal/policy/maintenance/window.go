@@ -80,7 +80,7 @@ func (c *Calendar) readWindow(window *v1beta1.MaintenanceWindow, created time.Ti
 // that runs into such a span ends there. It is false when there is none within
 // five years.
 func (c *Calendar) Find(now time.Time) (Window, bool) {
-	from := later(c.notBefore, now.Add(-c.longest))
+	from := policy.Later(c.notBefore, now.Add(-c.longest))
 	for from.Before(now.Add(horizon)) {
 		window := c.next(from)
 		i := c.blockAfter(window.Start)
@@ -116,17 +116,10 @@ func merge(spans []Window) []Window {
 	var merged []Window
 	for _, span := range spans {
 		if n := len(merged); n > 0 && !span.Start.After(merged[n-1].End) {
-			merged[n-1].End = later(merged[n-1].End, span.End)
+			merged[n-1].End = policy.Later(merged[n-1].End, span.End)
 			continue
 		}
 		merged = append(merged, span)
 	}
 	return merged
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -28,8 +28,9 @@ type Cluster struct {
 	UID  types.UID
 	Tier string
 	// New: no components were applied in it yet. Runs: its API server is up, and its nodes
-	// are not away.
+	// are not away. Up is since when the API server is.
 	New, Runs bool
+	Up        time.Time
 	// Has are the images that it may have, or has if nobody said, and Lost says that one of
 	// them cannot be pulled any more.
 	Has  map[string]string
@@ -50,6 +51,9 @@ func Observe(cluster *v1beta1.ManagedCluster, pullable func(image string) bool) 
 		New:  len(status.AddonsImages) == 0,
 		Runs: cluster.DeletionTimestamp.IsZero() && status.APIServerReady != nil && !policy.NodesAway(cluster),
 		Has:  status.AddonsImages,
+	}
+	if status.APIServerReady != nil {
+		c.Up = status.APIServerReady.Time
 	}
 	if cluster.Spec.SKU != nil {
 		c.Tier = cluster.Spec.SKU.Tier
@@ -132,7 +136,9 @@ type clusterRow struct {
 
 // clusterTable says what becomes of a cluster: the first row that holds counts.
 var clusterTable = []clusterRow{
-	{"a new cluster has nothing to lose", func(f *facts) bool { return !f.of && f.New }, stepNewest},
+	{"a new cluster has nothing to lose", func(f *facts) bool {
+		return f.New && (!f.of || f.failed && f.phase(v1beta1.ClusterGiven) && f.At.Wave == 0)
+	}, stepNewest},
 	{"its images are gone: a new node of it would not come up", func(f *facts) bool { return !f.of && f.Lost }, stepNewest},
 	{"it has the images already", func(f *facts) bool { return !f.of && f.same }, stepGive},
 	{"what does not run holds no wave, and takes them when it starts", func(f *facts) bool { return !f.of && !f.Runs }, stepNone},
@@ -169,16 +175,18 @@ func clusterStep(f *facts) step {
 
 // factsOf are those of one cluster, in a rollout with that status.
 func (in Input) factsOf(c Cluster, status *v1beta1.ComponentRolloutStatus, now time.Time) *facts {
-	since := c.At.Since.Time
-	if since.Before(in.Begun) {
-		since = in.Begun
-	}
 	return &facts{
 		Cluster: c, state: status.State, failed: status.State == v1beta1.RolloutStopped && status.Reason == ReasonFailed,
 		wave: status.Wave, attempt: status.Attempt,
 		of: c.At.Name == in.Rollout.Name, same: len(c.Has) > 0 && sameImages(c.Has, in.Rollout.Spec.Images),
-		late: now.Sub(since) > in.Plan.ReadyWithin,
+		late: now.Sub(in.watched(c)) > in.Plan.ReadyWithin,
 	}
+}
+
+// watched is since when the components of a cluster had the time to become ready: not while
+// it was stopped, nor while there was nobody to see it.
+func (in Input) watched(c Cluster) time.Time {
+	return policy.Later(c.At.Since.Time, policy.Later(c.Up, in.Begun))
 }
 
 // sameImages says whether a cluster has none of the images in another version.

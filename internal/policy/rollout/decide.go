@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy"
 )
 
 // The reasons of a rollout's state.
@@ -56,7 +57,7 @@ type tally struct {
 	spec   *v1beta1.ComponentRolloutSpec
 	status *v1beta1.ComponentRolloutStatus
 	// The clusters: those that wait for a wave, whose health is unknown among them; in
-	// waves; not ready; late, and gone back in this attempt.
+	// waves; not ready, the late ones left out; late, and gone back in this attempt.
 	asking, unknown []Cluster
 	inWaves         int
 	taking          []Cluster
@@ -97,7 +98,7 @@ var rolloutTable = []rolloutRow{
 	{func(t *tally) bool { return t.spec.Stopped }, v1beta1.RolloutStopped, ReasonOperator, actNone},
 	{func(t *tally) bool { return len(t.unknown) > 0 && !t.looked }, v1beta1.RolloutProgressing, ReasonLooking, actNone},
 	{func(t *tally) bool { return len(t.asking) > 0 && t.inWaves < int(t.status.Limit) }, v1beta1.RolloutProgressing, ReasonTaking, actFill},
-	{func(t *tally) bool { return len(t.taking) > 0 }, v1beta1.RolloutProgressing, ReasonTaking, actNone},
+	{func(t *tally) bool { return len(t.taking)+len(t.failing) > 0 }, v1beta1.RolloutProgressing, ReasonTaking, actNone},
 	{func(t *tally) bool { return !t.baked }, v1beta1.RolloutProgressing, ReasonBaking, actNone},
 	{func(t *tally) bool { return len(t.asking) > 0 }, v1beta1.RolloutProgressing, ReasonTaking, actNext},
 	{func(*tally) bool { return true }, v1beta1.RolloutCompleted, ReasonCompleted, actComplete},
@@ -137,7 +138,7 @@ func Decide(in Input, now time.Time) Decision {
 	case actComplete:
 		status.Ended = &at
 	case actNone:
-		if len(t.taking) > 0 {
+		if len(t.taking)+len(t.failing) > 0 {
 			status.WaveReady = nil
 		}
 	}
@@ -151,13 +152,13 @@ func Decide(in Input, now time.Time) Decision {
 // settled says whether a wave has all its clusters and none that is not ready.
 func (in Input) settled(status *v1beta1.ComponentRolloutStatus, now time.Time) bool {
 	t := in.count(status, now)
-	return len(t.taking) == 0 && (len(t.asking) == 0 || t.inWaves >= int(status.Limit))
+	return len(t.taking)+len(t.failing) == 0 && (len(t.asking) == 0 || t.inWaves >= int(status.Limit))
 }
 
 // count reads the cluster's table for all of them.
 func (in Input) count(status *v1beta1.ComponentRolloutStatus, now time.Time) *tally {
 	t := &tally{spec: &in.Rollout.Spec, status: status, baked: true, tolerated: in.Plan.MaxFailed}
-	t.looked = now.Sub(latest(in.Rollout.CreationTimestamp.Time, in.Begun)) > in.Plan.ReadyWithin
+	t.looked = now.Sub(policy.Later(in.Rollout.CreationTimestamp.Time, in.Begun)) > in.Plan.ReadyWithin
 	if status.Wave > 0 {
 		t.baked = status.WaveReady != nil && !now.Before(status.WaveReady.Add(in.Plan.wave(status.Wave).Bake))
 	}
@@ -186,13 +187,6 @@ func (in Input) count(status *v1beta1.ComponentRolloutStatus, now time.Time) *ta
 		}
 	}
 	return t
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }
 
 // fill reaches clusters up to the limit. Those that were ready before are judged by what
@@ -330,9 +324,9 @@ func (in Input) again(t *tally, status *v1beta1.ComponentRolloutStatus, now time
 	}
 	next := again
 	for _, c := range t.taking {
-		next = min(next, latest(c.At.Since.Time, in.Begun).Add(in.Plan.ReadyWithin).Sub(now))
+		next = min(next, in.watched(c).Add(in.Plan.ReadyWithin).Sub(now))
 	}
-	if status.WaveReady != nil {
+	if status.WaveReady != nil && status.State == v1beta1.RolloutProgressing {
 		next = min(next, status.WaveReady.Add(in.Plan.wave(status.Wave).Bake).Sub(now))
 	}
 	return max(next, time.Second)

@@ -126,6 +126,8 @@ func TestRollout(t *testing.T) {
 		{"and then it is over", rolling(progressing, ReasonBaking, 1, 1, readySince(0)), []Cluster{reached("a", 1, taken, 0, Ready)}, 61 * m, completed, ReasonCompleted, 1, ""},
 		{"what is stopped holds nothing", rolling(progressing, ReasonBaking, 1, 1, readySince(0)), []Cluster{reached("a", 1, taken, 0, Ready), running("b", away)}, 61 * m, completed, ReasonCompleted, 1, ""},
 		{"what was stopped after it was reached holds nothing", rolling(progressing, ReasonTaking, 1, 1, readySince(0)), []Cluster{func() Cluster { c := reached("a", 1, taking, 0, NotReady); c.Runs = false; return c }()}, 61 * m, completed, ReasonCompleted, 1, ""},
+		{"what was stopped before it was ready has its time when it starts", rolling(progressing, ReasonTaking, 1, 1), []Cluster{func() Cluster { c := reached("a", 1, taking, 0, NotReady); c.Up = start.Add(24 * 60 * m); return c }(), running("b")}, 24*60*m + 9*m, progressing, ReasonTaking, 1, ""},
+		{"and no more than that", rolling(progressing, ReasonTaking, 1, 1), []Cluster{func() Cluster { c := reached("a", 1, taking, 0, NotReady); c.Up = start.Add(24 * 60 * m); return c }(), running("b")}, 24*60*m + 11*m, stopped, ReasonFailed, 1, "a:Returned/1/v1"},
 		{"what starts afterwards takes them then", rolling(completed, ReasonCompleted, 1, 1), []Cluster{reached("a", 1, taken, 0, Ready), running("b", ill)}, 61 * m, completed, ReasonCompleted, 1, "b:Given/0/v2"},
 		{"what falls ill after the end stops nothing", rolling(completed, ReasonCompleted, 1, 1), []Cluster{reached("a", 1, taken, 0, NotReady)}, 61 * m, completed, ReasonCompleted, 1, ""},
 		{"a wave that is not ready in time stops it, and goes back", rolling(progressing, ReasonTaking, 2, 3), []Cluster{reached("a", 1, taken, 0, Ready), reached("b", 2, taken, 0, Ready), reached("c", 2, taking, 0, NotReady), running("d")}, 11 * m, stopped, ReasonFailed, 2, "b:Returned/2/v1 c:Returned/2/v1"},
@@ -144,6 +146,7 @@ func TestRollout(t *testing.T) {
 		{"the operator lets it go on", rolling(stopped, ReasonOperator, 0, 0), []Cluster{running("a")}, m, progressing, ReasonTaking, 1, "a:Taking/1/v2"},
 		{"a new cluster gets the newest", rolling(progressing, ReasonTaking, 1, 1), []Cluster{reached("a", 1, taking, 0, NotReady), running("n", fresh)}, m, progressing, ReasonTaking, 1, "n:Given/0/v2"},
 		{"and while it is stopped the ones before", rolling(stopped, ReasonFailed, 1, 1), []Cluster{reached("a", 1, returned, 0, Ready), running("n", fresh)}, m, stopped, ReasonFailed, 1, "n:Given/0/v1"},
+		{"also one that was told of the newest, and has nothing yet", rolling(stopped, ReasonFailed, 1, 1), []Cluster{func() Cluster { c := reached("n", 0, given, 0, HealthUnknown); c.New = true; return c }()}, m, stopped, ReasonFailed, 1, "n:Given/0/v1"},
 		{"what has them already is reached", rolling("", "", 0, 0), []Cluster{running("a", hasNew)}, 0, completed, ReasonCompleted, 0, "a:Given/0/v2"},
 		{"whose images are gone gets the newest at once", rolling(progressing, ReasonTaking, 1, 1), []Cluster{reached("a", 1, taking, 0, NotReady), running("b", lost)}, m, progressing, ReasonTaking, 1, "b:Given/0/v2"},
 	} {
@@ -219,6 +222,12 @@ func TestToleratedFailures(t *testing.T) {
 	d = Decide(in, start.Add(12*time.Minute))
 	if got := changes(d); got != "b:Taking/1/v2" || d.Status.Wave != 1 {
 		t.Errorf("the next in its place: %s, %+v", got, d.Status)
+	}
+	bakeless := in
+	bakeless.Plan.Waves = []Wave{{Clusters: 1}}
+	bakeless.Fleet = []Cluster{reached("b", 1, v1beta1.ClusterTaking, 0, NotReady)}
+	if d = Decide(bakeless, start.Add(11*time.Minute)); changes(d) != "b:Returned/1/v1" || d.Status.State == v1beta1.RolloutCompleted {
+		t.Errorf("the last one of a wave that nobody watches: %s, %+v", changes(d), d.Status)
 	}
 	in.Fleet[1] = reached("b", 1, v1beta1.ClusterTaking, 0, NotReady)
 	d = Decide(in, start.Add(11*time.Minute))
