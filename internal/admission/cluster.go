@@ -161,7 +161,7 @@ func (r *clusterRules) ValidateUpdate(ctx context.Context, old, cluster *v1beta1
 	found := append(r.power(old, cluster), policy.ValidateCluster(input)...)
 	if len(found) == 0 && old.Spec.PowerState.Wanted() != cluster.Spec.PowerState.Wanted() {
 		var err error
-		if found, err = r.gateStop(ctx, cluster); err != nil {
+		if found, err = r.gateStop(ctx, old, cluster); err != nil {
 			return nil, err
 		}
 	}

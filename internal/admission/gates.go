@@ -3,6 +3,7 @@ package admission
 import (
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -56,17 +57,27 @@ func (r *poolRules) gatePool(ctx context.Context, cluster *v1beta1.ManagedCluste
 	return refusal("AgentPool", pool.Name, policy.Gates{Budgets: budgets, Now: r.Now()}.BlockingBudgets())
 }
 
+// stopTime is how long a cluster is asked for its webhooks.
+const stopTime = 5 * time.Second
+
 // gateStop is why the cluster's own webhooks would hold its stop up (AKS:
 // start-stop-cluster). A request through ARM was looked at before it was written, and what
-// the service stops by itself is not asked about.
-func (r *clusterRules) gateStop(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]policy.Violation, error) {
+// the service stops by itself is not asked about, nor is a cluster whose stop or start came
+// to nothing.
+func (r *clusterRules) gateStop(ctx context.Context, old, cluster *v1beta1.ManagedCluster) ([]policy.Violation, error) {
+	if policy.PowerPhaseOf(old.Spec.PowerState, old.Status.PowerState) != policy.PhaseRunning {
+		return nil, nil
+	}
 	if r.StopWebhooks == nil || cluster.Spec.PowerState.Wanted() != v1beta1.PowerStopped {
 		return nil, nil
 	}
 	if holder, err := operation.Active(ctx, r.Reader, cluster); err != nil || holder != nil {
 		return nil, err
 	}
-	// Of one that does not answer nobody could drain the nodes either.
+	// Of one that does not answer nobody could drain the nodes either; who asks here waits
+	// no longer than 10 seconds in all.
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
 	hooks, _ := r.StopWebhooks(ctx, cluster)
 	return support.RefuseStop(hooks), nil
 }

@@ -110,11 +110,8 @@ func (r *maintenanceRules) ValidateUpdate(ctx context.Context, old, config *v1be
 	return nil, refusal("MaintenanceConfiguration", config.Name, found)
 }
 
-// ValidateDelete keeps the windows of a cluster that does not run, unless it goes too.
-func (r *maintenanceRules) ValidateDelete(ctx context.Context, config *v1beta1.MaintenanceConfiguration) (admission.Warnings, error) {
-	held, err := r.powerOf(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	return nil, refusal("MaintenanceConfiguration", config.Name, held)
+// ValidateDelete allows every delete: Terraform removes the windows of a cluster, stopped or
+// not, before the cluster.
+func (r *maintenanceRules) ValidateDelete(context.Context, *v1beta1.MaintenanceConfiguration) (admission.Warnings, error) {
+	return nil, nil
 }

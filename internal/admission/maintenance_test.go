@@ -167,7 +167,7 @@ func TestMaintenanceOfAStoppedCluster(t *testing.T) {
 		_, updated := rules.ValidateUpdate(t.Context(), config, changed)
 		_, labelled := rules.ValidateUpdate(t.Context(), config, config.DeepCopy())
 		_, deleted := rules.ValidateDelete(t.Context(), config)
-		if (made != nil) != c.refused || (updated != nil) != c.refused || (deleted != nil) != c.refused || labelled != nil {
+		if (made != nil) != c.refused || (updated != nil) != c.refused || deleted != nil || labelled != nil {
 			t.Errorf("%s: create %v, change %v, delete %v, no change %v", c.why, made, updated, deleted, labelled)
 		}
 	}

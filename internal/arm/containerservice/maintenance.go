@@ -137,9 +137,6 @@ func (p provider) deleteMaintenance(ctx context.Context, r *arm.Request) (*arm.R
 	if config == nil {
 		return arm.NoContent()
 	}
-	if err := found.refuseConfigure(p.Now()); err != nil {
-		return nil, err
-	}
 	if err := p.Client.Delete(ctx, config); client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("delete maintenance configuration %s: %w", config.Name, err)
 	}

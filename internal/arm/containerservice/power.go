@@ -50,8 +50,11 @@ func (p provider) powerCluster(ctx context.Context, r *arm.Request, action polic
 
 // refuseStop refuses a stop that the cluster's own webhooks would hold up (AKS:
 // start-stop-cluster). Where the cluster does not answer nobody can tell, nor could
-// anybody drain its nodes: it may be stopped.
+// anybody drain its nodes: it may be stopped. So may one whose stop or start came to nothing.
 func (p provider) refuseStop(ctx context.Context, found *view) error {
+	if policy.PowerPhaseOf(found.cluster.Spec.PowerState, found.cluster.Status.PowerState) != policy.PhaseRunning {
+		return nil
+	}
 	if p.StopWebhooks == nil || found.held[found.cluster.Annotations[v1beta1.AnnotationOperation]] != nil {
 		return nil
 	}

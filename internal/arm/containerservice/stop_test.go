@@ -32,6 +32,7 @@ func TestRefuseStop(t *testing.T) {
 		{"no webhook", &v1beta1.ManagedCluster{}, nil, nil, false},
 		{"one on nodes", &v1beta1.ManagedCluster{}, nodes, nil, true},
 		{"a cluster that does not answer", &v1beta1.ManagedCluster{}, nil, errors.New("connection refused"), false},
+		{"one whose start came to nothing", &v1beta1.ManagedCluster{Status: v1beta1.ManagedClusterStatus{PowerState: v1beta1.PowerState{Code: v1beta1.PowerStopped}}}, nodes, nil, false},
 		{"one that another operation holds, which is the better reason", held, nodes, nil, false},
 	} {
 		p := provider{&arm.Server{Config: arm.Config{Now: time.Now, StopWebhooks: func(context.Context, *v1beta1.ManagedCluster) ([]support.Webhook, error) { return c.hooks, c.err }}}}
