@@ -2,15 +2,23 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/policy"
 )
+
+// strandedAfter is how long no node is found for a member before its data count as gone: a
+// node that is made to register again has none for a moment.
+const strandedAfter = 5 * time.Minute
 
 // strandedMembers are the ordinals of etcd's pods that no node can run any more, since
 // their data are on nodes that the management cluster no longer has (A3). A node that
@@ -19,7 +27,7 @@ import (
 func (r *reconciler) strandedMembers(ctx context.Context, p *pass, own []*corev1.Pod) ([]int32, error) {
 	var stranded []int32
 	for ordinal := range int32(controlplane.Replicas) {
-		if !slices.ContainsFunc(own, func(pod *corev1.Pod) bool { return pod.Name == controlplane.MemberName(ordinal) && unschedulable(pod) }) {
+		if waitingMember(own, ordinal, p.now) == nil {
 			continue
 		}
 		claim, err := r.claimOf(ctx, p, ordinal)
@@ -56,6 +64,11 @@ func (r *reconciler) releaseStranded(ctx context.Context, p *pass, own []*corev1
 			return false, err
 		}
 	}
+	if why := notRecoverable(&p.cluster.Status); why != "" {
+		r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdMemberLost", "Wait",
+			fmt.Sprintf("the node that had etcd's data is gone, and nothing is put back by itself, since %s. Bring the node back, or delete the claim of the data", why))
+		return false, nil
+	}
 	for _, ordinal := range stranded {
 		r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdMemberLost", "Recover",
 			fmt.Sprintf("the node that had the data of %s is gone; it comes up without them, and they are recovered", controlplane.MemberName(ordinal)))
@@ -69,22 +82,56 @@ func (r *reconciler) releaseStranded(ctx context.Context, p *pass, own []*corev1
 // a pod that is there it makes a claim when it next looks.
 func (r *reconciler) endReleased(ctx context.Context, p *pass, own []*corev1.Pod) (bool, error) {
 	for ordinal := range int32(controlplane.Replicas) {
-		at := slices.IndexFunc(own, func(pod *corev1.Pod) bool { return pod.Name == controlplane.MemberName(ordinal) && unschedulable(pod) })
-		if at < 0 {
+		pod := waitingMember(own, ordinal, p.now)
+		if pod == nil {
 			continue
 		}
-		if claim, err := r.claimOf(ctx, p, ordinal); err != nil || claim == nil {
+		claim, err := r.claimOf(ctx, p, ordinal)
+		if err != nil {
+			return false, err
+		}
+		if claim == nil {
 			p.lookIn(upgradeAgain)
-			return true, errors.Join(err, r.endAtOnce(ctx, own[at:at+1]))
+			return true, r.endAtOnce(ctx, []*corev1.Pod{pod})
 		}
 	}
 	return false, nil
 }
 
-// volumeGone says whether all nodes that a volume is on are gone.
+// notRecoverable is why what a control plane has lost must not be taken from the backups by
+// itself; empty if it may.
+func notRecoverable(status *v1beta1.ManagedClusterStatus) string {
+	if status.Backup == nil || status.Backup.RecoveryPoint.IsZero() {
+		return "there is no backup"
+	}
+	backedUp := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionBackedUp)
+	if backedUp != nil && (backedUp.Reason == policy.ReasonEtcdRolledBack || backedUp.Reason == policy.ReasonBackupKeyLost) {
+		return fmt.Sprintf("the backups are not of these data (%s)", backedUp.Reason)
+	}
+	return ""
+}
+
+// waitingMember is the pod of a member for which no node was found for too long; nil if it has
+// one, or may get one yet.
+func waitingMember(own []*corev1.Pod, ordinal int32, now time.Time) *corev1.Pod {
+	at := slices.IndexFunc(own, func(pod *corev1.Pod) bool { return pod.Name == controlplane.MemberName(ordinal) })
+	if at < 0 || !slices.ContainsFunc(own[at].Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable &&
+			now.Sub(c.LastTransitionTime.Time) > strandedAfter
+	}) {
+		return nil
+	}
+	return own[at]
+}
+
+// volumeGone says whether a volume is gone, or all nodes that it is on.
 func (r *reconciler) volumeGone(ctx context.Context, name string) (bool, error) {
 	var volume corev1.PersistentVolume
-	if err := r.reader.Get(ctx, client.ObjectKey{Name: name}, &volume); err != nil {
+	err := r.reader.Get(ctx, client.ObjectKey{Name: name}, &volume)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
 		return false, fmt.Errorf("read the volume of a member of etcd: %w", err)
 	}
 	hosts := hostsOf(&volume)
@@ -116,11 +163,4 @@ func hostsOf(volume *corev1.PersistentVolume) []string {
 		hosts = append(hosts, term.MatchExpressions[at].Values...)
 	}
 	return hosts
-}
-
-// unschedulable says whether the scheduler has found no node for a pod.
-func unschedulable(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
-	})
 }
