@@ -261,6 +261,10 @@ type ManagedClusterStatus struct {
 	// Backup tells of the cluster's backups (C3). Written by the backup controller alone.
 	Backup *BackupStatus `json:"backup,omitempty"`
 
+	// EtcdCleaning is the last attempt at making room in etcd (A3). Written by the space
+	// controller alone.
+	EtcdCleaning *EtcdCleaning `json:"etcdCleaning,omitempty"`
+
 	// Support is the cluster's supportability (X1). Written by the support controller alone.
 	Support *SupportStatus `json:"support,omitempty"`
 
@@ -397,6 +401,9 @@ const (
 	// ConditionBackupsProven is false when the newest backups do not give what etcd holds,
 	// or nobody has found out for too long (X2).
 	ConditionBackupsProven = "BackupsProven"
+	// ConditionEtcdHasSpace is false while etcd takes no writes since it is full (A3).
+	// Written by the space controller alone.
+	ConditionEtcdHasSpace = "EtcdHasSpace"
 
 	// ConditionSupported is true while the support policy covers the cluster (X1).
 	ConditionSupported = "Supported"

@@ -137,9 +137,9 @@ func withLeader(ctx context.Context, target Target, do func(context.Context, *cl
 	if len(target.Endpoints) == 0 {
 		return ErrNoLeader
 	}
-	client, err := clientv3.New(clientv3.Config{Endpoints: target.Endpoints[:1], TLS: target.TLS, DialTimeout: statusTimeout, Logger: zap.NewNop()})
+	client, err := dial(target)
 	if err != nil {
-		return fmt.Errorf("dial etcd: %w", err)
+		return err
 	}
 	defer func() { _ = client.Close() }()
 	seen, leader := look(ctx, client, target.Endpoints)
@@ -152,8 +152,31 @@ func withLeader(ctx context.Context, target Target, do func(context.Context, *cl
 	return do(ctx, client, seen)
 }
 
+func dial(target Target) (*clientv3.Client, error) {
+	client, err := clientv3.New(clientv3.Config{Endpoints: target.Endpoints[:1], TLS: target.TLS, DialTimeout: statusTimeout, Logger: zap.NewNop()})
+	if err != nil {
+		return nil, fmt.Errorf("dial etcd: %w", err)
+	}
+	return client, nil
+}
+
 // look asks every endpoint how its member is, and finds the one that leads.
 func look(ctx context.Context, client *clientv3.Client, endpoints []string) (map[uint64]*clientv3.StatusResponse, string) {
+	seen, leader := map[uint64]*clientv3.StatusResponse{}, ""
+	for i, status := range statuses(ctx, client, endpoints) {
+		if status == nil {
+			continue
+		}
+		seen[status.Header.MemberId] = status
+		if status.Leader == status.Header.MemberId && status.Leader != 0 {
+			leader = endpoints[i]
+		}
+	}
+	return seen, leader
+}
+
+// statuses are what the endpoints answer, nil of one that does not.
+func statuses(ctx context.Context, client *clientv3.Client, endpoints []string) []*clientv3.StatusResponse {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	answers := make([]*clientv3.StatusResponse, len(endpoints))
@@ -166,15 +189,5 @@ func look(ctx context.Context, client *clientv3.Client, endpoints []string) (map
 		})
 	}
 	asking.Wait()
-	seen, leader := map[uint64]*clientv3.StatusResponse{}, ""
-	for i, status := range answers {
-		if status == nil {
-			continue
-		}
-		seen[status.Header.MemberId] = status
-		if status.Leader == status.Header.MemberId && status.Leader != 0 {
-			leader = endpoints[i]
-		}
-	}
-	return seen, leader
+	return answers
 }
