@@ -134,9 +134,6 @@ var refusals = []error{
 
 // withLeader dials the member that leads, which alone can do all of this.
 func withLeader(ctx context.Context, target Target, do func(context.Context, *clientv3.Client, map[uint64]*clientv3.StatusResponse) error) error {
-	if len(target.Endpoints) == 0 {
-		return ErrNoLeader
-	}
 	client, err := dial(target)
 	if err != nil {
 		return err
@@ -153,6 +150,9 @@ func withLeader(ctx context.Context, target Target, do func(context.Context, *cl
 }
 
 func dial(target Target) (*clientv3.Client, error) {
+	if len(target.Endpoints) == 0 {
+		return nil, ErrNoLeader
+	}
 	client, err := clientv3.New(clientv3.Config{Endpoints: target.Endpoints[:1], TLS: target.TLS, DialTimeout: statusTimeout, Logger: zap.NewNop()})
 	if err != nil {
 		return nil, fmt.Errorf("dial etcd: %w", err)

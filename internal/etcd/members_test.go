@@ -23,6 +23,8 @@ type members struct {
 	dir          string
 	client, peer [3]string
 	process      [3]*testenv.Process
+	// flags are etcd's besides.
+	flags []string
 }
 
 func newMembers(t *testing.T) *members {
@@ -42,10 +44,12 @@ func newMembers(t *testing.T) *members {
 // start starts one, with what it is told of the cluster if it has no data.
 func (m *members) start(i int, state, cluster string) {
 	m.t.Helper()
-	process, err := testenv.StartProcess(filepath.Join(m.dir, fmt.Sprintf("log-%d", i)), []string{"ETCD_INITIAL_CLUSTER_STATE=" + state, "ETCD_INITIAL_CLUSTER=" + cluster},
-		testenv.Program(m.t, testenv.Etcd), fmt.Sprintf("--name=etcd-%d", i), "--data-dir="+m.data(i), "--initial-cluster-token=c1",
-		"--listen-client-urls="+m.client[i], "--advertise-client-urls="+m.client[i],
-		"--listen-peer-urls="+m.peer[i], "--initial-advertise-peer-urls="+m.peer[i], "--log-level=warn")
+	argv := append([]string{
+		testenv.Program(m.t, testenv.Etcd), fmt.Sprintf("--name=etcd-%d", i), "--data-dir=" + m.data(i), "--initial-cluster-token=c1",
+		"--listen-client-urls=" + m.client[i], "--advertise-client-urls=" + m.client[i],
+		"--listen-peer-urls=" + m.peer[i], "--initial-advertise-peer-urls=" + m.peer[i], "--log-level=warn",
+	}, m.flags...)
+	process, err := testenv.StartProcess(filepath.Join(m.dir, fmt.Sprintf("log-%d", i)), []string{"ETCD_INITIAL_CLUSTER_STATE=" + state, "ETCD_INITIAL_CLUSTER=" + cluster}, argv...)
 	if err != nil {
 		m.t.Fatal(err)
 	}

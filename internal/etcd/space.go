@@ -70,28 +70,49 @@ func (Client) Space(ctx context.Context, target Target) (Space, error) {
 	return space, err
 }
 
-// Compact lets history go up to a revision, and waits until the leader has; it is well if it
-// has gone before. How long it may take is ctx's.
+// Compact lets history go up to a revision, and waits until every member that answers has
+// let it go and knows what that gave; it is well if it has gone before. How long it may take
+// is ctx's.
 func (Client) Compact(ctx context.Context, target Target, revision int64) error {
-	return atMember(ctx, target, func(status *clientv3.StatusResponse) bool { return status.Leader == status.Header.MemberId }, func(client *clientv3.Client, _ string) error {
+	client, err := dial(target)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	for i, status := range statuses(ctx, client, target.Endpoints) {
+		if status == nil {
+			continue
+		}
+		client.SetEndpoints(target.Endpoints[i]) // who is asked waits for itself alone, also where it has gone before
 		_, err := client.Compact(ctx, revision, clientv3.WithCompactPhysical())
 		if err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
 			return fmt.Errorf("compact etcd: %w", err)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // Defragment has one member give back what holds nothing. It answers nothing else meanwhile.
 // How long it may take is ctx's.
 func (Client) Defragment(ctx context.Context, target Target, id uint64) error {
-	return atMember(ctx, target, func(status *clientv3.StatusResponse) bool { return status.Header.MemberId == id }, func(client *clientv3.Client, endpoint string) error {
-		if _, err := client.Defragment(ctx, endpoint); err != nil {
+	client, err := dial(target)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	for i, status := range statuses(ctx, client, target.Endpoints) {
+		if status == nil || status.Header.MemberId != id {
+			continue
+		}
+		if _, err := client.Defragment(ctx, target.Endpoints[i]); err != nil {
 			return fmt.Errorf("defragment member %x of etcd: %w", id, err)
 		}
 		return nil
-	})
+	}
+	return fmt.Errorf("defragment member %x of etcd: %w", id, errAway)
 }
+
+var errAway = errors.New("it does not answer")
 
 // DisarmNoSpace takes the alarm NOSPACE of all members back.
 func (Client) DisarmNoSpace(ctx context.Context, target Target) error {
@@ -115,23 +136,4 @@ func disarm(ctx context.Context, client *clientv3.Client, which func(*etcdserver
 		}
 	}
 	return nil
-}
-
-// atMember dials one member alone, with no bound but ctx's to what is done there.
-func atMember(ctx context.Context, target Target, which func(*clientv3.StatusResponse) bool, do func(client *clientv3.Client, endpoint string) error) error {
-	if len(target.Endpoints) == 0 {
-		return ErrNoLeader
-	}
-	client, err := dial(target)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = client.Close() }()
-	for i, status := range statuses(ctx, client, target.Endpoints) {
-		if status != nil && which(status) {
-			client.SetEndpoints(target.Endpoints[i])
-			return do(client, target.Endpoints[i])
-		}
-	}
-	return fmt.Errorf("no such member of etcd answers: %w", ErrNoLeader)
 }

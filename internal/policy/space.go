@@ -28,10 +28,6 @@ const (
 	// cleaningCalm is how long etcd stays well before the next attempt counts as the first,
 	// and how long it is not defragmented again before it is full.
 	cleaningCalm = time.Hour
-	// A follower that holds so much more than the leader, as a share of the quota, is waited
-	// for until the attempt is so old.
-	etcdBehind = 0.05
-	followTime = 2 * time.Minute
 	// cleaningTime bounds one attempt, as where a member stays away.
 	cleaningTime = time.Hour
 )
@@ -105,7 +101,6 @@ var spaceRules = []spaceRule{
 	{SpaceStep{Action: SpaceWait}, func(w EtcdSpace) bool { return !w.answers() }},
 	{SpaceStep{Action: SpaceCompact}, func(w EtcdSpace) bool { return w.running() && w.Last.Revision > 0 && !w.Last.Compacted }},
 	{SpaceStep{Action: SpaceEnd, Result: v1beta1.EtcdFull}, func(w EtcdSpace) bool { return w.running() && w.NoSpace && !w.worthwhile() }},
-	{SpaceStep{Action: SpaceWait}, func(w EtcdSpace) bool { return w.running() && w.Last.Compacted && w.behind() }},
 	{SpaceStep{Action: SpaceDefragment}, func(w EtcdSpace) bool { return w.running() && w.next() != 0 }},
 	{SpaceStep{Action: SpaceDisarm}, func(w EtcdSpace) bool { return w.running() && w.NoSpace && w.roomy() }},
 	{SpaceStep{Action: SpaceEnd, Result: v1beta1.EtcdFull}, func(w EtcdSpace) bool { return w.running() && w.NoSpace }},
@@ -185,26 +180,10 @@ func (w EtcdSpace) roomy() bool {
 	return !slices.ContainsFunc(w.Members, func(m EtcdUsage) bool { return m.Healthy && float64(m.Size) >= etcdRoom*float64(m.Quota) })
 }
 
-// worthwhile: a database without what holds nothing leaves room. The leader's counts, whose
-// history is known to have gone.
+// worthwhile: a database without what holds nothing leaves room. All hold the same; a member
+// that has not committed lately counts too much.
 func (w EtcdSpace) worthwhile() bool {
-	leader := w.leader()
-	return float64(leader.InUse) < etcdRoom*float64(leader.Quota)
-}
-
-// behind: a follower still has history that the leader has let go.
-func (w EtcdSpace) behind() bool {
-	leader := w.leader()
-	return w.Now.Sub(w.Last.StartTime.Time) < followTime && slices.ContainsFunc(w.Members, func(m EtcdUsage) bool {
-		return m.Healthy && float64(m.InUse-leader.InUse) > etcdBehind*float64(m.Quota)
-	})
-}
-
-func (w EtcdSpace) leader() EtcdUsage {
-	if at := slices.IndexFunc(w.Members, func(m EtcdUsage) bool { return m.Leader }); at >= 0 {
-		return w.Members[at]
-	}
-	return EtcdUsage{}
+	return slices.ContainsFunc(w.Members, func(m EtcdUsage) bool { return m.Healthy && float64(m.InUse) < etcdRoom*float64(m.Quota) })
 }
 
 func (w EtcdSpace) fragmented() bool {
