@@ -17,8 +17,8 @@ type Usage struct {
 	// Size is how much its database takes, InUse how much of that holds something, and Quota
 	// how much it may take, in bytes; all are zero of a member that does not answer.
 	Size, InUse, Quota int64
-	// Leader: it leads. Healthy: it answers and knows the leader.
-	Leader, Healthy bool
+	// Healthy: it answers and knows the leader. Leader: it leads.
+	Healthy, Leader bool
 }
 
 // Space is how much an etcd stores.

@@ -26,8 +26,9 @@ const (
 	// Attempts that follow on each other wait twice as long each, between these.
 	cleaningPause, cleaningPauseMax = etcdHistory, time.Hour
 	// cleaningCalm is how long etcd stays well before the next attempt counts as the first,
-	// and how long it is not defragmented again before it is full.
-	cleaningCalm = time.Hour
+	// and how long it is not defragmented again before it is full; cleaningRest that where
+	// the last attempt failed.
+	cleaningCalm, cleaningRest = time.Hour, 24 * time.Hour
 	// cleaningTime bounds one attempt, as where a member stays away.
 	cleaningTime = time.Hour
 )
@@ -107,7 +108,7 @@ var spaceRules = []spaceRule{
 	{SpaceStep{Action: SpaceEnd, Result: v1beta1.EtcdCleaned}, EtcdSpace.running},
 	{SpaceStep{Action: SpaceBegin, Reason: v1beta1.EtcdNoSpace}, func(w EtcdSpace) bool { return w.NoSpace && w.due() }},
 	{SpaceStep{Action: SpaceBegin, Reason: v1beta1.EtcdFragmented}, func(w EtcdSpace) bool {
-		return !w.NoSpace && !w.Busy && w.fragmented() && w.since(cleaningCalm)
+		return !w.NoSpace && !w.Busy && w.fragmented() && w.rested()
 	}},
 	{SpaceStep{Action: SpaceSettled}, func(EtcdSpace) bool { return true }},
 }
@@ -220,6 +221,14 @@ func EtcdID(id uint64) string { return strconv.FormatUint(id, 16) }
 // holds nothing up.
 func (w EtcdSpace) since(pause time.Duration) bool {
 	return w.Last == nil || w.Last.EndTime == nil || w.Now.Before(w.Last.EndTime.Time) || w.Now.Sub(w.Last.EndTime.Time) >= pause
+}
+
+// rested: the last attempt was long enough ago for one that nothing needs yet.
+func (w EtcdSpace) rested() bool {
+	if w.Last != nil && w.Last.Result == v1beta1.EtcdCleaningFailed {
+		return w.since(cleaningRest)
+	}
+	return w.since(cleaningCalm)
 }
 
 // followsOn: the last attempt was at the same alarm, or etcd was well for a short time only.

@@ -18,6 +18,7 @@ import (
 	"berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
 	"berth.dev/berth/internal/controller/rollout"
+	"berth.dev/berth/internal/controller/space"
 	"berth.dev/berth/internal/controller/support"
 	"berth.dev/berth/internal/controller/supportaccess"
 	"berth.dev/berth/internal/inspect"
@@ -64,6 +65,7 @@ func (p parts) controllers() error {
 		addon.Setup(mgr, addon.Config{Catalogue: p.catalogue, Tenants: tenants}),
 		rollout.Setup(mgr, rollout.Config{Catalogue: p.catalogue, Pullable: p.images.Has}),
 		backup.Setup(mgr, backup.Config{Store: p.options.BackupStore, Scratch: p.options.BackupScratch, Log: p.log.With("part", "backup")}),
+		space.Setup(mgr, space.Config{Store: p.options.BackupStore}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Store: p.options.BackupStore, Log: p.log.With("part", "deletedcluster")}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue, Preflight: p.preflight()}),
 		support.Setup(mgr, support.Config{Catalogue: p.catalogue, Webhooks: inspect.Reader{Tenants: tenants, Managed: managed}.SystemWebhooks}),

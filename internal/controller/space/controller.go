@@ -1,0 +1,195 @@
+package space
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
+	"berth.dev/berth/internal/controller/apply"
+	"berth.dev/berth/internal/etcd"
+	"berth.dev/berth/internal/policy"
+)
+
+const (
+	// statusOwner is the field manager of status.etcdCleaning and the condition EtcdHasSpace.
+	statusOwner = "berth-space"
+	// lookEvery is how often an etcd that has room is looked at, and lookSoon one that is full
+	// or whose members have to come up.
+	lookEvery = time.Minute
+	lookSoon  = 10 * time.Second
+	// atOnce is how soon the next step follows one that was made.
+	atOnce = 100 * time.Millisecond
+	// callTime bounds one compaction, or the defragmentation of one member.
+	callTime = 10 * time.Minute
+	// atATime is how many clusters have room made at the same time.
+	atATime = 4
+)
+
+// Etcd is what is done to a hosted etcd; etcd.Client is one.
+type Etcd interface {
+	Space(ctx context.Context, target etcd.Target) (etcd.Space, error)
+	Compact(ctx context.Context, target etcd.Target, revision int64) error
+	Defragment(ctx context.Context, target etcd.Target, id uint64) error
+	DisarmNoSpace(ctx context.Context, target etcd.Target) error
+}
+
+// Config is what the controller needs besides the manager.
+type Config struct {
+	// Store is where backups go if ServicePolicy names no store (a URL).
+	Store string
+	// Etcd reaches etcds; nil means over the network.
+	Etcd Etcd
+	// Metrics is where the metrics are registered; nil means controller-runtime's registry.
+	Metrics prometheus.Registerer
+	Now     func() time.Time
+}
+
+type reconciler struct {
+	Config
+	client client.Client
+	reader client.Reader // not a cache: for Secrets, and so that no step is made twice
+	events activity.Recorder
+	gauges gauges
+}
+
+// Setup registers the controller with the manager.
+func Setup(mgr ctrl.Manager, cfg Config) error {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Etcd == nil {
+		cfg.Etcd = etcd.Client{}
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = metrics.Registry
+	}
+	r := &reconciler{Config: cfg, client: mgr.GetClient(), reader: mgr.GetAPIReader(), events: activity.NewRecorder(mgr, "berth/space", cfg.Now), gauges: newGauges()}
+	if err := r.gauges.register(cfg.Metrics); err != nil {
+		return err
+	}
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("space").
+		For(&v1beta1.ManagedCluster{}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: atATime}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up space controller: %w", err)
+	}
+	return nil
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var cluster v1beta1.ManagedCluster
+	err := r.reader.Get(ctx, request.NamespacedName, &cluster)
+	if client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("read cluster: %w", err)
+	}
+	if err != nil || !runs(&cluster) {
+		r.gauges.forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	wait, err := r.look(ctx, &cluster)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("room in etcd of %s: %w", request, err)
+	}
+	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+// runs: the cluster's etcd is one to be looked after.
+func runs(cluster *v1beta1.ManagedCluster) bool {
+	return cluster.DeletionTimestamp.IsZero() && cluster.Status.APIServerReady != nil && !cluster.Status.Recovery.UnderWay()
+}
+
+// busy: something goes on in the cluster's etcd, or with its members.
+func busy(cluster *v1beta1.ManagedCluster) bool {
+	status := cluster.Status
+	return status.Upgrade.UnderWay() || status.Proof.UnderWay() || !policy.ReplicasAtRest(status.Replicas.At(), cluster.Spec.SKU.HighlyAvailable()) ||
+		status.Replicas != nil && status.Replicas.Replacing != nil
+}
+
+// look makes one step, and says after what time the next may be due.
+func (r *reconciler) look(ctx context.Context, cluster *v1beta1.ManagedCluster) (time.Duration, error) {
+	target, err := r.target(ctx, cluster)
+	if err != nil {
+		return 0, err
+	}
+	w := policy.EtcdSpace{Now: r.Now(), Busy: busy(cluster), Last: cluster.Status.EtcdCleaning.DeepCopy()}
+	space, err := r.Etcd.Space(ctx, target)
+	if err != nil {
+		space.NoSpace = meta.IsStatusConditionFalse(cluster.Status.Conditions, v1beta1.ConditionEtcdHasSpace)
+		log.FromContext(ctx).V(1).Info("etcd does not say how much it stores", "error", err)
+		if !w.Last.UnderWay() {
+			return lookSoon, nil
+		}
+	}
+	w.NoSpace, w.Revision, w.Marked = space.NoSpace, space.Revision, space.Marked
+	for _, m := range space.Members {
+		w.Members = append(w.Members, policy.EtcdUsage(m))
+	}
+	if w.BackedUp, err = r.backedUp(ctx, cluster); err != nil {
+		return 0, err
+	}
+	r.gauges.show(client.ObjectKeyFromObject(cluster), w.Members)
+	return r.step(ctx, cluster, target, w)
+}
+
+func (r *reconciler) backedUp(ctx context.Context, cluster *v1beta1.ManagedCluster) (int64, error) {
+	var service v1beta1.ServicePolicy
+	if err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service); client.IgnoreNotFound(err) != nil {
+		return 0, fmt.Errorf("read service policy: %w", err)
+	}
+	return policy.BackedUpTo(cluster.Status, policy.Backups(service.Spec, r.Store)), nil
+}
+
+// write applies how far an attempt is, and what the condition says then, if it is news.
+func (r *reconciler) write(ctx context.Context, cluster *v1beta1.ManagedCluster, w policy.EtcdSpace) error {
+	ok, reason, message := policy.EtcdHasSpace(w)
+	next := metav1.Condition{
+		Type: v1beta1.ConditionEtcdHasSpace, Status: metav1.ConditionFalse, Reason: reason, Message: message,
+		ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(w.Now.Truncate(time.Second)),
+	}
+	if ok {
+		next.Status = metav1.ConditionTrue
+	}
+	last := meta.FindStatusCondition(cluster.Status.Conditions, next.Type)
+	if last != nil && last.Status == next.Status {
+		next.LastTransitionTime = last.LastTransitionTime
+	}
+	if last != nil && *last == next && equality.Semantic.DeepEqual(cluster.Status.EtcdCleaning, w.Last) {
+		return nil
+	}
+	return apply.Status(ctx, r.client, cluster, statusOwner, &struct {
+		EtcdCleaning *v1beta1.EtcdCleaning `json:"etcdCleaning,omitempty"`
+		Conditions   []metav1.Condition    `json:"conditions"`
+	}{w.Last, []metav1.Condition{next}}, "")
+}
+
+// tell records how an attempt ended.
+func (r *reconciler) tell(cluster *v1beta1.ManagedCluster, w policy.EtcdSpace) {
+	const mib = 1 << 20
+	took := fmt.Sprintf("its largest database took %d MiB and takes %d MiB", w.Last.Before/mib, w.Last.After/mib)
+	switch {
+	case w.Last.Result == v1beta1.EtcdFull:
+		r.events.Event(cluster, corev1.EventTypeWarning, "EtcdFull", "MakeRoom", policy.FullMessage(w))
+	case w.Last.Result == v1beta1.EtcdCleaningFailed:
+		r.events.Event(cluster, corev1.EventTypeWarning, "EtcdNotDefragmented", "MakeRoom", "room could not be made in etcd, since members of it do not answer in time; it is tried again later")
+	case w.Last.Reason == v1beta1.EtcdFragmented:
+		r.events.Event(cluster, corev1.EventTypeNormal, "EtcdDefragmented", "MakeRoom", "etcd was defragmented before it was full: "+took)
+	default:
+		r.events.Event(cluster, corev1.EventTypeNormal, "EtcdHasSpace", "MakeRoom", "etcd was full and takes writes again: "+took)
+	}
+}

@@ -1,0 +1,132 @@
+package space
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/etcd"
+	"berth.dev/berth/internal/policy"
+)
+
+// step makes the next step. What is about to be done is written down before, and that it was
+// done after: a process that dies in between has it done again, to the same member.
+func (r *reconciler) step(ctx context.Context, cluster *v1beta1.ManagedCluster, target etcd.Target, w policy.EtcdSpace) (time.Duration, error) {
+	step := policy.NextSpaceStep(w)
+	switch step.Action {
+	case policy.SpaceBegin:
+		w.Last = policy.BeginCleaning(w, step.Reason)
+		return atOnce, r.write(ctx, cluster, w)
+	case policy.SpaceCompact:
+		return r.compact(ctx, cluster, target, w)
+	case policy.SpaceDefragment:
+		return r.defragment(ctx, cluster, target, w, step.Member)
+	case policy.SpaceDisarm:
+		return atOnce, r.Etcd.DisarmNoSpace(ctx, target)
+	case policy.SpaceEnd:
+		return atOnce, r.end(ctx, cluster, w, step.Result)
+	case policy.SpaceWait:
+		return lookSoon, nil
+	}
+	if w.NoSpace {
+		return lookSoon, r.write(ctx, cluster, w)
+	}
+	return lookEvery, r.write(ctx, cluster, w)
+}
+
+func (r *reconciler) compact(ctx context.Context, cluster *v1beta1.ManagedCluster, target etcd.Target, w policy.EtcdSpace) (time.Duration, error) {
+	bounded, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	if err := r.Etcd.Compact(bounded, target, w.Last.Revision); err != nil {
+		log.FromContext(ctx).Info("history of etcd not compacted", "revision", w.Last.Revision, "error", err)
+		return lookSoon, nil
+	}
+	w.Last.Compacted = true
+	return atOnce, r.write(ctx, cluster, w)
+}
+
+// defragment has one member defragmented. One that does not come to an end with it ends the
+// attempt: it would not the next time.
+func (r *reconciler) defragment(ctx context.Context, cluster *v1beta1.ManagedCluster, target etcd.Target, w policy.EtcdSpace, member uint64) (time.Duration, error) {
+	id := policy.EtcdID(member)
+	w.Last.Defragmenting = id
+	if err := r.write(ctx, cluster, w); err != nil {
+		return 0, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	err := r.Etcd.Defragment(bounded, target, member)
+	if ctx.Err() != nil {
+		return 0, fmt.Errorf("defragment: %w", ctx.Err())
+	}
+	w.Now = r.Now()
+	if err != nil {
+		log.FromContext(ctx).Info("member of etcd not defragmented", "error", err)
+		return atOnce, r.end(ctx, cluster, w, v1beta1.EtcdCleaningFailed)
+	}
+	w.Last.Defragmenting = ""
+	w.Last.Defragmented = append(slices.Clone(w.Last.Defragmented), id)
+	return atOnce, r.write(ctx, cluster, w)
+}
+
+func (r *reconciler) end(ctx context.Context, cluster *v1beta1.ManagedCluster, w policy.EtcdSpace, result v1beta1.EtcdCleaningResult) error {
+	at := metav1.NewTime(w.Now)
+	w.Last.EndTime, w.Last.Result, w.Last.Defragmenting = &at, result, ""
+	if w.Revision > 0 {
+		w.Last.Noted, w.Last.After = w.Revision, w.Largest()
+	}
+	if err := r.write(ctx, cluster, w); err != nil {
+		return err
+	}
+	r.gauges.ended(client.ObjectKeyFromObject(cluster), result)
+	r.tell(cluster, w)
+	return nil
+}
+
+// target is how the members of a cluster's etcd are reached.
+func (r *reconciler) target(ctx context.Context, cluster *v1beta1.ManagedCluster) (etcd.Target, error) {
+	namespace := v1beta1.ControlPlaneNamespace(cluster.Spec.ID)
+	var roots, own corev1.Secret
+	for name, secret := range map[string]*corev1.Secret{controlplane.RootsSecret: &roots, controlplane.BackupSecret: &own} {
+		if err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret); err != nil {
+			return etcd.Target{}, fmt.Errorf("certificates for etcd: %w", err)
+		}
+	}
+	config, err := controlplane.BackupTLS(&roots, &own)
+	if err != nil {
+		return etcd.Target{}, err
+	}
+	target := etcd.Target{TLS: config}
+	for _, name := range services(cluster.Status.Replicas) {
+		var service corev1.Service
+		if err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &service); err != nil {
+			return etcd.Target{}, fmt.Errorf("address of etcd: %w", err)
+		}
+		if service.Spec.ClusterIP == "" {
+			return etcd.Target{}, errors.New("etcd has no address")
+		}
+		target.Endpoints = append(target.Endpoints, fmt.Sprintf("https://%s:%d", service.Spec.ClusterIP, controlplane.EtcdPort))
+	}
+	return target, nil
+}
+
+// services lead to one member of etcd each.
+func services(replicas *v1beta1.ControlPlaneReplicas) []string {
+	if !policy.ReplicasShapeOf(replicas.At()).Addressed {
+		return []string{controlplane.EtcdService}
+	}
+	var names []string
+	for ordinal := range max(replicas.Members, 1) {
+		names = append(names, controlplane.MemberName(ordinal))
+	}
+	return names
+}
