@@ -104,7 +104,7 @@ func etcdContainer(in Input) corev1.Container {
 		SecurityContext: locked(),
 		StartupProbe:    probe(httpGet("/readyz", etcdMetricsPort), 1, 120),
 		ReadinessProbe:  probe(httpGet("/readyz", etcdMetricsPort), 10, 3),
-		LivenessProbe:   alive(httpGet("/livez", etcdMetricsPort)),
+		LivenessProbe:   etcdAlive(),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: dataClaim, MountPath: dirEtcd},
 			{Name: "pki", MountPath: dirEtcdPKI, ReadOnly: true},
@@ -123,6 +123,13 @@ func etcdContainer(in Input) corev1.Container {
 	// The API servers go on with the others while one is away.
 	container.ReadinessProbe.PeriodSeconds = 2
 	return container
+}
+
+// etcdAlive leaves a member the time of its defragmentation, in which it answers nothing.
+func etcdAlive() *corev1.Probe {
+	probe := alive(httpGet("/livez", etcdMetricsPort))
+	probe.FailureThreshold = 12
+	return probe
 }
 
 // EtcdConfigMap holds what etcd's containers read when they start.
