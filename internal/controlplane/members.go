@@ -127,6 +127,8 @@ func memberFlags(in Input) flags {
 	f.set("peer-cert-allowed-cn", peerUser)
 	// A member's packets come from its pod's address, which no certificate can name.
 	f.set("peer-skip-client-san-verification", "true")
+	// The leader compares what members hold with each compaction, and raises the alarm CORRUPT.
+	f.set("feature-gates", "CompactHashCheck=true")
 	f.shared(in)
 	return f
 }

@@ -12,6 +12,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.uber.org/zap"
 )
@@ -57,6 +58,8 @@ const (
 	Remove     Action = "remove a member"
 	Update     Action = "change a member's address"
 	MoveLeader Action = "move the leadership"
+	// Disarm takes the alarm CORRUPT back, whomever it names.
+	Disarm Action = "take back the alarm CORRUPT"
 )
 
 // Change is one change: of the member with ID, or of a new one at Peer.
@@ -111,6 +114,8 @@ func (Client) Do(ctx context.Context, target Target, change Change) error {
 			_, err = client.MemberUpdate(ctx, change.ID, []string{change.Peer})
 		case MoveLeader:
 			_, err = client.MoveLeader(ctx, change.ID)
+		case Disarm:
+			err = disarm(ctx, client, func(alarm *etcdserverpb.AlarmMember) bool { return alarm.Alarm == etcdserverpb.AlarmType_CORRUPT })
 		default:
 			err = errors.New("no such change")
 		}

@@ -32,6 +32,11 @@ type EtcdWorld struct {
 	Lost []int32
 	// Replacing is the member that is being made anew; nil if none is.
 	Replacing *EtcdReplacement
+	// Odd is the ID of the member that holds other data than the others, which agree; zero
+	// if there is none.
+	Odd uint64
+	// Agreed: the alarm that members hold different data has nothing left to tell of.
+	Agreed bool
 }
 
 // EtcdReplacement is a member that is removed and added again.
@@ -53,7 +58,7 @@ const (
 	EtcdSettled EtcdAction = "Settled"
 	// EtcdAddress gives the only member the address that it is to have.
 	EtcdAddress EtcdAction = "Address"
-	// EtcdMoveLeader makes the first member the leader.
+	// EtcdMoveLeader makes a member the leader.
 	EtcdMoveLeader EtcdAction = "MoveLeader"
 	EtcdRemove     EtcdAction = "Remove"
 	// EtcdMark writes down that a member is replaced, EtcdForget that it was.
@@ -65,6 +70,8 @@ const (
 	EtcdAddLearner EtcdAction = "AddLearner"
 	EtcdAddVoter   EtcdAction = "AddVoter"
 	EtcdPromote    EtcdAction = "Promote"
+	// EtcdDisarm takes the alarm CORRUPT back.
+	EtcdDisarm EtcdAction = "Disarm"
 )
 
 // etcdRule is one row: the ordinal that something is done to, if the row holds.
@@ -76,12 +83,23 @@ type etcdRule struct {
 // etcdRules take etcd from what it has to what is wanted, one member at a time; the first
 // that holds counts. Nothing is done without a leader, which only a majority has. A
 // single member's place is never taken by one without a vote or without data, and the
-// last to go is never the first.
+// last to go is never the first. What holds other data than the others leads no more and
+// goes; the others take writes again before it is made anew.
 var etcdRules = []etcdRule{
 	{EtcdWait, whole(func(w EtcdWorld) bool { return !w.any(EtcdMember.leads) })},
 	{EtcdAddress, whole(func(w EtcdWorld) bool { return len(w.Members) == 1 && w.Members[0].Alone != w.Alone })},
+	{EtcdMoveLeader, func(w EtcdWorld) (int32, bool) {
+		if !w.any(func(m EtcdMember) bool { return m.Leader && w.goes(m) }) {
+			return 0, false
+		}
+		return w.ordinal(func(m EtcdMember) bool { return m.Healthy && !m.Learner && !w.goes(m) })
+	}},
 	{EtcdRemove, func(w EtcdWorld) (int32, bool) {
 		return w.ordinal(func(m EtcdMember) bool { return w.Replacing != nil && m.ID == w.Replacing.ID && !m.Leader })
+	}},
+	{EtcdDisarm, whole(func(w EtcdWorld) bool { return w.Agreed })},
+	{EtcdMark, func(w EtcdWorld) (int32, bool) {
+		return w.ordinal(func(m EtcdMember) bool { return w.Replacing == nil && m.ID == w.Odd && !m.Leader })
 	}},
 	{EtcdMark, func(w EtcdWorld) (int32, bool) {
 		return w.ordinal(func(m EtcdMember) bool {
@@ -89,7 +107,7 @@ var etcdRules = []etcdRule{
 		})
 	}},
 	{EtcdMoveLeader, func(w EtcdWorld) (int32, bool) {
-		return w.ordinal(func(m EtcdMember) bool { return w.shrinks() && m.Ordinal >= w.Wanted && m.Leader })
+		return 0, w.shrinks() && w.any(func(m EtcdMember) bool { return m.Ordinal >= w.Wanted && m.Leader })
 	}},
 	{EtcdRemove, func(w EtcdWorld) (int32, bool) {
 		if !w.shrinks() {
@@ -123,6 +141,11 @@ func NextEtcdStep(w EtcdWorld) (EtcdAction, int32) {
 
 func (m EtcdMember) leads() bool      { return m.Leader }
 func (m EtcdMember) unfinished() bool { return m.Learner || !m.Healthy }
+
+// goes: a member is replaced, or is about to be, since it holds other data than the others.
+func (w EtcdWorld) goes(m EtcdMember) bool {
+	return w.Replacing != nil && m.ID == w.Replacing.ID || w.Replacing == nil && m.ID == w.Odd
+}
 
 // whole is a row about etcd as a whole.
 func whole(holds func(EtcdWorld) bool) func(EtcdWorld) (int32, bool) {

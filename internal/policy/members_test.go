@@ -25,6 +25,8 @@ func TestEtcdSteps(t *testing.T) {
 		w.Replacing = &EtcdReplacement{ID: id, Ordinal: ordinal, Wiped: wiped}
 		return w
 	}
+	odd := func(w EtcdWorld, id uint64) EtcdWorld { w.Odd = id; return w }
+	agreed := func(w EtcdWorld) EtcdWorld { w.Agreed = true; return w }
 	alone := func(w EtcdWorld, is, wanted bool) EtcdWorld { w.Members[0].Alone, w.Alone = is, wanted; return w }
 	for _, c := range []struct {
 		why  string
@@ -49,7 +51,7 @@ func TestEtcdSteps(t *testing.T) {
 
 		{"it shrinks from the end", etcdOf(1, "Lvv"), "Remove 2"},
 		{"one by one", etcdOf(1, "Lv"), "Remove 1"},
-		{"the leader is moved before it is removed", etcdOf(1, "vvL"), "MoveLeader 2"},
+		{"the leader is moved before it is removed", etcdOf(1, "vvL"), "MoveLeader 0"},
 		{"a member that has not started goes too", etcdOf(1, "Ln"), "Remove 1"},
 		{"nobody is removed while the first is away", etcdOf(1, "dLv"), "Wait 0"},
 		{"the first is made anew before it is left alone", lost(etcdOf(1, "dLv"), 0), "Mark 0"},
@@ -67,6 +69,13 @@ func TestEtcdSteps(t *testing.T) {
 		{"and not when the new one has come up on it", replacing(serving(etcdOf(3, "Lvv")), 9, 2, false), "Forget 2"},
 		{"which is all", serving(etcdOf(3, "Lvn")), "Wait 0"},
 		{"of three one is left, whose data were put back", serving(etcdOf(3, "--L")), "AddLearner 0"},
+		{"one that holds other data is written down", serving(odd(etcdOf(3, "Lvv"), 3)), "Mark 2"},
+		{"one that leads leads no more before", serving(odd(etcdOf(3, "Lvv"), 1)), "MoveLeader 1"},
+		{"also one that has come to lead since", replacing(serving(odd(etcdOf(3, "vvL"), 3)), 3, 2, false), "MoveLeader 0"},
+		{"it is removed", replacing(serving(odd(etcdOf(3, "Lvv"), 3)), 3, 2, false), "Remove 2"},
+		{"the others take writes at once", replacing(serving(agreed(etcdOf(3, "Lv-"))), 3, 2, false), "Disarm 0"},
+		{"and it is made anew", replacing(serving(etcdOf(3, "Lv-")), 3, 2, false), "AddVoter 2"},
+		{"another one's turn comes later", replacing(serving(odd(etcdOf(3, "Lvn"), 2)), 9, 2, true), "Forget 2"},
 		{"a replacement that is not wanted any more is forgotten", replacing(etcdOf(1, "L"), 9, 2, false), "Forget 0"},
 	} {
 		action, ordinal := NextEtcdStep(c.in)
@@ -91,9 +100,13 @@ func TestEtcdStepsLeadThere(t *testing.T) {
 		}
 		for _, wanted := range []int32{1, 3} {
 			for _, serving := range []bool{false, true} {
-				if w := etcdOf(wanted, prefix); majority(w) && leaders(w) == 1 {
-					w.Serving = serving && wanted == 3
-					w.drive(t, prefix)
+				for odd := range uint64(4) { // none, or one of three that are well
+					w := etcdOf(wanted, prefix)
+					if !majority(w) || leaders(w) != 1 || odd > 0 && (len(w.Members) < 3 || w.any(EtcdMember.unfinished)) {
+						continue
+					}
+					w.Serving, w.Odd = serving && wanted == 3, odd
+					w.drive(t, fmt.Sprint(prefix, odd))
 				}
 			}
 		}
@@ -140,7 +153,7 @@ func (w EtcdWorld) drive(t *testing.T, from string) {
 		path = append(path, fmt.Sprintf("%s %d", action, ordinal))
 		switch action {
 		case EtcdSettled:
-			if int32(len(w.Members)) != w.Wanted || w.any(EtcdMember.unfinished) || w.Replacing != nil {
+			if w.any(func(m EtcdMember) bool { return m.ID == w.Odd }) || int32(len(w.Members)) != w.Wanted || w.any(EtcdMember.unfinished) || w.Replacing != nil {
 				t.Errorf("%s to %d is settled with %+v: %v", from, w.Wanted, w.Members, path)
 			}
 			return
@@ -161,7 +174,7 @@ func (w EtcdWorld) drive(t *testing.T, from string) {
 		case EtcdWipe:
 			w.Replacing.Wiped = true
 		case EtcdMoveLeader:
-			w.edit(func(m EtcdMember) (EtcdMember, bool) { m.Leader = m.Ordinal == 0; return m, true })
+			w.edit(func(m EtcdMember) (EtcdMember, bool) { m.Leader = m.Ordinal == ordinal; return m, true })
 		case EtcdRemove:
 			w.edit(func(m EtcdMember) (EtcdMember, bool) { return m, m.Ordinal != ordinal })
 		case EtcdPromote:

@@ -23,6 +23,7 @@ const membersAgain = 2 * time.Second
 // Members reads and changes the membership of a hosted etcd; etcd.Client is one.
 type Members interface {
 	List(ctx context.Context, target etcd.Target) ([]etcd.Member, error)
+	Corruption(ctx context.Context, target etcd.Target) (etcd.Corruption, error)
 	Do(ctx context.Context, target etcd.Target, change etcd.Change) error
 }
 
@@ -43,6 +44,10 @@ func (r *reconciler) members(ctx context.Context, p *pass, seen seenReplicas) (b
 	world, err := r.etcdWorld(ctx, p, seen, listed)
 	if err != nil {
 		return false, err
+	}
+	if err := r.corruption(ctx, p, target, &world); err != nil {
+		p.found.replicas.add(err.Error())
+		return false, nil
 	}
 	if err := r.followMembers(ctx, p, world); err != nil {
 		return false, err
@@ -147,13 +152,14 @@ func (r *reconciler) followMembers(ctx context.Context, p *pass, w policy.EtcdWo
 var etcdChanges = map[policy.EtcdAction]etcd.Action{
 	policy.EtcdAddress: etcd.Update, policy.EtcdMoveLeader: etcd.MoveLeader, policy.EtcdRemove: etcd.Remove,
 	policy.EtcdAddLearner: etcd.AddLearner, policy.EtcdAddVoter: etcd.AddVoter, policy.EtcdPromote: etcd.Promote,
+	policy.EtcdDisarm: etcd.Disarm,
 }
 
 // etcdStep carries one step out.
 func (r *reconciler) etcdStep(ctx context.Context, p *pass, target etcd.Target, w policy.EtcdWorld, action policy.EtcdAction, ordinal int32) error {
 	switch action {
 	case policy.EtcdMark:
-		return r.markMember(ctx, p, memberWith(w, ordinal))
+		return r.markMember(ctx, p, w, memberWith(w, ordinal))
 	case policy.EtcdForget:
 		r.events.Event(p.cluster, corev1.EventTypeNormal, "EtcdMemberReplaced", "Replace", fmt.Sprintf("%s was made anew", controlplane.MemberName(w.Replacing.Ordinal)))
 		next := p.cluster.Status.Replicas.DeepCopy()
@@ -172,17 +178,19 @@ func (r *reconciler) etcdStep(ctx context.Context, p *pass, target etcd.Target, 
 		}
 	}
 	change := etcd.Change{Action: kind, Peer: controlplane.MemberPeer(ordinal), ID: memberWith(w, ordinal).ID}
-	if action == policy.EtcdMoveLeader {
-		change.ID = memberWith(w, 0).ID
-	}
 	if action == policy.EtcdAddress && w.Alone {
 		change.Peer = controlplane.SinglePeer
 	}
 	if action == policy.EtcdRemove && w.Replacing != nil && ordinal == w.Replacing.Ordinal {
 		change.ID = w.Replacing.ID
 	}
-	if err := r.Members.Do(ctx, target, change); err != nil {
+	err := r.Members.Do(ctx, target, change)
+	if err != nil {
 		p.found.replicas.add(err.Error())
+		return nil
+	}
+	if action == policy.EtcdDisarm {
+		r.events.Event(p.cluster, corev1.EventTypeNormal, "EtcdAgrees", "Disarm", "all members of etcd hold the same again: the alarm CORRUPT was taken back, and etcd is read and written")
 	}
 	return nil
 }
@@ -197,7 +205,7 @@ func memberWith(w policy.EtcdWorld, ordinal int32) policy.EtcdMember {
 }
 
 // markMember writes down that a member is replaced, before anything is done for it.
-func (r *reconciler) markMember(ctx context.Context, p *pass, m policy.EtcdMember) error {
+func (r *reconciler) markMember(ctx context.Context, p *pass, w policy.EtcdWorld, m policy.EtcdMember) error {
 	claim, err := r.claimOf(ctx, p, m.Ordinal)
 	if err != nil {
 		return err
@@ -210,8 +218,12 @@ func (r *reconciler) markMember(ctx context.Context, p *pass, m policy.EtcdMembe
 	if err := r.persistReplicas(ctx, p, next); err != nil {
 		return err
 	}
+	why := "does not start on its data any more, or they are on a node that is gone"
+	if m.ID == w.Odd {
+		why = "holds other data than the two others, which agree"
+	}
 	r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdMemberLost", "Replace",
-		fmt.Sprintf("%s does not start on its data any more, or they are on a node that is gone. It is made anew; the others have all that was written", controlplane.MemberName(m.Ordinal)))
+		fmt.Sprintf("%s %s. It is made anew; the others have all that was written", controlplane.MemberName(m.Ordinal), why))
 	return nil
 }
 

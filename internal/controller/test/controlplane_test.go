@@ -225,7 +225,10 @@ func (w *world) hostedPods(ctx context.Context) {
 				Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "volume node affinity conflict",
 			}}}
 		}
-		if pod.Status.Phase == next.Phase && len(pod.Status.Conditions) == len(next.Conditions) {
+		if len(next.Conditions) > 0 && pod.Labels[controlplane.LabelComponent] == controlplane.ComponentEtcd && w.etcd.corrupt() {
+			next.Conditions[0].Status, next.ContainerStatuses[0].Ready = corev1.ConditionFalse, false
+		}
+		if readyPod(pod.Status) == readyPod(next) && pod.Status.Phase == next.Phase && len(pod.Status.Conditions) == len(next.Conditions) {
 			continue
 		}
 		if (pod.Name == controlplane.ProvePod || pod.Name == controlplane.RecoverPod) && next.Phase == corev1.PodSucceeded {

@@ -35,6 +35,7 @@ type hostedEtcd struct {
 	before map[string]types.UID
 	// changes are those that were made.
 	changes []string
+	storage
 }
 
 func (h *hostedEtcd) pods(ctx context.Context) (map[string]types.UID, error) {
@@ -126,6 +127,10 @@ func (h *hostedEtcd) Do(ctx context.Context, _ etcd.Target, change etcd.Change) 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.changes = append(h.changes, string(change.Action))
+	if change.Action == etcd.Disarm {
+		h.alarmed = nil
+		return nil
+	}
 	at := slices.IndexFunc(h.members, func(m etcd.Member) bool { return m.ID == change.ID })
 	switch change.Action {
 	case etcd.AddVoter, etcd.AddLearner:

@@ -42,6 +42,7 @@ import (
 	operationcontroller "berth.dev/berth/internal/controller/operation"
 	"berth.dev/berth/internal/controller/resourcegroup"
 	"berth.dev/berth/internal/controller/rollout"
+	"berth.dev/berth/internal/controller/space"
 	"berth.dev/berth/internal/controller/support"
 	accesscontroller "berth.dev/berth/internal/controller/supportaccess"
 	"berth.dev/berth/internal/controlplane"
@@ -251,6 +252,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	}
 	for _, err := range []error{
 		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}, BackupCA: w.backupCA}),
+		space.Setup(mgr, space.Config{Store: "file:///backups", Etcd: members{w.etcd, g}, Metrics: prometheus.NewRegistry(), Now: w.now}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
 		rollout.Setup(mgr, rollout.Config{Catalogue: versions, Metrics: prometheus.NewRegistry(), Now: w.now}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Log: slog.New(slog.DiscardHandler), Now: w.now}),
