@@ -25,6 +25,8 @@ const (
 	etcdHistory = 5 * time.Minute
 	// Attempts that follow on each other wait twice as long each, between these.
 	cleaningPause, cleaningPauseMax = etcdHistory, time.Hour
+	// cleaningBrief is the pause where more history may go than in the last attempt.
+	cleaningBrief = time.Minute
 	// cleaningCalm is how long etcd stays well before the next attempt counts as the first,
 	// and how long it is not defragmented again before it is full; cleaningRest that where
 	// the last attempt failed.
@@ -242,6 +244,9 @@ func (w EtcdSpace) due() bool {
 	if !w.followsOn() {
 		return true
 	}
+	if w.Last.Result == v1beta1.EtcdFull && w.compactable() > w.Last.Revision && w.since(cleaningBrief) {
+		return true
+	}
 	if w.Last.Result == v1beta1.EtcdFull && w.Revision > w.Last.Noted {
 		return w.since(cleaningPause)
 	}
@@ -274,14 +279,24 @@ func EtcdHasSpace(w EtcdSpace) (ok bool, reason, message string) {
 	case !w.NoSpace:
 		return true, "HasSpace", ""
 	case w.Last != nil && !w.running() && w.Last.Result == v1beta1.EtcdFull:
+		if w.backupsBehind() {
+			return false, "BackupsBehind", FullMessage(w)
+		}
 		return false, "Full", FullMessage(w)
 	default:
 		return false, "NoSpace", "etcd stores as much as it may, and takes no writes; room is being made"
 	}
 }
 
-// FullMessage is what the customer is told whose objects alone fill etcd.
+// backupsBehind: history that the API server has no more use for is not in the backups.
+func (w EtcdSpace) backupsBehind() bool { return w.BackedUp < min(w.Marked, w.Revision) }
+
+// FullMessage is what the customer is told whose objects alone fill etcd, or the operator if
+// it is history that the backups do not have.
 func FullMessage(w EtcdSpace) string {
+	if w.backupsBehind() {
+		return "etcd stores as much as it may, and takes no writes. Its history goes once the backups have it, which they do not: see the condition BackedUp"
+	}
 	var used, quota int64
 	for _, m := range w.Members {
 		if m.InUse >= used {

@@ -90,7 +90,11 @@ func TestNextSpaceStep(t *testing.T) {
 		"and not much less":          {EtcdSpace{NoSpace: true, Revision: 70, Members: alone, Last: cleaned(59*time.Minute, 1_000_000, v1beta1.EtcdFull)}, SpaceStep{Action: SpaceSettled}},
 		"something was deleted":      {EtcdSpace{NoSpace: true, Revision: 71, Members: alone, Last: cleaned(5*time.Minute, 7, v1beta1.EtcdFull)}, SpaceStep{Action: begin, Reason: v1beta1.EtcdNoSpace}},
 		"deleted a moment ago":       {EtcdSpace{NoSpace: true, Revision: 71, Members: alone, Last: cleaned(time.Minute, 7, v1beta1.EtcdFull)}, SpaceStep{Action: SpaceSettled}},
-		"a clock that was set back":  {EtcdSpace{NoSpace: true, Members: alone, Last: cleaned(-24*time.Hour, 2, v1beta1.EtcdFull)}, SpaceStep{Action: begin, Reason: v1beta1.EtcdNoSpace}},
+		"the backups have caught up": {EtcdSpace{NoSpace: true, Revision: 70, Marked: 60, BackedUp: 60, Members: alone, Last: cleaned(time.Minute, 7, v1beta1.EtcdFull)},
+			SpaceStep{Action: begin, Reason: v1beta1.EtcdNoSpace}},
+		"a moment ago": {EtcdSpace{NoSpace: true, Revision: 70, Marked: 60, BackedUp: 60, Members: alone, Last: cleaned(time.Second, 7, v1beta1.EtcdFull)},
+			SpaceStep{Action: SpaceSettled}},
+		"a clock that was set back": {EtcdSpace{NoSpace: true, Members: alone, Last: cleaned(-24*time.Hour, 2, v1beta1.EtcdFull)}, SpaceStep{Action: begin, Reason: v1beta1.EtcdNoSpace}},
 		"full after a defragmentation": {EtcdSpace{NoSpace: true, Members: alone, Last: func() *v1beta1.EtcdCleaning {
 			last := cleaned(time.Minute, 1, v1beta1.EtcdCleaned)
 			last.Reason = v1beta1.EtcdFragmented
@@ -171,6 +175,7 @@ func TestEtcdHasSpace(t *testing.T) {
 		"just raised":            {EtcdSpace{NoSpace: true}, false, "NoSpace"},
 		"room is being made":     {EtcdSpace{NoSpace: true, Last: cleaning(nil)}, false, "NoSpace"},
 		"there is none to make":  {EtcdSpace{NoSpace: true, Last: cleaned(time.Minute, 1, v1beta1.EtcdFull)}, false, "Full"},
+		"backups are behind":     {EtcdSpace{NoSpace: true, Revision: 9, Marked: 8, BackedUp: 7, Last: cleaned(time.Minute, 1, v1beta1.EtcdFull)}, false, "BackupsBehind"},
 		"it could not be made":   {EtcdSpace{NoSpace: true, Last: cleaned(time.Minute, 1, v1beta1.EtcdCleaningFailed)}, false, "NoSpace"},
 		"raised again too early": {EtcdSpace{NoSpace: true, Last: cleaned(time.Minute, 1, v1beta1.EtcdCleaned)}, false, "NoSpace"},
 	} {

@@ -142,7 +142,7 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 	r.running.noted(key, cluster.Status.Proof, seal.replaced)
 	state := r.running.state(key)
 	for _, alarm := range r.running.raised(key, state.Alarms) {
-		r.events.Event(cluster, corev1.EventTypeWarning, "EtcdAlarm", "Watch", alarmMessage(alarm))
+		r.events.Event(cluster, corev1.EventTypeWarning, "EtcdAlarm", "Watch", alarmMessage(alarm, cluster.Spec.SKU.HighlyAvailable()))
 	}
 	wait, err := r.report(ctx, cluster, state, plan)
 	if !awaited(cluster) {

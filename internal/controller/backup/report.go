@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +42,11 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 		status.RecoveryPoint, status.RecoveryRevision = last.RecoveryPoint, last.RecoveryRevision // the stores have not been looked at yet
 	}
 	status.Final = !cluster.DeletionTimestamp.IsZero() && r.running.final(client.ObjectKeyFromObject(cluster))
-	if last != nil && *last == next && same(cluster.Status.Backup, status) && !finalPoint(cluster, status) && !moved(cluster.Status.Backup, status, pointEvery*plan.Delta) {
+	every := pointEvery * plan.Delta
+	if slices.Contains(state.Alarms, "NOSPACE") {
+		every = plan.Delta // what is backed up may go from etcd
+	}
+	if last != nil && *last == next && same(cluster.Status.Backup, status) && !finalPoint(cluster, status) && !moved(cluster.Status.Backup, status, every) {
 		return wait, nil
 	}
 	err := apply.Status(ctx, r.client, cluster, statusOwner, &struct {

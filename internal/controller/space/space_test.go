@@ -277,7 +277,7 @@ func TestHistoryThatFillsEtcdGoesOnceItIsBackedUp(t *testing.T) {
 	b := newBed(t, 3)
 	b.check0()
 	b.write(1000, 10)
-	b.check(1, v1beta1.EtcdFull, "Full")
+	b.check(1, v1beta1.EtcdFull, "BackupsBehind")
 	if b.takesWrites() {
 		t.Error("it takes writes")
 	}
