@@ -61,7 +61,7 @@ func managed() []Clause {
 			Code:  at("internal/controller/cluster/readiness.go:readiness", "internal/node/supervise/service.go:Service"),
 			Tests: at("internal/node/supervise/supervise_test.go:TestAHungProcessIsReplaced", realCluster)},
 		{ID: "A3", Short: "etcd is managed.", Status: Held,
-			Code:  at("internal/controller/cluster/recovery.go:recovery", "internal/policy/replicas.go:replicasRules", "internal/policy/space.go:spaceRules"),
+			Code:  at("internal/controller/cluster/recovery.go:recovery", "internal/policy/replicas.go:replicasRules", "internal/policy/space.go:spaceRules", "internal/policy/corrupt.go:Odd"),
 			Tests: at("internal/policy/replicas_test.go:TestReplicasPhases", "internal/controller/space/space_test.go:TestHistoryThatFillsEtcdGoesOnceItIsBackedUp", "test/e2e/long/tier_test.go:TestTiers", realCluster)},
 		{ID: "A4", Short: "Cluster DNS is managed.", Status: Held, Code: at("internal/addon/coredns.go:coreDNS"), Tests: at(addonGoldens, realCluster)},
 		{ID: "A5", Short: "kube-proxy and networking are managed, except with the customer's own CNI.", Status: Held,
