@@ -305,6 +305,5 @@ func FullMessage(w EtcdSpace) string {
 	}
 	const mib = 1 << 20
 	return fmt.Sprintf("the cluster's objects take %d MiB of the %d MiB that etcd may store: nothing can be created or changed until objects are deleted. "+
-		"What has no finalizers can be deleted at once, such as ConfigMaps, Secrets and custom resources; pods with --grace-period=0 --force; a namespace cannot. "+
-		"Room is made within about ten minutes of it", used/mib, quota/mib)
+		"What has no finalizers can be deleted, such as ConfigMaps, Secrets and custom resources; pods and namespaces cannot. Room is made within about ten minutes of it", used/mib, quota/mib)
 }
