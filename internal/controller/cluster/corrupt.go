@@ -30,3 +30,10 @@ func (r *reconciler) corruption(ctx context.Context, p *pass, target etcd.Target
 	}
 	return nil
 }
+
+// tellAgrees records that the alarm was taken back, if that is what was done.
+func (r *reconciler) tellAgrees(p *pass, action policy.EtcdAction) {
+	if action == policy.EtcdDisarm {
+		r.events.Event(p.cluster, corev1.EventTypeNormal, "EtcdAgrees", "Disarm", "all members of etcd hold the same again: the alarm CORRUPT was taken back, and etcd is read and written")
+	}
+}

@@ -189,9 +189,7 @@ func (r *reconciler) etcdStep(ctx context.Context, p *pass, target etcd.Target, 
 		p.found.replicas.add(err.Error())
 		return nil
 	}
-	if action == policy.EtcdDisarm {
-		r.events.Event(p.cluster, corev1.EventTypeNormal, "EtcdAgrees", "Disarm", "all members of etcd hold the same again: the alarm CORRUPT was taken back, and etcd is read and written")
-	}
+	r.tellAgrees(p, action)
 	return nil
 }
 

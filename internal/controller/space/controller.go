@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -95,12 +96,12 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var cluster v1beta1.ManagedCluster
 	err := r.reader.Get(ctx, request.NamespacedName, &cluster)
-	if client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("read cluster: %w", err)
-	}
-	if err != nil || !runs(&cluster) {
+	if apierrors.IsNotFound(err) || err == nil && !runs(&cluster) {
 		r.gauges.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("read cluster: %w", err)
 	}
 	wait, err := r.look(ctx, &cluster)
 	if err != nil {
