@@ -30,13 +30,15 @@ type place struct {
 	failed  int
 	refuses bool
 	// newest is the name of the newest snapshot that is known to be there; empty if none is.
+	// gone: there was one, which was found to be missing.
 	newest string
+	gone   bool
 }
 
 func (p *place) state() StoreState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return StoreState{URL: p.url, Full: p.full, Behind: p.lags > p.made, Error: p.err}
+	return StoreState{URL: p.url, Full: p.full, Behind: p.lags > p.made, Emptied: p.gone, Error: p.err}
 }
 
 // due says whether a snapshot is due: in its time, and soon after a gap.
@@ -74,7 +76,7 @@ func (p *place) lag() {
 func (p *place) found(full Object) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.full, p.newest = full.Time, full.Name
+	p.full, p.newest, p.gone = full.Time, full.Name, false
 }
 
 // begin notes an attempt, and returns what a snapshot begun now will make up for.
@@ -106,7 +108,7 @@ func (p *place) tookDelta(took bool) {
 func (p *place) stored(full Object, lags int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.full, p.newest, p.made, p.failed = full.Time, full.Name, max(p.made, lags), 0
+	p.full, p.newest, p.gone, p.made, p.failed = full.Time, full.Name, false, max(p.made, lags), 0
 }
 
 // errEmptied says that a store has lost the snapshot that its deltas continue: it was
@@ -136,7 +138,7 @@ func (p *place) emptied(name string) bool {
 	if p.newest != name {
 		return false
 	}
-	p.full, p.newest = time.Time{}, ""
+	p.full, p.newest, p.gone = time.Time{}, "", true
 	p.lags++
 	return true
 }

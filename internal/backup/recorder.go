@@ -116,6 +116,8 @@ type StoreState struct {
 	Full time.Time
 	// Behind says that its deltas do not continue its newest snapshot.
 	Behind bool
+	// Emptied says that its newest snapshot has gone, and that it has got no other since.
+	Emptied bool
 	// Error is why the last write to it failed; empty if it did not.
 	Error string
 }
