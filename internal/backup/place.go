@@ -155,8 +155,9 @@ func (p *place) use(ctx context.Context, do func(*Store) error) error {
 	case p.slots <- struct{}{}:
 		ended := make(chan error, 1)
 		go func() {
-			defer func() { <-p.slots }()
-			ended <- p.call(ctx, do)
+			err := p.call(ctx, do)
+			<-p.slots // before the answer: whoever gets it may call again at once
+			ended <- err
 		}()
 		select {
 		case err = <-ended:
