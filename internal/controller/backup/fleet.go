@@ -22,7 +22,7 @@ import (
 type fleet struct {
 	// changes tells of managed clusters, and own of the management cluster.
 	changes, own chan event.GenericEvent
-	// turns is held by those that have a snapshot on the local disk.
+	// turns is held by those managed clusters that have a snapshot on the local disk.
 	turns chan struct{}
 
 	mu    sync.Mutex
