@@ -33,6 +33,8 @@ type place struct {
 	// gone: there was one, which was found to be missing.
 	newest string
 	gone   bool
+	// busy: a snapshot is on its way to it.
+	busy bool
 }
 
 func (p *place) state() StoreState {
@@ -45,6 +47,9 @@ func (p *place) state() StoreState {
 func (p *place) due(now time.Time, s Schedule) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.busy {
+		return false
+	}
 	tried := now.Sub(p.tried)
 	if p.full.After(now) && p.lags == p.made { // a clock was ahead: what is from the future never grows old
 		return tried >= s.Full
@@ -92,6 +97,20 @@ func (p *place) given() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failed++
+}
+
+// takes notes whether a snapshot is on its way to it.
+func (p *place) takes(busy bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy = busy
+}
+
+// crowded notes that it gets no snapshot, since it takes nothing of another cluster's.
+func (p *place) crowded() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = fmt.Sprintf("the store %s does not answer: it has taken nothing of another cluster's backup for too long", p.url)
 }
 
 // tookDelta notes whether it took a delta. One that does so again may take snapshots again.
@@ -162,7 +181,7 @@ func (p *place) use(ctx context.Context, do func(*Store) error) error {
 		select {
 		case err = <-ended:
 		case <-ctx.Done():
-			err = fmt.Errorf("the store %s does not answer: %w", p.url, ctx.Err())
+			err = fmt.Errorf("the store %s does not answer: %w", p.url, context.Cause(ctx))
 		}
 	default:
 	}
