@@ -138,7 +138,7 @@ func (m *machine) preparePatching() error {
 // watchPatches patches the machine day by day until stop is called.
 func (m *machine) watchPatches(reaper *supervise.Reaper) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &patcher{reaper: reaper, lines: m.lines, env: environment(), status: dpkgStatus, mark: patchMark, lock: filesLock, scripts: places{image: imageDirs, kept: keptDir}}
+	p := newPatcher(m.lines, reaper)
 	var running sync.WaitGroup
 	running.Go(func() { m.patchDaily(ctx, p) })
 	return func() {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -161,6 +162,8 @@ type debian struct {
 	root, repository string
 	patcher          *patcher
 	log              *bytes.Buffer
+	// extra are more files of each package.
+	extra map[string]string
 }
 
 // newDebian makes both; dpkg and apt are this host's.
@@ -218,15 +221,18 @@ func (d *debian) offer(name, version, content, scripts string) string {
 	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: Test <test@example.com>\nDescription: test\n", name, version)
 	files := map[string]string{"DEBIAN/control": control, "DEBIAN/conffiles": "/etc/" + name + ".conf",
 		"usr/share/" + name: content, "etc/" + name + ".conf": content}
+	maps.Copy(files, d.extra)
 	if scripts != "" {
 		files["DEBIAN/preinst"] = scripts
 	}
 	if err := writeTree(tree, files); err != nil {
 		d.Fatal(err)
 	}
-	if scripts != "" {
-		if err := os.Chmod(tree+"/DEBIAN/preinst", 0o755); err != nil {
-			d.Fatal(err)
+	for path, content := range files {
+		if strings.HasPrefix(content, "#!") {
+			if err := os.Chmod(filepath.Join(tree, path), 0o755); err != nil {
+				d.Fatal(err)
+			}
 		}
 	}
 	path := filepath.Join(d.repository, name+"_"+version+"_all.deb")

@@ -35,6 +35,7 @@ const (
 var (
 	keepConfiguration = []string{"--force-confdef", "--force-confold", "--force-unsafe-io"}
 	aptGet            = slices.Concat([]string{"apt-get", "-q", "-y", "-o", "APT::Update::Error-Mode=any", "-o", "Acquire::Retries=2", "-o", "DPkg::Lock::Timeout=60",
+		"-o", "Dpkg::Use-Pty=0", "-o", "Acquire::Languages=none",
 		"--no-remove", "--no-install-recommends"}, dpkgOptions(keepConfiguration))
 	updateLists   = append(slices.Clip(aptGet), "update")
 	fetchPackages = append(slices.Clip(aptGet), "--download-only", "upgrade")
@@ -60,6 +61,14 @@ type patcher struct {
 	// keeps scripts out, whose traces are in the other places.
 	status, mark, lock string
 	scripts            places
+}
+
+// newPatcher is that of a machine.
+func newPatcher(lines *supervise.Lines, reaper *supervise.Reaper) *patcher {
+	return &patcher{
+		reaper: reaper, lines: lines, env: environment(), status: dpkgStatus, mark: patchMark, lock: filesLock,
+		scripts: places{image: imageDirs, kept: keptDir},
+	}
 }
 
 // patch brings every installed package to the newest version that the sources have, and
