@@ -34,6 +34,11 @@ func Observe(cluster *v1beta1.ManagedCluster, pools []v1beta1.AgentPool, machine
 			e.Behind = append(e.Behind, fmt.Sprintf("%s has %s, the newest is %s", pools[i].Spec.Name, has, newest))
 		}
 	}
+	for i := range pools {
+		if pools[i].Status.UnmanagedOS {
+			e.SelfPatched = append(e.SelfPatched, pools[i].Spec.Name)
+		}
+	}
 	if e.Stopped {
 		return e
 	}
