@@ -140,24 +140,25 @@ func (m *machine) watchPatches(reaper *supervise.Reaper) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := newPatcher(m.lines, reaper)
 	var running sync.WaitGroup
-	running.Go(func() { m.patchDaily(ctx, p) })
+	_, err := os.Stat(p.mark)
+	running.Go(func() { patchDaily(ctx, patchDelay(m.config), err == nil, func() { m.patchOnce(ctx, p) }) })
 	return func() {
 		cancel()
 		running.Wait()
 	}
 }
 
-func (m *machine) patchDaily(ctx context.Context, p *patcher) {
-	delay := patchDelay(m.config)
-	_, err := os.Stat(p.mark)
-	due := firstPatch(time.Now(), delay, err == nil)
+// patchDaily calls patch at a node's time of each day until ctx is done, and soon after a
+// boot of a node that had patched itself before.
+func patchDaily(ctx context.Context, delay time.Duration, before bool, patch func()) {
+	due := firstPatch(time.Now(), delay, before)
 	every(ctx, min(patchLook, time.Until(due)), func() time.Duration {
 		if now := time.Now(); now.Before(due) {
 			// A clock that was put back must not keep patches away.
 			due = earlier(due, nextPatch(now, delay))
 			return min(patchLook, time.Until(due))
 		}
-		m.patchOnce(ctx, p)
+		patch()
 		due = nextPatch(time.Now(), delay)
 		return min(patchLook, time.Until(due))
 	})

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"berth.dev/berth/internal/node/supervise"
@@ -51,6 +52,25 @@ func TestFirstPatch(t *testing.T) {
 	}
 	if got := firstPatch(now, 24*time.Minute, true); !got.Equal(now.Add(2 * time.Minute)) {
 		t.Errorf("a booted one at %s", got)
+	}
+}
+
+func TestPatchDaily(t *testing.T) {
+	for before, want := range map[bool][]string{
+		false: {"01 06:12", "02 06:12", "03 06:12"}, true: {"01 00:01", "01 06:12", "02 06:12", "03 06:12"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Hour)
+			defer cancel()
+			var at []string
+			patchDaily(ctx, 12*time.Minute, before, func() {
+				at = append(at, time.Now().UTC().Format("02 15:04"))
+				<-time.After(time.Minute)
+			})
+			if !slices.Equal(at, want) {
+				t.Errorf("patched before %t: %q, want %q", before, at, want)
+			}
+		})
 	}
 }
 
