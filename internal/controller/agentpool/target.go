@@ -73,12 +73,19 @@ func target(catalogue *release.Catalogue, pool *v1beta1.AgentPool, cluster *v1be
 		goal.image = asked
 	case has.image == "" || kubernetes != has.kubernetes:
 		goal.image = catalogue.NodeImageVersion
-	case goal.unmanaged != has.unmanaged && release.CompareNodeImages(catalogue.NodeImageVersion, has.image) > 0:
-		if _, ok := catalogue.MachineImage(kubernetes, catalogue.NodeImageVersion); ok {
-			goal.image = catalogue.NodeImageVersion
-		}
+	case goal.unmanaged != has.unmanaged:
+		goal.image = newestImage(catalogue, goal)
 	}
 	return goal, missing(catalogue, pool, goal)
+}
+
+// newestImage is the newest node image, where it is newer and was built for the version.
+func newestImage(catalogue *release.Catalogue, of versions) string {
+	newest := catalogue.NodeImageVersion
+	if _, built := catalogue.MachineImage(of.kubernetes, newest); built && release.CompareNodeImages(newest, of.image) > 0 {
+		return newest
+	}
+	return of.image
 }
 
 func hadBefore(pool *v1beta1.AgentPool, wanted versions) bool {
