@@ -58,6 +58,11 @@ func NewRunCommand() *cobra.Command {
 			if err := awaitBoot(cmd.Context(), bootedMark, initStat, bootWithin); err != nil {
 				return err
 			}
+			release, err := shareFiles(cmd.Context(), filesLock, scriptPatience)
+			if err != nil {
+				return err
+			}
+			defer release()
 			do := runScript
 			if asked.Settle {
 				do = settle
