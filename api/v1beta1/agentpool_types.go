@@ -89,6 +89,8 @@ type AgentPoolStatus struct {
 	PowerState                 PowerState        `json:"powerState,omitempty"`
 	CurrentOrchestratorVersion string            `json:"currentOrchestratorVersion,omitempty"`
 	NodeImageVersion           string            `json:"nodeImageVersion,omitempty"`
+	// UnmanagedOS says that all nodes patch their operating system themselves.
+	UnmanagedOS bool `json:"unmanagedOS,omitempty"`
 	// Count of machines that exist and ReadyCount of those whose node is Ready.
 	Count      int32 `json:"count,omitempty"`
 	ReadyCount int32 `json:"readyCount,omitempty"`
@@ -119,6 +121,8 @@ const ConditionConverged = "Converged"
 type PoolUpgrade struct {
 	OrchestratorVersion string `json:"orchestratorVersion"`
 	NodeImageVersion    string `json:"nodeImageVersion"`
+	// UnmanagedOS says that the new nodes patch their operating system themselves.
+	UnmanagedOS bool `json:"unmanagedOS,omitempty"`
 	// Force says that disruption budgets are overridden, decided at the start.
 	Force     bool         `json:"force,omitempty"`
 	StartTime metav1.Time  `json:"startTime"`

@@ -13,7 +13,8 @@ type BackupStatus struct {
 	// RecoveryPoint is the time up to which everything written is stored, as of some
 	// minutes ago. The metric berth_backup_recovery_point_seconds is exact.
 	RecoveryPoint *metav1.Time `json:"recoveryPoint,omitempty"`
-	// RecoveryRevision is what etcd had reached at the recovery point.
+	// RecoveryRevision is what etcd had reached at the recovery point, or further where a
+	// store is known to reach that is away now.
 	RecoveryRevision int64 `json:"recoveryRevision,omitempty"`
 	// Final says that all that was written before the cluster's deletion is stored.
 	Final bool `json:"final,omitempty"`

@@ -32,6 +32,9 @@ type DeletedClusterSpec struct {
 	// BackupStores are the URLs, without anything secret, of the stores that had a full
 	// backup of it: what has none of them any more is not what it was.
 	BackupStores []string `json:"backupStores,omitempty"`
+	// RecoveryRevision is the furthest that its etcd was known to be stored: who puts its
+	// data back waits for a store that is away and reaches it.
+	RecoveryRevision int64 `json:"recoveryRevision,omitempty"`
 	// DeletionDate is when the deletion began. What was written after that is not kept.
 	DeletionDate metav1.Time `json:"deletionDate"`
 	// ScheduledPurgeDate is from when on nothing is kept any more.

@@ -38,11 +38,14 @@ type InstanceProgress struct {
 	State     OperationStatusCode `json:"state"`
 	// Incarnation, Boots and Host are the machine's when the action was begun, so that it
 	// is done once; Replaced says that what was there is gone.
-	Incarnation string          `json:"incarnation,omitempty"`
-	Boots       int32           `json:"boots,omitempty"`
-	Host        string          `json:"host,omitempty"`
-	Replaced    bool            `json:"replaced,omitempty"`
-	Error       *OperationError `json:"error,omitempty"`
+	Incarnation string `json:"incarnation,omitempty"`
+	Boots       int32  `json:"boots,omitempty"`
+	Host        string `json:"host,omitempty"`
+	Replaced    bool   `json:"replaced,omitempty"`
+	// Reached says that a pod of the customer's reached into the node when a script began,
+	// or that nobody could tell: the files that it changes count for nobody (G5).
+	Reached bool            `json:"reached,omitempty"`
+	Error   *OperationError `json:"error,omitempty"`
 }
 
 // InstancePower is what the IaaS view says of a machine that is off.

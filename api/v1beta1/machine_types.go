@@ -53,11 +53,14 @@ type MachineSpec struct {
 	// KubernetesVersion is the kubelet's, such as 1.36.3.
 	KubernetesVersion string `json:"kubernetesVersion"`
 	// NodeImageVersion names the image, BerthDebian-12containerd-YYYYMM.DD.N.
-	NodeImageVersion string            `json:"nodeImageVersion"`
-	MaxPods          int32             `json:"maxPods"`
-	OSDiskSizeGB     int32             `json:"osDiskSizeGB"`
-	Labels           map[string]string `json:"labels,omitempty"`
-	Taints           []string          `json:"taints,omitempty"`
+	NodeImageVersion string `json:"nodeImageVersion"`
+	// UnmanagedOS has the node install the patches of its operating system itself (AKS:
+	// nodeOSUpgradeChannel Unmanaged).
+	UnmanagedOS  bool              `json:"unmanagedOS,omitempty"`
+	MaxPods      int32             `json:"maxPods"`
+	OSDiskSizeGB int32             `json:"osDiskSizeGB"`
+	Labels       map[string]string `json:"labels,omitempty"`
+	Taints       []string          `json:"taints,omitempty"`
 	// Surge marks a machine that an upgrade added.
 	Surge bool `json:"surge,omitempty"`
 	// Quarantined machines could not be drained and are left cordoned, with the
@@ -95,9 +98,11 @@ type MachineStatus struct {
 	// DrainBlocker names the pod, and the disruption budget, that keep it from
 	// being drained.
 	DrainBlocker string `json:"drainBlocker,omitempty"`
-	// KubernetesVersion and NodeImageVersion are those that the machine was made with.
+	// KubernetesVersion, NodeImageVersion and UnmanagedOS are those that the machine was
+	// made with.
 	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
 	NodeImageVersion  string `json:"nodeImageVersion,omitempty"`
+	UnmanagedOS       bool   `json:"unmanagedOS,omitempty"`
 	// Repair is what ails the node and what was done about it; nil if nothing ever did.
 	Repair *MachineRepair `json:"repair,omitempty"`
 	// ChangedMetadata is the last change of the system's labels and annotations on the

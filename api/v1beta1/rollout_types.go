@@ -55,7 +55,9 @@ type ComponentRolloutSpec struct {
 	// Attempt is raised to have a rollout that stopped on a failure go on.
 	// +kubebuilder:validation:Minimum=0
 	Attempt int32 `json:"attempt,omitempty"`
-	// RequestedBy is who last stopped or resumed it.
+	// Expedited has it wait for no maintenance windows.
+	Expedited bool `json:"expedited,omitempty"`
+	// RequestedBy is who last stopped, resumed or expedited it.
 	// +kubebuilder:validation:MaxLength=128
 	RequestedBy string `json:"requestedBy,omitempty"`
 }
@@ -155,6 +157,9 @@ type RolloutPolicy struct {
 	// stops: 0. It is how to get past a cluster that is ill for reasons of its own.
 	// +kubebuilder:validation:Minimum=0
 	MaxFailed *int32 `json:"maxFailed,omitempty"`
+	// WaitForWindows is how long, from its making, a rollout waits for the windows of the
+	// clusters' maintenance configurations named default: 336h, which are 14 days.
+	WaitForWindows *metav1.Duration `json:"waitForWindows,omitempty"`
 }
 
 // RolloutWave is the size of one wave.

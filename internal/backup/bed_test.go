@@ -46,9 +46,10 @@ type bed struct {
 	// a store, and await for one that reaches that.
 	reached         int64
 	patience, await time.Duration
-	// turns bounds how many have a snapshot on the disk; emptied gets what the recorder
-	// says of stores that were emptied.
-	turns   chan struct{}
+	// turns are the recorder's, and takes is how long a store may take nothing; emptied gets
+	// what the recorder says of stores that were emptied.
+	turns   *backup.Turns
+	takes   time.Duration
 	emptied chan string
 	// rolledBack is what recorders are told of the one before.
 	rolledBack bool
@@ -151,7 +152,7 @@ func (b *bed) stopEtcd() { b.etcd.Close(); b.process.Kill() }
 func (b *bed) record() {
 	b.recorder = backup.NewRecorder(backup.Config{
 		ClusterID: clusterID, Stores: b.urls(), Key: b.key, Schedule: b.schedule, Log: slog.New(slog.DiscardHandler), Scratch: b.t.TempDir(), RolledBack: b.rolledBack,
-		Turns: b.turns, OnEmptied: func(store string) { b.emptied <- store },
+		Turns: b.turns, Patience: b.takes, OnEmptied: func(store string) { b.emptied <- store },
 		Connect: func(context.Context) (clientv3.Config, error) {
 			return clientv3.Config{Endpoints: []string{b.client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second}, nil
 		},

@@ -9,7 +9,6 @@ import (
 	"hash"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -18,8 +17,12 @@ import (
 // fullTimeout bounds a snapshot and its way to the stores.
 const fullTimeout = 25 * time.Minute
 
-// listTimeout bounds the look at a store before a snapshot.
-const listTimeout = 20 * time.Second
+// listTimeout bounds the look at a store before a snapshot, and retainTimeout what is removed
+// from a full one.
+const (
+	listTimeout   = 20 * time.Second
+	retainTimeout = 2 * time.Minute
+)
 
 // target is a place that a snapshot goes to, and what that will make up for.
 type target struct {
@@ -36,34 +39,32 @@ type target struct {
 // which a store has one of such a size. An etcd may have become smaller.
 func expected(size int64) int64 { return size / 2 }
 
+// errNoStore says that there is nowhere to put a snapshot.
+var errNoStore = errors.New("no store answers and has room")
+
 // full makes a snapshot and gives it to the places. It lies sealed on the local disk
 // meanwhile: etcd keeps what a snapshot shows for as long as somebody reads it, which
 // must not depend on a store. A store that keeps up has all of it when etcd has sent the
-// last of it.
-func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*place) error {
-	turned, err := r.turn(ctx)
+// last of it. When only places are left that take nothing, another snapshot may be begun
+// for others.
+func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*place, another func()) error {
+	found := r.targets(ctx, places, r.Now()) // a place that hangs here takes no turn
+	if len(found) == 0 {
+		return errNoStore
+	}
+	turn, err := r.Turns.take(ctx)
 	if err != nil {
 		return err
 	}
-	defer turned()
+	defer turn.end()
 	ctx, cancel := context.WithTimeout(ctx, fullTimeout)
 	defer cancel()
 	started := r.Now()
-	begun := started
-	targets := r.targets(ctx, places, begun)
+	targets := admitted(turn, found, started)
 	if len(targets) == 0 {
-		return errors.New("no store answers and has room")
+		return errNoStore
 	}
-	size := int64(0)
-	for _, t := range targets {
-		size = max(size, t.size)
-		r.found(t.reached)
-		// A clock that was ahead must not make an older snapshot the newest. Names have
-		// whole seconds, and nothing takes the place of another.
-		if !begun.Truncate(time.Second).After(t.last) {
-			begun = t.last.Add(time.Second)
-		}
-	}
+	begun, size := r.after(targets, started)
 	revision, err := r.askForFull(ctx, client)
 	if err != nil {
 		return err
@@ -73,7 +74,8 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 		return err
 	}
 	defer spool.close()
-	if err := r.giveAll(ctx, client, targets, fullObject(revision, begun), spool); err != nil {
+	way := &delivery{recorder: r, object: fullObject(revision, begun), spool: spool, turn: turn, another: another}
+	if err := way.run(ctx, targets, func(ctx context.Context) error { return r.spool(ctx, client, spool) }); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -82,45 +84,35 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 	return nil
 }
 
-// turn waits until this recorder may have a snapshot on the local disk, and returns what
-// ends that: when a Berth takes over, all its clusters' are due at once.
-func (r *Recorder) turn(ctx context.Context) (func(), error) {
-	if r.Turns == nil {
-		return func() {}, nil
+// admitted are the targets that a snapshot begun now goes to: not those that take nothing
+// while another one tries them.
+func admitted(turn *turn, found []target, now time.Time) []target {
+	var targets []target
+	for _, t := range found {
+		t.lags = t.place.begin(now)
+		if !turn.admit(t.place.address) {
+			t.place.crowded()
+			continue
+		}
+		targets = append(targets, t)
 	}
-	select {
-	case r.Turns <- struct{}{}:
-		return func() { <-r.Turns }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return targets
 }
 
-// giveAll fills the spool, while the places take what comes. When none of them does any
-// more, etcd is not asked for the rest.
-func (r *Recorder) giveAll(ctx context.Context, client *clientv3.Client, targets []target, object Object, spool *spool) error {
-	reading, stop := context.WithCancel(ctx)
-	defer stop()
-	errs := make([]error, len(targets))
-	var giving sync.WaitGroup
-	var taking atomic.Int64
-	taking.Store(int64(len(targets)))
-	for i, t := range targets {
-		t.place.given()
-		giving.Go(func() {
-			if errs[i] = r.give(ctx, t, object, spool); taking.Add(-1) == 0 {
-				stop()
-			}
-		})
+// after is the time that a snapshot for targets is given which is begun now, and how large
+// the largest of their newest ones is.
+func (r *Recorder) after(targets []target, now time.Time) (begun time.Time, size int64) {
+	begun = now
+	for _, t := range targets {
+		size = max(size, t.size)
+		r.found(t.reached)
+		// A clock that was ahead must not make an older snapshot the newest. Names have
+		// whole seconds, and nothing takes the place of another.
+		if !begun.Truncate(time.Second).After(t.last) {
+			begun = t.last.Add(time.Second)
+		}
 	}
-	err := r.spool(reading, client, spool)
-	spool.end(err)
-	giving.Wait()
-	// What became of the snapshot says more than that the places have not got it.
-	if err != nil && reading.Err() == nil {
-		return err
-	}
-	return errors.Join(errs...)
+	return begun, size
 }
 
 // targets are the places that answer and have room: etcd is not asked for what nobody could
@@ -165,7 +157,9 @@ func (r *Recorder) target(ctx context.Context, p *place, begun time.Time) (*targ
 	if p.use(looking, room) == nil {
 		return t, nil
 	}
-	if err := r.retain(ctx, p); err != nil {
+	removing, cancel := context.WithTimeout(ctx, retainTimeout)
+	defer cancel()
+	if err := r.retain(removing, p); err != nil {
 		return nil, err
 	}
 	again, cancel := context.WithTimeout(ctx, listTimeout)
@@ -217,26 +211,6 @@ func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Wri
 		return err
 	}
 	return sum.verify()
-}
-
-// give stores a snapshot in one place, and removes there what is not to be kept: before
-// that as well, since the place may be full of it.
-func (r *Recorder) give(ctx context.Context, t target, object Object, spool *spool) error {
-	// What cannot be removed, or put together, is told, and keeps no snapshot out.
-	kept := errors.Join(r.retain(ctx, t.place), r.bundle(ctx, t.place))
-	if err := t.place.put(ctx, object, spool.reader); err != nil {
-		return errors.Join(err, kept)
-	}
-	object.Size = spool.length()
-	t.place.stored(object, t.lags)
-	r.mu.Lock()
-	r.state.Full, r.state.KeyLost = &object, false
-	// A clock that was ahead may have put the object's time into the future.
-	if at := earlier(object.Time, r.Now()); at.After(r.state.RecoveryPoint) {
-		r.state.RecoveryPoint, r.state.Revision = at, object.Last
-	}
-	r.mu.Unlock()
-	return errors.Join(kept, r.retain(ctx, t.place))
 }
 
 // trailing checks the hash that etcd appends to a snapshot, as it passes by.

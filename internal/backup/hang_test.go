@@ -3,8 +3,10 @@ package backup_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,4 +64,24 @@ func TestStoreThatHangsAtTheStart(t *testing.T) {
 	if state := recorder.State(); state.Stores[0].Error == "" || state.Stores[1].Error != "" {
 		t.Errorf("it does not show which store hangs: %+v", state.Stores)
 	}
+}
+
+// A store that hangs in a write leaves the other one its snapshots in their time, and the
+// recorder its end.
+func TestOtherStoreOfOneThatHangsInAWrite(t *testing.T) {
+	b := newBed(t, 1)
+	b.schedule.Full, b.takes = time.Second, 100*time.Millisecond
+	given := &atomic.Int64{}
+	b.others = []string{backup.HangingStore(t, given)}
+	b.record()
+	b.eventually("the other store has three snapshots", func() error {
+		if found := b.objects(0, "full"); len(found) < 3 {
+			return fmt.Errorf("it has %v", found)
+		}
+		return nil
+	})
+	if n := given.Load(); n != 1 {
+		t.Errorf("the store that hangs is given %d snapshots, want 1", n)
+	}
+	b.stopRecording()
 }

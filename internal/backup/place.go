@@ -30,19 +30,26 @@ type place struct {
 	failed  int
 	refuses bool
 	// newest is the name of the newest snapshot that is known to be there; empty if none is.
+	// gone: there was one, which was found to be missing.
 	newest string
+	gone   bool
+	// busy: a snapshot is on its way to it.
+	busy bool
 }
 
 func (p *place) state() StoreState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return StoreState{URL: p.url, Full: p.full, Behind: p.lags > p.made, Error: p.err}
+	return StoreState{URL: p.url, Full: p.full, Behind: p.lags > p.made, Emptied: p.gone, Error: p.err}
 }
 
 // due says whether a snapshot is due: in its time, and soon after a gap.
 func (p *place) due(now time.Time, s Schedule) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.busy {
+		return false
+	}
 	tried := now.Sub(p.tried)
 	if p.full.After(now) && p.lags == p.made { // a clock was ahead: what is from the future never grows old
 		return tried >= s.Full
@@ -74,7 +81,7 @@ func (p *place) lag() {
 func (p *place) found(full Object) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.full, p.newest = full.Time, full.Name
+	p.full, p.newest, p.gone = full.Time, full.Name, false
 }
 
 // begin notes an attempt, and returns what a snapshot begun now will make up for.
@@ -92,6 +99,20 @@ func (p *place) given() {
 	p.failed++
 }
 
+// takes notes whether a snapshot is on its way to it.
+func (p *place) takes(busy bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy = busy
+}
+
+// crowded notes that it gets no snapshot, since it takes nothing of another cluster's.
+func (p *place) crowded() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = fmt.Sprintf("the store %s does not answer: it has taken nothing of another cluster's backup for too long", p.url)
+}
+
 // tookDelta notes whether it took a delta. One that does so again may take snapshots again.
 func (p *place) tookDelta(took bool) {
 	p.mu.Lock()
@@ -106,7 +127,7 @@ func (p *place) tookDelta(took bool) {
 func (p *place) stored(full Object, lags int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.full, p.newest, p.made, p.failed = full.Time, full.Name, max(p.made, lags), 0
+	p.full, p.newest, p.gone, p.made, p.failed = full.Time, full.Name, false, max(p.made, lags), 0
 }
 
 // errEmptied says that a store has lost the snapshot that its deltas continue: it was
@@ -136,7 +157,7 @@ func (p *place) emptied(name string) bool {
 	if p.newest != name {
 		return false
 	}
-	p.full, p.newest = time.Time{}, ""
+	p.full, p.newest, p.gone = time.Time{}, "", true
 	p.lags++
 	return true
 }
@@ -153,13 +174,14 @@ func (p *place) use(ctx context.Context, do func(*Store) error) error {
 	case p.slots <- struct{}{}:
 		ended := make(chan error, 1)
 		go func() {
-			defer func() { <-p.slots }()
-			ended <- p.call(ctx, do)
+			err := p.call(ctx, do)
+			<-p.slots // before the answer: whoever gets it may call again at once
+			ended <- err
 		}()
 		select {
 		case err = <-ended:
 		case <-ctx.Done():
-			err = fmt.Errorf("the store %s does not answer: %w", p.url, ctx.Err())
+			err = fmt.Errorf("the store %s does not answer: %w", p.url, context.Cause(ctx))
 		}
 	default:
 	}

@@ -97,6 +97,9 @@ func (s *Store) empty(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("list the store %s: %w", s.URL, plain(err))
 		}
+		if ctx.Err() != nil {
+			return ctx.Err() // a directory does not heed it
+		}
 		if err := s.bucket.Delete(ctx, entry.Key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 			return fmt.Errorf("remove %s in %s: %w", entry.Key, s.URL, plain(err))
 		}
@@ -109,6 +112,9 @@ func (s *Store) empty(ctx context.Context) error {
 		return fmt.Errorf("list the store %s: %w", s.URL, plain(err))
 	}
 	for _, entry := range left {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err := os.RemoveAll(filepath.Join(s.dir, entry.Name())); err != nil {
 			return fmt.Errorf("remove the backups in %s: %w", s.URL, plain(err))
 		}

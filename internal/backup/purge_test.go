@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -75,5 +76,27 @@ func TestPurgeOfAStoreThatIsNotMounted(t *testing.T) {
 	}
 	if err := Purge(t.Context(), "file://"+root+"/away", "a", now, false); err == nil {
 		t.Error("a directory that is away counts as purged")
+	}
+}
+
+// A purge that was ended removes nothing more, in a directory too: the cluster may be back.
+func TestPurgeThatWasEnded(t *testing.T) {
+	dir := t.TempDir()
+	store, err := OpenStore(t.Context(), "file://"+dir, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	path := filepath.Join(store.dir, fullObject(7, time.Now()).Name)
+	if err := os.WriteFile(path, []byte("sealed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := store.empty(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("it says %v", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("a backup is gone: %v", err)
 	}
 }

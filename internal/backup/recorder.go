@@ -36,9 +36,11 @@ type Config struct {
 	RolledBack bool
 	// Scratch is a directory with room for a sealed snapshot; empty means the system's.
 	Scratch string
-	// Turns bounds, by how much it holds, how many recorders have a snapshot on the local
-	// disk at the same time; nil does not.
-	Turns chan struct{}
+	// Turns are those that this recorder shares with others; nil means that it has its own.
+	Turns *Turns
+	// Patience is how long a store may take nothing of a snapshot before others go first (a
+	// minute if zero).
+	Patience time.Duration
 	// OnChange is called after a snapshot and when something begins or ceases to fail.
 	OnChange func()
 	// OnEmptied is called when the newest snapshot has gone from a store, with its URL
@@ -116,6 +118,8 @@ type StoreState struct {
 	Full time.Time
 	// Behind says that its deltas do not continue its newest snapshot.
 	Behind bool
+	// Emptied says that its newest snapshot has gone, and that it has got no other since.
+	Emptied bool
 	// Error is why the last write to it failed; empty if it did not.
 	Error string
 }
@@ -126,6 +130,12 @@ func NewRecorder(config Config) *Recorder {
 	r.rolledBack.Store(config.RolledBack)
 	if r.Now == nil {
 		r.Now = time.Now
+	}
+	if r.Turns == nil {
+		r.Turns = NewTurns(1)
+	}
+	if r.Patience == 0 {
+		r.Patience = defaultPatience
 	}
 	if r.OnChange == nil {
 		r.OnChange = func() {}
@@ -277,7 +287,8 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 	}
 }
 
-// beginFull makes a snapshot beside the deltas if a store is due for one.
+// beginFull makes a snapshot beside the deltas if a store is due for one, and none is being
+// made but for stores that take nothing.
 func (r *Recorder) beginFull(ctx context.Context, client *clientv3.Client, fulls chan struct{}, running *sync.WaitGroup) {
 	var due []*place
 	for _, p := range r.places {
@@ -289,9 +300,10 @@ func (r *Recorder) beginFull(ctx context.Context, client *clientv3.Client, fulls
 		return
 	}
 	<-fulls
+	another := sync.OnceFunc(func() { fulls <- struct{}{} })
 	running.Go(func() {
-		defer func() { fulls <- struct{}{} }()
-		err := r.full(ctx, client, due)
+		defer another()
+		err := r.full(ctx, client, due, another)
 		if ctx.Err() != nil {
 			return
 		}

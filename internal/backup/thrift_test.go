@@ -94,8 +94,8 @@ func TestNoSnapshotWithoutRoom(t *testing.T) {
 // A snapshot waits for its turn, and deltas do not.
 func TestSnapshotsTakeTurns(t *testing.T) {
 	b := newBed(t, 1)
-	b.turns = make(chan struct{}, 1)
-	b.turns <- struct{}{}
+	b.turns = backup.NewTurns(1)
+	end := b.turns.Hold(t)
 	b.record()
 	b.eventually("a delta is stored", func() error {
 		b.put("/a", "1")
@@ -107,11 +107,9 @@ func TestSnapshotsTakeTurns(t *testing.T) {
 	if found := b.objects(0, "full"); len(found) != 0 {
 		t.Errorf("out of turn: %v", found)
 	}
-	<-b.turns
+	end()
 	b.stored(b.put("/a", "2"))
-	if len(b.turns) > 0 {
-		t.Error("its turn has no end")
-	}
+	b.turns.Hold(t)() // its turn has an end
 }
 
 // A store that was emptied, or is not mounted any more while its mount point is there, does

@@ -14,7 +14,7 @@ func (o *channelOptions) register(command *cobra.Command) {
 	flags.StringVar(&o.upgrade, "auto-upgrade-channel", "", "versions that the cluster gets by itself: none, patch, stable, rapid or node-image")
 	flags.StringVar(&o.nodeOS, "node-os-upgrade-channel", "", "node images that the pools get by themselves: None, SecurityPatch or NodeImage")
 	offer(command, "auto-upgrade-channel", "none", "patch", "stable", "rapid", "node-image")
-	offer(command, "node-os-upgrade-channel", "None", "SecurityPatch", "NodeImage")
+	offer(command, "node-os-upgrade-channel", "None", "Unmanaged", "SecurityPatch", "NodeImage")
 }
 
 func (o *channelOptions) given(flags *pflag.FlagSet) bool {

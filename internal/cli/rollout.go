@@ -26,6 +26,7 @@ func (s *session) rolloutCommand() *cobra.Command {
 		s.rolloutList(), s.rolloutShow(),
 		s.rolloutChange("stop", "Stop a rollout: no more clusters are reached, and those that were keep the images"),
 		s.rolloutChange("resume", "Let a rollout that is stopped go on, where it failed first"),
+		s.rolloutChange("expedite", "Have a rollout wait for no maintenance windows, for a flaw that cannot wait"),
 	))
 }
 

@@ -114,11 +114,12 @@ type Command struct {
 	Timeout time.Duration `json:"timeout"`
 	Limit   int           `json:"limit"`
 	// Name has the machine keep how its files were before the script until the next script,
-	// or until it starts again; empty keeps nothing.
+	// or until it starts again; empty keeps nothing. A name runs once; a script of another name
+	// that still runs ends.
 	Name string `json:"name,omitempty"`
 	// Settle runs no script: it waits, at most for Timeout, for the end of the one with that
 	// Name, ends what that left, and tells what it changed and nothing else; nothing at all
-	// where the machine knows of none.
+	// where the machine knows of none, which does not run it later.
 	Settle bool `json:"settle,omitempty"`
 }
 

@@ -61,6 +61,7 @@ func (m *machine) steps() []step {
 		{"set the node's capacity", m.resize},
 		{"prepare containerd's store", m.prepareStore},
 		{"write configuration files", m.writeConfiguration},
+		{"prepare patches of the operating system", m.preparePatching},
 	}
 }
 
@@ -187,6 +188,9 @@ func (m *machine) serve(ctx context.Context) error {
 	}
 	if m.config.Role == RoleAgent {
 		stops = append(stops, m.watchProblems(services))
+	}
+	if m.config.PatchesItself {
+		stops = append(stops, m.watchPatches(reaper))
 	}
 	<-ctx.Done()
 	m.lines.Printf("init", "stopping")

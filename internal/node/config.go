@@ -48,6 +48,9 @@ type Config struct {
 	AdminUsername string `json:"adminUsername,omitempty"`
 	// SSHAuthorizedKeys are OpenSSH public keys; without any there is no SSH server.
 	SSHAuthorizedKeys []string `json:"sshAuthorizedKeys,omitempty"`
+	// PatchesItself has an agent install the patches of its operating system once a day (AKS:
+	// nodeOSUpgradeChannel Unmanaged).
+	PatchesItself bool `json:"patchesItself,omitempty"`
 	// ProviderID is the Node's spec.providerID.
 	ProviderID string `json:"providerID,omitempty"`
 }

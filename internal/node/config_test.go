@@ -35,6 +35,8 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 		{"anybody could call the kubelet", func(c *Config) { c.ClientCAFile = "" }, "clientCAFile is missing"},
 		{"the working directory is nobody's business", func(c *Config) { c.ClientCAFile = "ca.crt" }, `clientCAFile is "ca.crt"`},
 		{"tenants' nodes have no static pods", func(c *Config) { c.StaticPodDir = "/p" }, "staticPodDir is for the management machine"},
+		{"the management machine is replaced as a whole", func(c *Config) { c.Role, c.PatchesItself = RoleManagement, true }, "patchesItself is for agents"},
+		{"a node can patch itself", func(c *Config) { c.PatchesItself = true }, ""},
 		{"root has no key", func(c *Config) { c.AdminUsername, c.SSHAuthorizedKeys = "root", []string{"ssh-ed25519 AAAA"} }, `adminUsername is "root"`},
 		{"a second line could be an option of another key", func(c *Config) {
 			c.AdminUsername, c.SSHAuthorizedKeys = "azureuser", []string{"ssh-ed25519 AAAA\nssh-rsa BBBB"}

@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "starter":
 		err = startMachine(os.Getenv("ROOTFS"), os.Getenv("SCRATCH"))
+	case "patcher":
+		err = patchRootFS(os.Getenv("ROOTFS"), os.Getenv("SCRATCH"))
 	case "berth-node":
 		command := NewCommand()
 		command.SetArgs(os.Args[2:])

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
 	"syscall"
 	"time"
@@ -11,8 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leftoverWithin is how long the processes that a script left may take to end.
-const leftoverWithin = 10 * time.Second
+const (
+	// leftoverWithin is how long the processes that a script left may take to end.
+	leftoverWithin = 10 * time.Second
+	// reapAgain is how often, at most, it is looked for adopted ones that have ended.
+	reapAgain = 250 * time.Millisecond
+)
 
 // adopt makes this process the parent of those below it whose own parent ends, also of
 // those that left their process group and session.
@@ -21,6 +26,39 @@ func adopt() error {
 		return fmt.Errorf("take over what a script leaves: %w", err)
 	}
 	return nil
+}
+
+// reapAdopted waits for the children of this process that have ended, as they do, until it
+// is stopped: those of a long script would fill the process table. The script itself, and
+// those that were there before, are left to whoever started them.
+func reapAdopted(script int, before map[int]bool) (stop func()) {
+	ended, done, stopped := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(ended, syscall.SIGCHLD)
+	go func() {
+		defer close(stopped)
+		defer signal.Stop(ended)
+		for {
+			for child := range children() {
+				if child != script && !before[child] {
+					_, _ = syscall.Wait4(child, nil, syscall.WNOHANG, nil)
+				}
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(reapAgain):
+			}
+			select {
+			case <-done:
+				return
+			case <-ended:
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-stopped
+	}
 }
 
 // endLeftovers ends the children of this process that are not among some, and those that

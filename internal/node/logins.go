@@ -1,13 +1,9 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"regexp"
 	"strings"
 	"sync"
@@ -87,56 +83,8 @@ func (m *machine) tellLogins(ctx context.Context, waiting <-chan login, again ti
 	}
 }
 
-// loginEvent is a core/v1 Event.
-type loginEvent struct {
-	Metadata           map[string]string `json:"metadata"`
-	InvolvedObject     map[string]string `json:"involvedObject"`
-	Reason             string            `json:"reason"`
-	Message            string            `json:"message"`
-	Type               string            `json:"type"`
-	Source             map[string]string `json:"source"`
-	FirstTimestamp     string            `json:"firstTimestamp"`
-	LastTimestamp      string            `json:"lastTimestamp"`
-	Count              int               `json:"count"`
-	ReportingComponent string            `json:"reportingComponent"`
-	ReportingInstance  string            `json:"reportingInstance"`
-}
-
-// reportLogin writes the event, as the machine's kubelet. One that is there already was
-// heard before.
+// reportLogin writes the event.
 func reportLogin(ctx context.Context, config Config, name string, of login) error {
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
-	defer cancel()
-	at := of.at.UTC().Format(time.RFC3339)
-	body, err := json.Marshal(loginEvent{
-		Metadata: map[string]string{"name": name, "namespace": "default"},
-		// As the kubelet has it in its own events.
-		InvolvedObject: map[string]string{"kind": "Node", "name": config.NodeName, "uid": config.NodeName},
-		Reason:         loginReason, Type: "Warning", Count: 1, FirstTimestamp: at, LastTimestamp: at,
-		Message: fmt.Sprintf("%s logged in over SSH from %s with the key %s %s (support policy I1)", of.user, of.from, of.kind, of.key),
-		Source:  map[string]string{"component": "berth-node", "host": config.NodeName}, ReportingComponent: "berth-node", ReportingInstance: config.NodeName,
-	})
-	if err != nil {
-		return fmt.Errorf("encode an event: %w", err)
-	}
-	server, transport, err := readKubeconfig(config.kubeconfig())
-	if err != nil {
-		return err
-	}
-	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, server+"/api/v1/namespaces/default/events", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return fmt.Errorf("report a login: %w", err)
-	}
-	defer response.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
-	if response.StatusCode != http.StatusCreated && response.StatusCode != http.StatusConflict {
-		return fmt.Errorf("report a login: %s", response.Status)
-	}
-	return nil
+	return reportEvent(ctx, config, name, nodeNews{at: of.at, reason: loginReason, warning: true,
+		message: fmt.Sprintf("%s logged in over SSH from %s with the key %s %s (support policy I1)", of.user, of.from, of.kind, of.key)})
 }

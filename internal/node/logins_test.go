@@ -34,7 +34,7 @@ func TestLoginOf(t *testing.T) {
 
 // Each login is an event on the Node, also where the API server is away for a while.
 func TestLoginsAreTold(t *testing.T) {
-	events, away := make(chan loginEvent, 8), 2
+	events, away := make(chan nodeEvent, 8), 2
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost || r.URL.Path != "/api/v1/namespaces/default/events" {
 			t.Errorf("%s %s", r.Method, r.URL.Path)
@@ -43,7 +43,7 @@ func TestLoginsAreTold(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		var event loginEvent
+		var event nodeEvent
 		if err := json.NewDecoder(r.Body).Decode(&event); err != nil {
 			t.Error(err)
 		}

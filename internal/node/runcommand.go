@@ -58,6 +58,11 @@ func NewRunCommand() *cobra.Command {
 			if err := awaitBoot(cmd.Context(), bootedMark, initStat, bootWithin); err != nil {
 				return err
 			}
+			release, err := shareFiles(cmd.Context(), filesLock, scriptPatience)
+			if err != nil {
+				return err
+			}
+			defer release()
 			do := runScript
 			if asked.Settle {
 				do = settle
@@ -96,6 +101,10 @@ type places struct {
 // runScript runs a script to its end, which is the end of all that it started too, and
 // compares the image's files before and after.
 func runScript(ctx context.Context, asked script, at places) (outcome, error) {
+	own, err := claim(at.kept, asked.Name)
+	if err != nil {
+		return outcome{}, err
+	}
 	dir, err := os.MkdirTemp("/run", "run-command-")
 	if err != nil {
 		return outcome{}, fmt.Errorf("keep the script: %w", err)
@@ -109,10 +118,11 @@ func runScript(ctx context.Context, asked script, at places) (outcome, error) {
 		return outcome{}, err
 	}
 	before, others := takeInventory(at.image), children()
-	if err := begin(at.kept, asked.Name, before); err != nil {
+	own.Begun, own.Before = true, before
+	if err := keep(at.kept, asked.Name, own); err != nil {
 		return outcome{}, err
 	}
-	result, err := execute(ctx, asked, path)
+	result, err := execute(ctx, asked, path, others)
 	endLeftovers(others)
 	if err != nil {
 		return outcome{}, err
@@ -126,7 +136,7 @@ func summary(changed []string) (first []string, count int32) {
 	return changed[:min(len(changed), maxChanged)], int32(len(changed))
 }
 
-func execute(ctx context.Context, asked script, path string) (outcome, error) {
+func execute(ctx context.Context, asked script, path string, others map[int]bool) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, asked.Timeout)
 	defer cancel()
 	stdout, stderr := &tail{limit: asked.Limit}, &tail{limit: asked.Limit}
@@ -140,8 +150,11 @@ func execute(ctx context.Context, asked script, path string) (outcome, error) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = 5 * time.Second
-	err := command.Run()
-	if command.Process != nil {
+	err := command.Start()
+	if err == nil {
+		stop := reapAdopted(command.Process.Pid, others)
+		err = command.Wait()
+		stop()
 		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // nobody is left, mostly
 	}
 	result := outcome{Stdout: stdout.String(), Stderr: stderr.String()}

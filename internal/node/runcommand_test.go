@@ -77,6 +77,19 @@ func TestNothingOutlivesAScript(t *testing.T) {
 	}
 }
 
+// What a script starts and leaves to end by itself is gone while the script runs.
+func TestAdoptedProcessesAreReaped(t *testing.T) {
+	result, err := runScript(t.Context(), script{
+		Script: `(setsid sh -c 'echo $$ > "$DIR/part"; mv "$DIR/part" "$DIR/pid"' &)
+until [ -s "$DIR/pid" ]; do sleep 0.01; done
+while [ -e "/proc/$(cat "$DIR/pid")" ]; do sleep 0.01; done`,
+		Environment: []string{"DIR=" + t.TempDir()}, Timeout: time.Minute, Limit: 4096,
+	}, places{image: []string{t.TempDir()}, kept: t.TempDir()})
+	if err != nil || result.ExitCode != 0 {
+		t.Errorf("it is there while the script runs: %+v, %v", result, err)
+	}
+}
+
 // What others write to after the boot is looked at by nobody; what a boot writes once is
 // compared as the image's own files are.
 func TestOwnDirectoriesAreLeftOut(t *testing.T) {

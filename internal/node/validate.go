@@ -63,6 +63,9 @@ func (c *Config) validateIdentity() error {
 	if !version.MatchString(c.KubernetesVersion) {
 		problems = append(problems, fmt.Errorf("kubernetesVersion is %q, want MAJOR.MINOR.PATCH", c.KubernetesVersion))
 	}
+	if c.PatchesItself && c.Role != RoleAgent {
+		problems = append(problems, errors.New("patchesItself is for agents only"))
+	}
 	for _, taint := range c.Taints {
 		if _, err := parseTaint(taint); err != nil {
 			problems = append(problems, err)

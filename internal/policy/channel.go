@@ -19,8 +19,9 @@ const (
 
 // The values of autoUpgradeProfile.nodeOSUpgradeChannel (AKS:
 // auto-upgrade-node-os-image). Berth patches nodes by replacing them:
-// SecurityPatch, which in AKS patches in place where it can, is NodeImage here, and
-// Unmanaged, which leaves patching to the node itself, is refused.
+// SecurityPatch, which in AKS patches in place where it can, is NodeImage here.
+// Unmanaged leaves patching to the node's own operating system, daily at about 06:00
+// UTC; what of it needs a reboot is the customer's.
 const (
 	NodeOSNone          = "None"
 	NodeOSUnmanaged     = "Unmanaged"
@@ -47,13 +48,18 @@ func validateChannels(out *violations, profile *v1beta1.AutoUpgradeProfile) {
 		return
 	}
 	allow(out, "autoUpgradeProfile.upgradeChannel", profile.UpgradeChannel, ChannelNone, ChannelPatch, ChannelStable, ChannelRapid, ChannelNodeImage)
-	if profile.NodeOSUpgradeChannel == NodeOSUnmanaged {
-		out.add(CodeInvalidParameter, "autoUpgradeProfile.nodeOSUpgradeChannel",
-			"The value of parameter autoUpgradeProfile.nodeOSUpgradeChannel is invalid: %s is not supported, since nodes do not patch themselves: Berth replaces them by patched ones; use %s, %s or %s",
-			NodeOSUnmanaged, NodeOSNodeImage, NodeOSSecurityPatch, NodeOSNone)
-		return
-	}
-	allow(out, "autoUpgradeProfile.nodeOSUpgradeChannel", profile.NodeOSUpgradeChannel, NodeOSNone, NodeOSSecurityPatch, NodeOSNodeImage)
+	allow(out, "autoUpgradeProfile.nodeOSUpgradeChannel", profile.NodeOSUpgradeChannel, NodeOSNone, NodeOSUnmanaged, NodeOSSecurityPatch, NodeOSNodeImage)
+}
+
+// UnmanagedOS says whether a cluster's nodes patch their operating system themselves.
+func UnmanagedOS(profile *v1beta1.AutoUpgradeProfile) bool {
+	return profile != nil && profile.NodeOSUpgradeChannel == NodeOSUnmanaged
+}
+
+// ReimagesNodes says whether a change of channels has every node reimaged: one to or
+// from Unmanaged (AKS: auto-upgrade-node-os-image, node-disruption-policy).
+func ReimagesNodes(before, after *v1beta1.AutoUpgradeProfile) bool {
+	return UnmanagedOS(before) != UnmanagedOS(after)
 }
 
 // UpgradesVersions says whether a cluster's channel changes its Kubernetes version.

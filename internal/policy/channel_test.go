@@ -121,8 +121,8 @@ func TestChannels(t *testing.T) {
 			v1beta1.AutoUpgradeProfile{UpgradeChannel: "node-image", NodeOSUpgradeChannel: "NodeImage"}, false, true, false},
 		{"SecurityPatch replaces nodes", &v1beta1.AutoUpgradeProfile{NodeOSUpgradeChannel: "SecurityPatch"},
 			v1beta1.AutoUpgradeProfile{UpgradeChannel: "none", NodeOSUpgradeChannel: "SecurityPatch"}, false, true, false},
-		{"Unmanaged is not honoured, so it is refused", &v1beta1.AutoUpgradeProfile{NodeOSUpgradeChannel: "Unmanaged"},
-			v1beta1.AutoUpgradeProfile{UpgradeChannel: "none", NodeOSUpgradeChannel: "Unmanaged"}, false, false, true},
+		{"Unmanaged leaves node images to the node itself", &v1beta1.AutoUpgradeProfile{NodeOSUpgradeChannel: "Unmanaged"},
+			v1beta1.AutoUpgradeProfile{UpgradeChannel: "none", NodeOSUpgradeChannel: "Unmanaged"}, false, false, false},
 		{"a channel that AKS does not have", &v1beta1.AutoUpgradeProfile{UpgradeChannel: "fast"},
 			v1beta1.AutoUpgradeProfile{UpgradeChannel: "fast", NodeOSUpgradeChannel: "NodeImage"}, false, true, true},
 	} {
@@ -136,7 +136,23 @@ func TestChannels(t *testing.T) {
 			t.Errorf("%s: %+v, versions %t, images %t, %v", c.why, *spec.AutoUpgradeProfile, UpgradesVersions(spec.AutoUpgradeProfile), UpgradesNodeImages(spec.AutoUpgradeProfile), refused)
 		}
 	}
-	if UpgradesVersions(nil) || UpgradesNodeImages(nil) {
+	if UpgradesVersions(nil) || UpgradesNodeImages(nil) || UnmanagedOS(nil) {
 		t.Error("a cluster from before channels must be left alone")
+	}
+}
+
+// A change to or from Unmanaged has the nodes reimaged, and no other.
+func TestReimagesNodes(t *testing.T) {
+	channels := []string{NodeOSNone, NodeOSUnmanaged, NodeOSSecurityPatch, NodeOSNodeImage}
+	for _, before := range channels {
+		for _, after := range channels {
+			want := (before == NodeOSUnmanaged) != (after == NodeOSUnmanaged)
+			if ReimagesNodes(&v1beta1.AutoUpgradeProfile{NodeOSUpgradeChannel: before}, &v1beta1.AutoUpgradeProfile{NodeOSUpgradeChannel: after}) != want {
+				t.Errorf("%s to %s: want %t", before, after, want)
+			}
+		}
+	}
+	if ReimagesNodes(nil, nil) || !ReimagesNodes(nil, &v1beta1.AutoUpgradeProfile{NodeOSUpgradeChannel: NodeOSUnmanaged}) {
+		t.Error("a cluster from before channels")
 	}
 }

@@ -53,6 +53,9 @@ type APIUse struct {
 	// Writes counts the requests other than get, list and watch that one API server got
 	// since it was started.
 	Writes int64 `json:"-"`
+	// Legacy is in the records of a Berth that counted all API servers as one: what it says
+	// is no count of any of them.
+	Legacy *int64 `json:"writes,omitempty"`
 	// Counts are the writes that each API server was last seen to have got, by its name
 	// in APICount, and LastWritten is when one was last seen to grow.
 	Counts      map[string]int64 `json:"counts,omitempty"`
@@ -63,9 +66,8 @@ type APIUse struct {
 type APICount struct {
 	// Server names its process: another one counts from nothing.
 	Server string
-	// Asked is false for one that is there and could not be asked yet.
-	Asked bool
-	Uses  []APIUse
+	// Uses is empty for one that is there and could not be asked yet.
+	Uses []APIUse
 }
 
 // Gates is what is known of a cluster's content before an upgrade.
@@ -168,13 +170,14 @@ func (u APIUse) name() string {
 // one that got more writes than it was last seen to have, or is seen for the first time
 // and has some, got them since. What nobody counts any more keeps its last time, and the
 // counts of a server that could not be asked are kept for when it can; those of one that
-// is gone are dropped.
+// is gone are dropped. A record without counts of each server begins with theirs: what
+// they got before is no news.
 func MergeUses(known []APIUse, counted []APICount, now time.Time) []APIUse {
 	merged := map[string]APIUse{}
-	before := map[string]map[string]int64{}
+	before, legacy := map[string]map[string]int64{}, map[string]bool{}
 	for _, use := range known {
-		before[use.name()] = use.Counts
-		use.Writes, use.Counts = 0, nil
+		before[use.name()], legacy[use.name()] = use.Counts, use.Legacy != nil
+		use.Writes, use.Counts, use.Legacy = 0, nil, nil
 		merged[use.name()] = use
 	}
 	for _, server := range counted {
@@ -189,7 +192,7 @@ func MergeUses(known []APIUse, counted []APICount, now time.Time) []APIUse {
 			old := merged[use.name()]
 			writes := use.Writes
 			use.Writes, use.Counts, use.LastWritten = 0, old.Counts, old.LastWritten
-			if writes > before[use.name()][server.Server] {
+			if writes > before[use.name()][server.Server] && !legacy[use.name()] {
 				use.LastWritten = now
 			}
 			use.note(server.Server, writes)

@@ -89,10 +89,14 @@ func TestMergeUses(t *testing.T) {
 		return []APIUse{{Version: "v1beta1", Resource: "things", RemovedRelease: "1.37", Counts: counted, LastWritten: last}}
 	}
 	got := func(server string, writes int64) APICount {
-		return APICount{Server: server, Asked: true, Uses: []APIUse{{Version: "v1beta1", Resource: "things", RemovedRelease: "1.37", Writes: writes}}}
+		return APICount{Server: server, Uses: []APIUse{{Version: "v1beta1", Resource: "things", RemovedRelease: "1.37", Writes: writes}}}
 	}
-	none := func(server string) APICount { return APICount{Server: server, Asked: true} }
-	away := func(server string) APICount { return APICount{Server: server} }
+	none := func(server string) APICount { return APICount{Server: server} }
+	away := none
+	legacy := func(last time.Time) []APIUse {
+		nine := int64(9)
+		return []APIUse{{Version: "v1beta1", Resource: "things", RemovedRelease: "1.37", Legacy: &nine, LastWritten: last}}
+	}
 	never := time.Time{}
 	for _, c := range []struct {
 		why     string
@@ -119,6 +123,8 @@ func TestMergeUses(t *testing.T) {
 		{"one is not ready for a while", use(counts{"a": 9, "b": 2}, earlier), []APICount{got("a", 9), away("b")}, use(counts{"a": 9, "b": 2}, earlier)},
 		{"it comes back with what it had", use(counts{"a": 9, "b": 2}, earlier), []APICount{got("a", 9), got("b", 2)}, use(counts{"a": 9, "b": 2}, earlier)},
 		{"it comes back with more", use(counts{"a": 9, "b": 2}, earlier), []APICount{got("a", 9), got("b", 3)}, use(counts{"a": 9, "b": 3}, today)},
+		{"recorded by a Berth that did not count apart: what they have is no news", legacy(earlier), []APICount{got("a", 9), got("b", 2)}, use(counts{"a": 9, "b": 2}, earlier)},
+		{"recorded as only read by it", legacy(never), []APICount{got("a", 9)}, use(counts{"a": 9}, never)},
 	} {
 		if merged := MergeUses(c.known, c.counted, today); !reflect.DeepEqual(merged, c.want) {
 			t.Errorf("%s: %+v, want %+v", c.why, merged, c.want)

@@ -12,8 +12,9 @@ const AnnotationSeenClock = "berth.dev/seen-clock"
 const (
 	// SeenLook is how often a SeenClock is looked at.
 	SeenLook = time.Hour
-	// maxLeaps is how many leaps are told apart.
-	maxLeaps = 20
+	// maxLeaps is how many leaps are known, the newest: those of a year on a machine that is
+	// off every night. What is older than all of them did leap with those forgotten.
+	maxLeaps = 400
 )
 
 // SeenClock tells how old things are by the time that was seen to pass, where there are too
@@ -69,10 +70,7 @@ func (c SeenClock) Look(now time.Time) (SeenClock, bool) {
 			looked.Leaps = looked.Leaps[:len(looked.Leaps)-1]
 		}
 	}
-	if len(looked.Leaps) > maxLeaps {
-		looked.Leaps[1].By += looked.Leaps[0].By
-		looked.Leaps = looked.Leaps[1:]
-	}
+	looked.Leaps = looked.Leaps[max(0, len(looked.Leaps)-maxLeaps):]
 	return looked, true
 }
 

@@ -48,7 +48,7 @@ func TestSeenClock(t *testing.T) {
 		t.Errorf("taken back: %+v", clock.Leaps)
 	}
 	age("as if it had not leapt", 0, day+time.Hour, day+time.Hour)
-	for n := range 3 * maxLeaps {
+	for n := range maxLeaps + 20 {
 		look(time.Duration(n+2)*10*day, true)
 	}
 	if len(clock.Leaps) != maxLeaps {
@@ -59,5 +59,32 @@ func TestSeenClock(t *testing.T) {
 	}
 	if broken := ReadSeenClock(map[string]string{AnnotationSeenClock: "x"}); !broken.Observed.IsZero() {
 		t.Errorf("what cannot be read: %+v", broken)
+	}
+}
+
+// On a machine that is off every night, a leap costs what was made before it and nobody
+// else, however many there are.
+func TestSeenClockOfAMachineThatIsOffAtNight(t *testing.T) {
+	start := time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
+	const days, on, seen = 80, 8 * time.Hour, 10 * time.Hour // two hours more than it runs, as that may have passed
+	var clock SeenClock
+	for n := range days {
+		for hour := time.Duration(0); hour <= on; hour += time.Hour {
+			clock, _ = clock.Look(start.Add(time.Duration(n)*day + hour))
+		}
+	}
+	now := start.Add((days-1)*day + on)
+	for _, made := range []int{0, 10, 30, 50, 70, days - 1} {
+		want := time.Duration(days-1-made)*seen + on
+		if got := clock.Age(start.Add(time.Duration(made)*day), now); got != want {
+			t.Errorf("made on day %d: %s, want %s", made, got, want)
+		}
+	}
+	first := clock.Leaps[0]
+	for n := range maxLeaps {
+		clock, _ = clock.Look(now.Add(time.Duration(n+1) * day))
+	}
+	if len(clock.Leaps) != maxLeaps || clock.Leaps[0].By != day-2*time.Hour || !clock.Leaps[0].At.After(first.At) {
+		t.Errorf("the oldest are dropped, not added to others: %d, %+v", len(clock.Leaps), clock.Leaps[0])
 	}
 }

@@ -259,3 +259,44 @@ func TestRecorderKeepsWhenAPIsWereWrittenTo(t *testing.T) {
 		t.Error("no API server is taken for one that nobody wrote to")
 	}
 }
+
+// A record of an earlier Berth, which counted all API servers as one, holds no upgrade up
+// after Berth was updated: what was written since then does.
+func TestRecordsOfAnEarlierBerth(t *testing.T) {
+	ctx := t.Context()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ready, last := metav1.NewTime(now), now.Add(-24*time.Hour)
+	cluster := &v1beta1.ManagedCluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "sub", Name: "rg.c1"}, Spec: v1beta1.ManagedClusterSpec{ID: "abc"},
+		Status: v1beta1.ManagedClusterStatus{APIServerReady: &ready},
+	}
+	old := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "cp-abc", Name: RecordName}, Data: map[string]string{
+		recordKey: `[{"group":"networking.k8s.io","version":"v1beta1","resource":"ipaddresses","removedRelease":"1.37","writes":3,"lastWritten":"` + last.Format(time.RFC3339) + `"}]`,
+	}}
+	management := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(cluster).WithObjects(cluster, old, apiServer("a", "10.0.0.1", corev1.ConditionTrue)).Build()
+	tenant := &tenants{metrics: map[string]string{"10.0.0.1:6443": metrics}, status: http.StatusOK}
+	clock := now
+	reader := Reader{Management: management, Tenants: tenant, Now: func() time.Time { return clock }}
+	recorder := &Recorder{Reader: reader, Client: management, Log: slog.New(slog.DiscardHandler)}
+	check := func(why string, want time.Time) {
+		t.Helper()
+		if uses, err := reader.Uses(ctx, cluster); err != nil || len(uses) != 1 || !uses[0].LastWritten.Equal(want) {
+			t.Errorf("%s: %+v, %v, want one, last written %s", why, uses, err, want)
+		}
+	}
+	check("asked before it is recorded anew", last)
+	for range 2 {
+		if err := recorder.RecordAll(ctx); err != nil {
+			t.Fatal(err)
+		}
+		clock = clock.Add(time.Hour)
+		check("recorded anew", last)
+	}
+	tenant.metrics["10.0.0.1:6443"] = strings.ReplaceAll(metrics, "} 2\n", "} 4\n")
+	check("written to since", clock)
+}

@@ -33,7 +33,6 @@ func (r Reader) count(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]p
 			if count.Uses, err = r.countOne(ctx, cluster, pod); err != nil {
 				return nil, err
 			}
-			count.Asked = true
 			asked++
 		}
 		counts = append(counts, count)

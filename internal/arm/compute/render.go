@@ -56,8 +56,9 @@ func (s *scaleSet) storage(r *arm.Request, image string) map[string]any {
 // renderInstance is one instance on the wire.
 func renderInstance(r *arm.Request, s *scaleSet, one instance, withView bool) map[string]any {
 	properties := map[string]any{
-		"latestModelApplied": one.Status.KubernetesVersion == one.Spec.KubernetesVersion && one.Status.NodeImageVersion == one.Spec.NodeImageVersion,
-		"vmId":               string(one.UID), "provisioningState": title(one.provisioning()),
+		"latestModelApplied": one.Status.KubernetesVersion == one.Spec.KubernetesVersion && one.Status.NodeImageVersion == one.Spec.NodeImageVersion &&
+			one.Status.UnmanagedOS == one.Spec.UnmanagedOS,
+		"vmId": string(one.UID), "provisioningState": title(one.provisioning()),
 		"osProfile":      s.osProfile(map[string]any{"computerName": one.Spec.NodeName}),
 		"storageProfile": s.storage(r, one.Status.NodeImageVersion),
 	}

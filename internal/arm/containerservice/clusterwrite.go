@@ -146,7 +146,12 @@ func (p provider) updateCluster(ctx context.Context, r *arm.Request, current *vi
 	if err := p.refuseQuota(ctx, r, spec, profiles); err != nil {
 		return nil, err
 	}
-	asked := clusterPut(r, spec, poolSpecs(spec, profiles), change.state())
+	written := profiles
+	if policy.ReimagesNodes(old.AutoUpgradeProfile, spec.AutoUpgradeProfile) {
+		// The operation lasts until every pool's nodes are reimaged.
+		written = slices.Concat(profiles, current.unnamed(profiles))
+	}
+	asked := clusterPut(r, spec, poolSpecs(spec, written), change.state())
 	if current.comesBack(p.Now()) {
 		asked = current.reallocation(r, spec, profiles)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,6 +34,7 @@ func (p provider) rolloutRoutes() []arm.Route {
 		{Method: http.MethodGet, Path: rolloutPath, Type: kind, Callers: arm.Engineers, Handle: p.getRollout},
 		{Method: http.MethodPost, Path: rolloutPath + "/stop", Type: kind, Callers: arm.Engineers, Handle: p.stopRollout},
 		{Method: http.MethodPost, Path: rolloutPath + "/resume", Type: kind, Callers: arm.Engineers, Handle: p.resumeRollout},
+		{Method: http.MethodPost, Path: rolloutPath + "/expedite", Type: kind, Callers: arm.Engineers, Handle: p.expediteRollout},
 	}
 }
 
@@ -97,7 +99,7 @@ func rolloutBody(one *v1beta1.ComponentRollout) map[string]any {
 	status := &one.Status
 	properties := map[string]any{
 		"number": one.Spec.Number, "images": one.Spec.Images, "state": status.State, "reason": status.Reason, "message": status.Message,
-		"wave": status.Wave, "clusters": status.Clusters, "attempt": one.Spec.Attempt, "stopped": one.Spec.Stopped,
+		"wave": status.Wave, "clusters": status.Clusters, "attempt": one.Spec.Attempt, "stopped": one.Spec.Stopped, "expedited": one.Spec.Expedited,
 		"created": one.CreationTimestamp.UTC().Format(time.RFC3339),
 	}
 	if one.Spec.RequestedBy != "" {
@@ -175,6 +177,11 @@ func (p provider) resumeRollout(ctx context.Context, r *arm.Request) (*arm.Respo
 	})
 }
 
+// expediteRollout has a rollout wait for no maintenance windows.
+func (p provider) expediteRollout(ctx context.Context, r *arm.Request) (*arm.Response, error) {
+	return p.changeRollout(ctx, r, func(one *v1beta1.ComponentRollout) { one.Spec.Expedited = true })
+}
+
 // changeRollout writes what an engineer asks for, once however often it is asked.
 func (p provider) changeRollout(ctx context.Context, r *arm.Request, change func(*v1beta1.ComponentRollout)) (*arm.Response, error) {
 	found, err := p.findRollout(ctx, r)
@@ -186,7 +193,7 @@ func (p provider) changeRollout(ctx context.Context, r *arm.Request, change func
 	}
 	before := found.DeepCopy()
 	change(found)
-	if before.Spec.Stopped != found.Spec.Stopped || before.Spec.Attempt != found.Spec.Attempt {
+	if !equality.Semantic.DeepEqual(before.Spec, found.Spec) {
 		found.Spec.RequestedBy = r.Caller.Name()
 		if err := p.Client.Patch(ctx, found, client.MergeFrom(before)); err != nil {
 			return nil, fmt.Errorf("change rollout %s: %w", found.Name, err)

@@ -207,6 +207,7 @@ func template(pool *v1beta1.AgentPool, cluster *v1beta1.ManagedCluster, of versi
 		VMSize:            pool.Spec.VMSize,
 		KubernetesVersion: of.kubernetes,
 		NodeImageVersion:  of.image,
+		UnmanagedOS:       of.unmanaged,
 		MaxPods:           pool.Spec.MaxPods,
 		OSDiskSizeGB:      pool.Spec.OSDiskSizeGB,
 		Labels:            labels,

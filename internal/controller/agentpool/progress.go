@@ -35,7 +35,7 @@ func noteUpgrade(status *v1beta1.AgentPoolStatus, v view) {
 	}
 	if plan.failure == nil && plan.done {
 		remember(status, v)
-		status.CurrentOrchestratorVersion, status.NodeImageVersion = v.goal.kubernetes, v.goal.image
+		status.CurrentOrchestratorVersion, status.NodeImageVersion, status.UnmanagedOS = v.goal.kubernetes, v.goal.image, v.goal.unmanaged
 	}
 }
 
@@ -50,14 +50,14 @@ func endUpgrade(upgrade *v1beta1.PoolUpgrade, v view) {
 // remember keeps what the pool leaves, for a rollback (AKS:
 // roll-back-node-pool-version).
 func remember(status *v1beta1.AgentPoolStatus, v view) {
-	left := versions{status.CurrentOrchestratorVersion, status.NodeImageVersion}
-	if left == v.goal {
+	left, goal := versions{kubernetes: status.CurrentOrchestratorVersion, image: status.NodeImageVersion}, v.goal.named()
+	if left == goal {
 		return
 	}
 	kept := []v1beta1.UsedVersion{{OrchestratorVersion: left.kubernetes, NodeImageVersion: left.image, Timestamp: metav1.NewTime(v.now)}}
 	for _, used := range status.RecentlyUsedVersions {
-		other := versions{used.OrchestratorVersion, used.NodeImageVersion}
-		if other != left && other != v.goal && len(kept) < keptVersions {
+		other := versions{kubernetes: used.OrchestratorVersion, image: used.NodeImageVersion}
+		if other != left && other != goal && len(kept) < keptVersions {
 			kept = append(kept, used)
 		}
 	}

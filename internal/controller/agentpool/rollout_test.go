@@ -15,15 +15,15 @@ import (
 )
 
 var (
-	oldVersions = versions{"1.36.3", "BerthDebian-12containerd-202601.01.0"}
-	newVersions = versions{"1.37.2", "BerthDebian-12containerd-202602.01.0"}
+	oldVersions = versions{kubernetes: "1.36.3", image: "BerthDebian-12containerd-202601.01.0"}
+	newVersions = versions{kubernetes: "1.37.2", image: "BerthDebian-12containerd-202602.01.0"}
 )
 
 func machineOf(ordinal int32, phase v1beta1.MachinePhase, spec, made versions) v1beta1.Machine {
 	m := machineAt(ordinal, phase)
 	m.CreationTimestamp = metav1.NewTime(epoch)
-	m.Spec.KubernetesVersion, m.Spec.NodeImageVersion = spec.kubernetes, spec.image
-	m.Status.KubernetesVersion, m.Status.NodeImageVersion = made.kubernetes, made.image
+	remake(&m, spec)
+	m.Status.KubernetesVersion, m.Status.NodeImageVersion, m.Status.UnmanagedOS = made.kubernetes, made.image, made.unmanaged
 	return m
 }
 

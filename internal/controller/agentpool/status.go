@@ -52,6 +52,7 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 	since := setConverged(&status, v, converged)
 	if status.CurrentOrchestratorVersion == "" {
 		status.CurrentOrchestratorVersion, status.NodeImageVersion = v.template.KubernetesVersion, v.template.NodeImageVersion
+		status.UnmanagedOS = v.template.UnmanagedOS
 	}
 	settled := !newAttempt(v.pool) && status.ProvisioningState == v1beta1.StateSucceeded && status.PowerState.Code == v.power()
 	status.ObservedGeneration, status.ObservedOperation = v.pool.Generation, v.pool.Annotations[v1beta1.AnnotationOperation]
@@ -65,7 +66,7 @@ func nextStatus(v view) v1beta1.AgentPoolStatus {
 	case converged:
 		status.ProvisioningState, status.PowerState.Code = v1beta1.StateSucceeded, v.power()
 		status.CurrentOrchestratorVersion = v.template.KubernetesVersion
-		status.NodeImageVersion = oldestImage(v)
+		status.NodeImageVersion, status.UnmanagedOS = oldestImage(v), v.template.UnmanagedOS
 		if v.off {
 			// Nothing has a name any more, so names begin anew with the start.
 			status.NextOrdinal = 0

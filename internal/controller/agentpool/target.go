@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy"
 	"berth.dev/berth/internal/release"
 )
 
@@ -13,46 +14,83 @@ import (
 const CodeUpgradeFailed = "UpgradeFailed"
 
 // versions are what a node is made of.
-type versions struct{ kubernetes, image string }
+type versions struct {
+	kubernetes, image string
+	// unmanaged: the node patches its operating system itself.
+	unmanaged bool
+}
+
+// named are the versions alone, as a rollback knows them.
+func (v versions) named() versions { return versions{kubernetes: v.kubernetes, image: v.image} }
 
 func specVersions(m *v1beta1.Machine) versions {
-	return versions{m.Spec.KubernetesVersion, m.Spec.NodeImageVersion}
+	return versions{m.Spec.KubernetesVersion, m.Spec.NodeImageVersion, m.Spec.UnmanagedOS}
 }
 
 func madeVersions(m *v1beta1.Machine) versions {
-	return versions{m.Status.KubernetesVersion, m.Status.NodeImageVersion}
+	return versions{m.Status.KubernetesVersion, m.Status.NodeImageVersion, m.Status.UnmanagedOS}
+}
+
+// remake has a machine made of these versions.
+func remake(m *v1beta1.Machine, of versions) {
+	m.Spec.KubernetesVersion, m.Spec.NodeImageVersion, m.Spec.UnmanagedOS = of.kubernetes, of.image, of.unmanaged
 }
 
 func poolVersions(pool *v1beta1.AgentPool) versions {
-	return versions{pool.Status.CurrentOrchestratorVersion, pool.Status.NodeImageVersion}
+	return versions{pool.Status.CurrentOrchestratorVersion, pool.Status.NodeImageVersion, pool.Status.UnmanagedOS}
+}
+
+func upgradeVersions(upgrade *v1beta1.PoolUpgrade) versions {
+	return versions{upgrade.OrchestratorVersion, upgrade.NodeImageVersion, upgrade.UnmanagedOS}
+}
+
+func (v versions) String() string {
+	text := fmt.Sprintf("Kubernetes %s with the image %s", v.kubernetes, v.image)
+	if v.unmanaged {
+		text += ", which patch themselves"
+	}
+	return text
 }
 
 // target is what a pool's nodes shall be made of. Another Kubernetes version
 // brings the newest node image along; without one, a node image only becomes newer
-// (AKS: upgrade-node-image), unless the pool goes back to versions that it had.
+// (AKS: upgrade-node-image), unless the pool goes back to versions that it had. Nodes that
+// begin or cease to patch themselves are reimaged, with the newest image that there is
+// (AKS: auto-upgrade-node-os-image).
 func target(catalogue *release.Catalogue, pool *v1beta1.AgentPool, cluster *v1beta1.ManagedCluster) (versions, *v1beta1.OperationError) {
 	kubernetes, failure := version(catalogue, pool, cluster)
 	if failure != nil {
 		return versions{}, failure
 	}
 	has, asked := poolVersions(pool), pool.Spec.NodeImageVersion
-	goal := versions{kubernetes, has.image}
+	goal := versions{kubernetes, has.image, policy.UnmanagedOS(cluster.Spec.AutoUpgradeProfile)}
 	runs := runningUpgrade(pool)
 	switch {
 	case runs != nil && runs.OrchestratorVersion == kubernetes && (asked == "" || asked == has.image || asked == runs.NodeImageVersion):
 		// A build that brings a newer image does not change what has begun.
 		goal.image = runs.NodeImageVersion
-	case asked != "" && asked != has.image && (has.image == "" || release.CompareNodeImages(asked, has.image) > 0 || hadBefore(pool, versions{kubernetes, asked})):
+	case asked != "" && asked != has.image && (has.image == "" || release.CompareNodeImages(asked, has.image) > 0 || hadBefore(pool, versions{kubernetes: kubernetes, image: asked})):
 		goal.image = asked
 	case has.image == "" || kubernetes != has.kubernetes:
 		goal.image = catalogue.NodeImageVersion
+	case goal.unmanaged != has.unmanaged:
+		goal.image = newestImage(catalogue, goal)
 	}
 	return goal, missing(catalogue, pool, goal)
 }
 
+// newestImage is the newest node image, where it is newer and was built for the version.
+func newestImage(catalogue *release.Catalogue, of versions) string {
+	newest := catalogue.NodeImageVersion
+	if _, built := catalogue.MachineImage(of.kubernetes, newest); built && release.CompareNodeImages(newest, of.image) > 0 {
+		return newest
+	}
+	return of.image
+}
+
 func hadBefore(pool *v1beta1.AgentPool, wanted versions) bool {
 	return slices.ContainsFunc(pool.Status.RecentlyUsedVersions, func(u v1beta1.UsedVersion) bool {
-		return versions{u.OrchestratorVersion, u.NodeImageVersion} == wanted
+		return versions{kubernetes: u.OrchestratorVersion, image: u.NodeImageVersion} == wanted
 	})
 }
 

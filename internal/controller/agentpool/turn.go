@@ -123,7 +123,7 @@ func stageOf(pool *v1beta1.AgentPool, goal versions, machines []v1beta1.Machine)
 	switch {
 	case operation.Aborted(pool) && due(pool, goal, machines):
 		return stageHalted
-	case upgrade != nil && versions{upgrade.OrchestratorVersion, upgrade.NodeImageVersion} == goal:
+	case upgrade != nil && upgradeVersions(upgrade) == goal:
 		return stageRolling
 	case !due(pool, goal, machines):
 		return stageSettled
@@ -145,7 +145,7 @@ func due(pool *v1beta1.AgentPool, goal versions, machines []v1beta1.Machine) boo
 	}
 	for i := range machines {
 		m := &machines[i]
-		behind := m.Spec.KubernetesVersion != goal.kubernetes || release.CompareNodeImages(m.Spec.NodeImageVersion, goal.image) < 0
+		behind := m.Spec.KubernetesVersion != goal.kubernetes || m.Spec.UnmanagedOS != goal.unmanaged || release.CompareNodeImages(m.Spec.NodeImageVersion, goal.image) < 0
 		if m.DeletionTimestamp.IsZero() && (behind || m.Spec.Surge || m.Spec.Quarantined) {
 			return true
 		}

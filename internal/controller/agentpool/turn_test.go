@@ -114,11 +114,12 @@ func TestContend(t *testing.T) {
 
 func TestTarget(t *testing.T) {
 	const first, second, third = "BerthDebian-12containerd-202601.01.0", "BerthDebian-12containerd-202602.01.0", "BerthDebian-12containerd-202603.01.0"
+	const later = "BerthDebian-12containerd-202604.01.0"
 	both := map[string]string{"1.36.3": "r", "1.37.2": "r"}
 	catalogue := &release.Catalogue{
-		Releases:         []release.Release{{Version: "1.37.2", Default: true}, {Version: "1.36.3"}},
+		Releases:         []release.Release{{Version: "1.37.2", Default: true}, {Version: "1.36.3"}, {Version: "1.35.9"}},
 		NodeImageVersion: third,
-		NodeImages:       []release.NodeImage{{Version: third, Images: both}, {Version: second, Images: both}, {Version: first, Images: map[string]string{"1.36.3": "r"}}},
+		NodeImages:       []release.NodeImage{{Version: third, Images: both}, {Version: second, Images: both}, {Version: first, Images: map[string]string{"1.36.3": "r", "1.35.9": "r"}}},
 	}
 	rolling := &v1beta1.PoolUpgrade{OrchestratorVersion: "1.37.2", NodeImageVersion: second}
 	ended := rolling.DeepCopy()
@@ -130,29 +131,38 @@ func TestTarget(t *testing.T) {
 		upgrade                *v1beta1.PoolUpgrade
 		wantVersion, wantImage string
 		used                   []v1beta1.UsedVersion
-		missing                bool
+		missing, unmanaged     bool
 	}{
+		{why: "nodes that begin to patch themselves are reimaged with the newest image", unmanaged: true, has: versions{kubernetes: "1.36.3", image: first}, wantVersion: "1.36.3", wantImage: third},
+		{why: "nodes that cease to as well", has: versions{"1.36.3", first, true}, wantVersion: "1.36.3", wantImage: third},
+		{why: "nodes that do keep their image", unmanaged: true, has: versions{"1.36.3", first, true}, wantVersion: "1.36.3", wantImage: first},
+		{why: "no older image comes with it", unmanaged: true, has: versions{kubernetes: "1.36.3", image: later}, wantVersion: "1.36.3", wantImage: later, missing: true},
+		{why: "where the newest was not built for the version it is the pool's", unmanaged: true, has: versions{kubernetes: "1.35.9", image: first}, wantVersion: "1.35.9", wantImage: first},
+		{why: "what has begun keeps its image", unmanaged: true, asked: "1.37", has: versions{kubernetes: "1.36.3", image: first}, upgrade: rolling, wantVersion: "1.37.2", wantImage: second},
 		{why: "a new pool gets the newest image", wantVersion: "1.37.2", wantImage: third},
-		{why: "a pool stays on its image", has: versions{"1.36.3", first}, wantVersion: "1.36.3", wantImage: first},
-		{why: "a newer image by name", askedImage: second, has: versions{"1.36.3", first}, wantVersion: "1.36.3", wantImage: second},
-		{why: "no downgrade of an image", askedImage: first, has: versions{"1.36.3", second}, wantVersion: "1.36.3", wantImage: second},
-		{why: "another version brings the newest image", asked: "1.37.2", has: versions{"1.36.3", first}, wantVersion: "1.37.2", wantImage: third},
-		{why: "also where the old image was once asked for by name", asked: "1.37.2", askedImage: first, has: versions{"1.36.3", first}, wantVersion: "1.37.2", wantImage: third},
-		{why: "an image that is built meanwhile does not move what has begun", asked: "1.37", has: versions{"1.36.3", first}, upgrade: rolling, wantVersion: "1.37.2", wantImage: second},
-		{why: "but the next attempt takes it", asked: "1.37", has: versions{"1.36.3", first}, upgrade: ended, wantVersion: "1.37.2", wantImage: third},
-		{why: "back to what the pool had", asked: "1.36.3", askedImage: first, has: versions{"1.37.2", third},
+		{why: "a pool stays on its image", has: versions{kubernetes: "1.36.3", image: first}, wantVersion: "1.36.3", wantImage: first},
+		{why: "a newer image by name", askedImage: second, has: versions{kubernetes: "1.36.3", image: first}, wantVersion: "1.36.3", wantImage: second},
+		{why: "no downgrade of an image", askedImage: first, has: versions{kubernetes: "1.36.3", image: second}, wantVersion: "1.36.3", wantImage: second},
+		{why: "another version brings the newest image", asked: "1.37.2", has: versions{kubernetes: "1.36.3", image: first}, wantVersion: "1.37.2", wantImage: third},
+		{why: "also where the old image was once asked for by name", asked: "1.37.2", askedImage: first, has: versions{kubernetes: "1.36.3", image: first}, wantVersion: "1.37.2", wantImage: third},
+		{why: "an image that is built meanwhile does not move what has begun", asked: "1.37", has: versions{kubernetes: "1.36.3", image: first}, upgrade: rolling, wantVersion: "1.37.2", wantImage: second},
+		{why: "but the next attempt takes it", asked: "1.37", has: versions{kubernetes: "1.36.3", image: first}, upgrade: ended, wantVersion: "1.37.2", wantImage: third},
+		{why: "back to what the pool had", asked: "1.36.3", askedImage: first, has: versions{kubernetes: "1.37.2", image: third},
 			used: []v1beta1.UsedVersion{{OrchestratorVersion: "1.36.3", NodeImageVersion: first}}, wantVersion: "1.36.3", wantImage: first},
-		{why: "back to an image that it had", askedImage: second, has: versions{"1.37.2", third},
+		{why: "back to an image that it had", askedImage: second, has: versions{kubernetes: "1.37.2", image: third},
 			used: []v1beta1.UsedVersion{{OrchestratorVersion: "1.37.2", NodeImageVersion: second}}, wantVersion: "1.37.2", wantImage: second},
-		{why: "an image that was not built for the version", asked: "1.37.2", askedImage: first, has: versions{"1.36.3", third}, missing: true,
+		{why: "an image that was not built for the version", asked: "1.37.2", askedImage: first, has: versions{kubernetes: "1.36.3", image: third}, missing: true,
 			used: []v1beta1.UsedVersion{{OrchestratorVersion: "1.37.2", NodeImageVersion: first}}},
 	} {
 		pool, cluster := &v1beta1.AgentPool{}, &v1beta1.ManagedCluster{}
 		cluster.Status.CurrentKubernetesVersion = "1.37.2"
 		pool.Spec.OrchestratorVersion, pool.Spec.NodeImageVersion = c.asked, c.askedImage
-		pool.Status = v1beta1.AgentPoolStatus{CurrentOrchestratorVersion: c.has.kubernetes, NodeImageVersion: c.has.image, Upgrade: c.upgrade, RecentlyUsedVersions: c.used}
+		pool.Status = v1beta1.AgentPoolStatus{CurrentOrchestratorVersion: c.has.kubernetes, NodeImageVersion: c.has.image, UnmanagedOS: c.has.unmanaged, Upgrade: c.upgrade, RecentlyUsedVersions: c.used}
+		if c.unmanaged {
+			cluster.Spec.AutoUpgradeProfile = &v1beta1.AutoUpgradeProfile{NodeOSUpgradeChannel: "Unmanaged"}
+		}
 		got, failure := target(catalogue, pool, cluster)
-		if c.missing != (failure != nil) || !c.missing && got != (versions{c.wantVersion, c.wantImage}) {
+		if c.missing != (failure != nil) || !c.missing && got != (versions{c.wantVersion, c.wantImage, c.unmanaged}) {
 			t.Errorf("%s: %v, %+v", c.why, got, failure)
 		}
 	}
@@ -166,6 +176,8 @@ func TestStageOf(t *testing.T) {
 		return m
 	}
 	running := &v1beta1.PoolUpgrade{OrchestratorVersion: newVersions.kubernetes, NodeImageVersion: newVersions.image}
+	patched, unmanaged := newVersions, running.DeepCopy()
+	patched.unmanaged, unmanaged.UnmanagedOS = true, true
 	for _, c := range []struct {
 		why     string
 		has     versions
@@ -187,11 +199,14 @@ func TestStageOf(t *testing.T) {
 		{"until it is asked for again", oldVersions, v1beta1.StateFailed, true, false, nil, at(oldVersions), stageDue},
 		{"a surge node that is left has to go", newVersions, v1beta1.StateSucceeded, false, false, nil, set(func(m *v1beta1.Machine) { m.Spec.Surge = true }), stageDue},
 		{"a quarantined node too, when asked again", newVersions, v1beta1.StateFailed, true, false, nil, set(func(m *v1beta1.Machine) { m.Spec.Quarantined = true }), stageDue},
+		{"nodes that patch themselves are to cease to", patched, v1beta1.StateSucceeded, false, false, nil, at(patched), stageDue},
+		{"a node that patches itself, and no other", newVersions, v1beta1.StateSucceeded, true, false, nil, at(patched), stageDue},
+		{"an upgrade to nodes that patch themselves, which are no longer wanted, is another", newVersions, v1beta1.StateUpgrading, false, false, unmanaged, at(patched), stageDue},
 		{"a node that an upgrade left behind", newVersions, v1beta1.StateSucceeded, true, false, nil, at(oldVersions), stageDue},
 	} {
 		pool := &v1beta1.AgentPool{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
 		pool.Status = v1beta1.AgentPoolStatus{ObservedGeneration: 2, ProvisioningState: c.state, Upgrade: c.upgrade,
-			CurrentOrchestratorVersion: c.has.kubernetes, NodeImageVersion: c.has.image}
+			CurrentOrchestratorVersion: c.has.kubernetes, NodeImageVersion: c.has.image, UnmanagedOS: c.has.unmanaged}
 		if c.aborted {
 			pool.Annotations = map[string]string{v1beta1.AnnotationOperation: "op", v1beta1.AnnotationAbort: "op"}
 			pool.Status.ObservedOperation = "op"

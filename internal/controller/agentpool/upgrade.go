@@ -113,10 +113,10 @@ func (r *Reconciler) begin(ctx context.Context, v *view, cluster *v1beta1.Manage
 		return err
 	}
 	r.tellRolling(ctx, v.pool, event.ReasonRollingStarted, fmt.Sprint(v.pool.Generation, v.pool.Annotations[v1beta1.AnnotationOperation], v.goal),
-		fmt.Sprintf("the nodes are replaced by ones of Kubernetes %s with the image %s", v.goal.kubernetes, v.goal.image))
+		"the nodes are replaced by ones of "+v.goal.String())
 	now := metav1.NewTime(v.now)
 	v.pool.Status.Upgrade = &v1beta1.PoolUpgrade{
-		OrchestratorVersion: v.goal.kubernetes, NodeImageVersion: v.goal.image,
+		OrchestratorVersion: v.goal.kubernetes, NodeImageVersion: v.goal.image, UnmanagedOS: v.goal.unmanaged,
 		Force: policy.UpgradeForced(cluster.Spec.UpgradeSettings, asked), StartTime: now, ProgressTime: &now,
 		Surge: surgeCount(v.pool.Spec.UpgradeSettings, v.wantedCount()),
 		Nodes: v.wantedCount(),
@@ -236,14 +236,14 @@ func (p *rolloutPlan) standStill(v *view, limits periods) {
 // change writes what a step of the upgrade makes of machines that are there.
 func (r *Reconciler) change(ctx context.Context, v *view) error {
 	for _, m := range v.rollout.quarantine {
-		m.Spec.KubernetesVersion, m.Spec.NodeImageVersion = m.Status.KubernetesVersion, m.Status.NodeImageVersion
+		remake(m, madeVersions(m))
 		m.Spec.Quarantined, m.Spec.ForceDrain = true, false
 	}
 	for _, m := range v.rollout.promote {
 		m.Spec.Surge = false
 	}
 	for _, m := range v.rollout.retarget {
-		m.Spec.KubernetesVersion, m.Spec.NodeImageVersion = v.goal.kubernetes, v.goal.image
+		remake(m, v.goal)
 		applyUpgradeSettings(&m.Spec, v.pool)
 	}
 	for _, list := range [][]*v1beta1.Machine{v.rollout.quarantine, v.rollout.promote, v.rollout.retarget} {
@@ -273,7 +273,8 @@ func (r *Reconciler) halt(ctx context.Context, v *view) error {
 		case m.Spec.Surge:
 			surge = append(surge, m)
 		case made.kubernetes != "" && made != specVersions(m) && m.Status.Phase != v1beta1.MachineReimaged:
-			m.Spec.KubernetesVersion, m.Spec.NodeImageVersion, m.Spec.ForceDrain = made.kubernetes, made.image, false
+			remake(m, made)
+			m.Spec.ForceDrain = false
 			if err := r.client.Update(ctx, m); err != nil {
 				return fmt.Errorf("put back machine %s: %w", m.Name, err)
 			}

@@ -22,8 +22,8 @@ import (
 type fleet struct {
 	// changes tells of managed clusters, and own of the management cluster.
 	changes, own chan event.GenericEvent
-	// turns is held by those that have a snapshot on the local disk.
-	turns chan struct{}
+	// turns is held by those managed clusters that have a snapshot on the local disk.
+	turns *backup.Turns
 
 	mu    sync.Mutex
 	ended bool
@@ -57,7 +57,7 @@ const pending = 64
 func newFleet() *fleet {
 	return &fleet{
 		changes: make(chan event.GenericEvent, pending), own: make(chan event.GenericEvent, pending),
-		known: map[types.NamespacedName]*voyage{}, turns: make(chan struct{}, fullsAtOnce),
+		known: map[types.NamespacedName]*voyage{}, turns: backup.NewTurns(fullsAtOnce),
 	}
 }
 

@@ -88,11 +88,13 @@ func (m *management) access(ctx context.Context) (*corev1.Secret, error) {
 	return &secret, err
 }
 
+// recorder has turns of its own: Berth's own backup waits for no customer's cluster, and for
+// no store that hangs with those.
 func (m *management) recorder(about *v1beta1.ManagementCluster, publicKey string, bundle backup.Bundle, plan policy.BackupPlan) *backup.Recorder {
 	return backup.NewRecorder(backup.Config{
 		ClusterID: backup.ManagementID(publicKey), Stores: plan.Stores, Key: publicKey, Bundle: &bundle, Scratch: m.Scratch, Log: m.Log, Now: m.Now,
 		Schedule: schedule(plan), Connect: m.etcd,
-		OnChange: func() { m.running.changed(managementKey) }, Turns: m.running.turns,
+		OnChange:  func() { m.running.changed(managementKey) },
 		OnEmptied: func(store string) { m.tellEmptied(about, store) },
 	})
 }

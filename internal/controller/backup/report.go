@@ -38,9 +38,7 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 		next.LastTransitionTime = last.LastTransitionTime
 	}
 	status := statusOf(state)
-	if last := cluster.Status.Backup; last != nil && status.RecoveryPoint == nil && !state.KeyLost {
-		status.RecoveryPoint, status.RecoveryRevision = last.RecoveryPoint, last.RecoveryRevision // the stores have not been looked at yet
-	}
+	recall(status, cluster.Status.Backup, state, rolledBack(cluster))
 	status.Final = !cluster.DeletionTimestamp.IsZero() && r.running.final(client.ObjectKeyFromObject(cluster))
 	every := pointEvery * plan.Delta
 	if slices.Contains(state.Alarms, "NOSPACE") {
@@ -108,6 +106,43 @@ func statusOf(state backup.State) *v1beta1.BackupStatus {
 		status.Stores = append(status.Stores, v1beta1.BackupStoreStatus{URL: store.URL, Time: timeOf(store.Full), Error: store.Error})
 	}
 	return status
+}
+
+// recall adds to a status what was known before, and a recorder that has just begun cannot
+// know while a store is away: how far that one's backups reach, and that it has any. Who
+// puts data back waits for it by that, and who purges asks for it.
+//
+// What was sealed with a key that is lost does not count, nor what was recorded of an etcd
+// that had lost data once that is recorded anew as it is.
+func recall(status, last *v1beta1.BackupStatus, state backup.State, wasRolledBack bool) {
+	if last == nil {
+		return
+	}
+	for i := range status.Stores {
+		if !state.Stores[i].Emptied && status.Stores[i].Time == nil {
+			status.Stores[i].Time = fullIn(last, status.Stores[i].URL)
+		}
+	}
+	if state.KeyLost || wasRolledBack && !state.RolledBack {
+		return
+	}
+	if status.RecoveryPoint == nil {
+		status.RecoveryPoint = last.RecoveryPoint // the stores have not been looked at yet
+	}
+	status.RecoveryRevision = max(status.RecoveryRevision, last.RecoveryRevision)
+	if status.Revision < last.Revision {
+		status.Time, status.Revision, status.Size = last.Time, last.Revision, last.Size
+	}
+}
+
+// fullIn is when the newest full backup in a store was begun; nil if none is known.
+func fullIn(status *v1beta1.BackupStatus, url string) *metav1.Time {
+	for _, store := range status.Stores {
+		if store.URL == url {
+			return store.Time
+		}
+	}
+	return nil
 }
 
 func timeOf(t time.Time) *metav1.Time {

@@ -68,7 +68,8 @@ func (s vaults) vault(ctx context.Context, id string) (backup.Vault, error) {
 	return backup.Vault{Stores: policy.Backups(service.Spec, s.store).Stores, Key: string(secret.Data[keyName]), Reached: reached}, err
 }
 
-// reached is a revision that is known to be stored; zero if none is.
+// reached is a revision that is known to be stored; zero if none is. Of a cluster that is
+// recovered nothing is known before it runs but what was kept when it was deleted.
 func (s vaults) reached(ctx context.Context, id string) (int64, error) {
 	var namespace corev1.Namespace
 	if err := s.reader.Get(ctx, client.ObjectKey{Name: v1beta1.ControlPlaneNamespace(id)}, &namespace); err != nil {
@@ -82,8 +83,16 @@ func (s vaults) reached(ctx context.Context, id string) (int64, error) {
 	if err := s.reader.Get(ctx, owner, &cluster); err != nil {
 		return 0, fmt.Errorf("find the cluster: %w", err)
 	}
-	if last := cluster.Status.Backup; last != nil && cluster.Spec.ID == id {
+	if cluster.Spec.ID != id {
+		return 0, nil
+	}
+	if last := cluster.Status.Backup; last != nil && max(last.Revision, last.RecoveryRevision) > 0 {
 		return max(last.Revision, last.RecoveryRevision), nil
 	}
-	return 0, nil
+	var deleted v1beta1.DeletedCluster
+	err := s.reader.Get(ctx, client.ObjectKey{Namespace: owner.Namespace, Name: id}, &deleted)
+	if client.IgnoreNotFound(err) != nil {
+		return 0, fmt.Errorf("find what was kept of the cluster: %w", err)
+	}
+	return deleted.Spec.RecoveryRevision, nil
 }

@@ -99,19 +99,30 @@ func TestVaultKnowsWhatWasStored(t *testing.T) {
 	for why, c := range map[string]struct {
 		status *v1beta1.BackupStatus
 		id     string
-		want   int64
+		// kept is what is known of a deleted cluster that comes back; nothing is kept if zero.
+		kept, want int64
 	}{
-		"nothing is stored":      {nil, "a", 0},
-		"deltas reach further":   {&v1beta1.BackupStatus{Revision: 7, RecoveryRevision: 9}, "a", 9},
-		"no delta was looked at": {&v1beta1.BackupStatus{Revision: 7}, "a", 7},
-		"another of its name":    {&v1beta1.BackupStatus{Revision: 7}, "b", 0},
+		"nothing is stored":         {nil, "a", 0, 0},
+		"deltas reach further":      {&v1beta1.BackupStatus{Revision: 7, RecoveryRevision: 9}, "a", 0, 9},
+		"no delta was looked at":    {&v1beta1.BackupStatus{Revision: 7}, "a", 0, 7},
+		"another of its name":       {&v1beta1.BackupStatus{Revision: 7}, "b", 11, 0},
+		"it is recovered":           {nil, "a", 11, 11},
+		"it was not looked at yet":  {&v1beta1.BackupStatus{}, "a", 11, 11},
+		"it is backed up once more": {&v1beta1.BackupStatus{Revision: 17}, "a", 11, 17},
 	} {
 		cluster := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "s", Name: "rg.c"}, Spec: v1beta1.ManagedClusterSpec{ID: c.id}}
 		cluster.Status.Backup = c.status
-		reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(cluster,
+		objects := []client.Object{
+			cluster,
 			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "cp-a", Annotations: map[string]string{controlplane.AnnotationOwner: "s/rg.c"}}},
 			&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: v1beta1.SystemNamespace, Name: "backup-a"}, Data: map[string][]byte{keyName: []byte("key")}},
-		).Build()
+		}
+		if c.kept != 0 {
+			objects = append(objects, &v1beta1.DeletedCluster{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "s", Name: "a"}, Spec: v1beta1.DeletedClusterSpec{RecoveryRevision: c.kept},
+			})
+		}
+		reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 		vault, err := vaults{reader: reader, store: "file:///own"}.vault(t.Context(), "a")
 		if err != nil || vault.Reached != c.want || vault.Key != "key" || len(vault.Stores) != 1 {
 			t.Errorf("%s: %+v, %v", why, vault, err)

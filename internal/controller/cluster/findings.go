@@ -39,8 +39,12 @@ type findings struct {
 	proven *policy.ProvenVerdict
 }
 
-func (f *findings) addPool(pool *v1beta1.AgentPool) {
-	current := pool.Status.ObservedGeneration == pool.Generation
+// addPool adds how a pool stands. What it says of an earlier attempt is not said of this
+// one: it is named in an operation that has not asked it yet, or has not looked at what it
+// is asked for.
+func (f *findings) addPool(pool *v1beta1.AgentPool, asked bool) {
+	current := asked && pool.Status.ObservedGeneration == pool.Generation &&
+		pool.Status.ObservedOperation == pool.Annotations[v1beta1.AnnotationOperation]
 	switch {
 	case current && pool.Status.ProvisioningState == v1beta1.StateSucceeded &&
 		pool.Status.PowerState.Code == pool.Spec.PowerState.Wanted():

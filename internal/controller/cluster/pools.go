@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -35,10 +36,41 @@ func (r *reconciler) pools(ctx context.Context, p *pass) (bool, error) {
 		return false, err
 	}
 	p.found.poolsReady = len(pools) >= len(p.cluster.Spec.AgentPoolProfiles) || p.cluster.Status.ObservedGeneration > 0
+	names, err := r.namedPools(ctx, p.cluster)
+	if err != nil {
+		return false, err
+	}
 	for i := range pools {
-		p.found.addPool(&pools[i])
+		pool := &pools[i]
+		asked := !slices.Contains(names, pool.Name) || pool.Annotations[v1beta1.AnnotationOperation] == p.cluster.Annotations[v1beta1.AnnotationOperation]
+		p.found.addPool(pool, asked)
 	}
 	return true, nil
+}
+
+// namedPools are the pools that the operation asks for which asks for the cluster, while it
+// is under way. It asks the cluster first, so that its pools may still say how the last
+// attempt ended. They matter only where a pool's failure is the cluster's.
+func (r *reconciler) namedPools(ctx context.Context, cluster *v1beta1.ManagedCluster) ([]string, error) {
+	name := cluster.Annotations[v1beta1.AnnotationOperation]
+	if name == "" || cluster.Status.PowerState.Code != v1beta1.PowerStopped && !makingNodes(cluster.Status.ProvisioningState) {
+		return nil, nil
+	}
+	op := &v1beta1.Operation{}
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: name}, op)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read operation %s: %w", name, err)
+	}
+	if err != nil || operation.Finished(op) {
+		return nil, nil
+	}
+	var names []string
+	for _, object := range operation.Written(op) {
+		if pool, ok := object.(*v1beta1.AgentPool); ok {
+			names = append(names, pool.Name)
+		}
+	}
+	return names, nil
 }
 
 func newPool(cluster *v1beta1.ManagedCluster, profile *v1beta1.AgentPoolProfile) *v1beta1.AgentPool {

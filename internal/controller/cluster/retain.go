@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,6 +47,7 @@ func (r *reconciler) retain(ctx context.Context, p *pass) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	keepBackups(&wanted.Spec, p.cluster.Status.Backup, kept)
 	found, err := r.retainRoots(ctx, p.cluster)
 	if err != nil || !found {
 		return err == nil, err
@@ -119,14 +121,25 @@ func (r *reconciler) deletedCluster(ctx context.Context, p *pass) (*v1beta1.Dele
 	for i := range windows {
 		kept.Spec.Maintenance = append(kept.Spec.Maintenance, windows[i].Spec)
 	}
-	if last := cluster.Status.Backup; last != nil {
-		for _, store := range last.Stores {
-			if store.Time != nil {
-				kept.Spec.BackupStores = append(kept.Spec.BackupStores, store.URL)
-			}
+	return kept, nil
+}
+
+// keepBackups notes what is known of a cluster's backups. One that was recovered and is
+// deleted before it is backed up again has those of its earlier life, of which earlier is
+// what is kept.
+func keepBackups(spec *v1beta1.DeletedClusterSpec, last *v1beta1.BackupStatus, earlier *v1beta1.DeletedCluster) {
+	if earlier != nil {
+		spec.BackupStores, spec.RecoveryRevision = slices.Clone(earlier.Spec.BackupStores), earlier.Spec.RecoveryRevision
+	}
+	if last == nil {
+		return
+	}
+	spec.RecoveryRevision = max(spec.RecoveryRevision, last.Revision, last.RecoveryRevision)
+	for _, store := range last.Stores {
+		if store.Time != nil && !slices.Contains(spec.BackupStores, store.URL) {
+			spec.BackupStores = append(spec.BackupStores, store.URL)
 		}
 	}
-	return kept, nil
 }
 
 // retainRoots copies the roots of trust to where they outlive the cluster's namespace;

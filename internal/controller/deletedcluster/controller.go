@@ -68,11 +68,17 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var deleted v1beta1.DeletedCluster
 	if err := r.reader.Get(ctx, request.NamespacedName, &deleted); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.drop(request.Name)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	life, err := r.lifeOf(ctx, &deleted)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("deleted cluster %s: %w", request, err)
+	}
+	if life != gone {
+		r.drop(deleted.Name)
 	}
 	wait, err := r.act(ctx, &deleted, life)
 	if apierrors.IsConflict(err) {
@@ -172,7 +178,7 @@ func (r *reconciler) purge(ctx context.Context, deleted *v1beta1.DeletedCluster)
 	stores, id := policy.Backups(service.Spec, r.Store).Stores, deleted.Name
 	if !deleted.Status.BackupsRemoved {
 		newest, had := deleted.Spec.DeletionDate.Add(policy.RecoveryGrace), deleted.Spec.BackupStores
-		ended, err := r.jobs.do("purge "+id, stores, func(ctx context.Context, store string) error {
+		ended, err := r.jobs.do(purging(id), stores, func(ctx context.Context, store string) error {
 			return backup.Purge(ctx, store, id, newest, slices.Contains(had, backup.Redact(store)))
 		})
 		if err != nil || !ended {
@@ -183,7 +189,18 @@ func (r *reconciler) purge(ctx context.Context, deleted *v1beta1.DeletedCluster)
 			return false, fmt.Errorf("note that the backups are removed: %w", err)
 		}
 	}
-	return r.jobs.do("forget "+id, stores, func(_ context.Context, store string) error { return backup.Forget(store, id) })
+	return r.jobs.do(forgetting(id), stores, func(_ context.Context, store string) error { return backup.Forget(store, id) })
+}
+
+// purging and forgetting name the jobs of a cluster.
+func purging(id string) string    { return "purge " + id }
+func forgetting(id string) string { return "forget " + id }
+
+// drop ends the jobs of a cluster that is back, or that nothing is kept of: what they go on
+// removing would be the backups that it makes now.
+func (r *reconciler) drop(id string) {
+	r.jobs.drop(purging(id))
+	r.jobs.drop(forgetting(id))
 }
 
 // report says why nothing was purged.

@@ -35,7 +35,10 @@ type jobs struct {
 // job is one, in all stores at once.
 type job struct {
 	ends time.Time
-	done chan struct{}
+	// cancel ends what heeds its context. dropped: nobody asks for its end any more.
+	cancel  context.CancelFunc
+	dropped bool
+	done    chan struct{}
 	// left are the stores that have not answered yet, and failed says why others could not.
 	left   []string
 	failed []error
@@ -46,12 +49,12 @@ func newJobs() *jobs {
 }
 
 // do begins a job if it does not run, and says whether it has ended, and how. One that hangs
-// is not begun again before it has returned.
+// is not begun again before it has returned, also if it was dropped.
 func (j *jobs) do(name string, stores []string, in func(ctx context.Context, store string) error) (bool, error) {
 	j.mu.Lock()
 	found := j.known[name]
 	if found == nil {
-		found = j.begin(stores, in)
+		found = j.begin(name, stores, in)
 		j.known[name] = found
 	}
 	j.mu.Unlock()
@@ -62,6 +65,9 @@ func (j *jobs) do(name string, stores []string, in func(ctx context.Context, sto
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(found.left) == 0 {
+		if found.dropped {
+			return false, nil // what it did is another's
+		}
 		delete(j.known, name)
 		return true, errors.Join(found.failed...)
 	}
@@ -71,10 +77,28 @@ func (j *jobs) do(name string, stores []string, in func(ctx context.Context, sto
 	return false, nil
 }
 
+// drop ends a job that is not wanted any more. What it has found says nothing about the next
+// one of its name.
+func (j *jobs) drop(name string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	found := j.known[name]
+	if found == nil {
+		return
+	}
+	found.cancel()
+	found.dropped = true
+	if len(found.left) == 0 {
+		delete(j.known, name)
+	}
+}
+
 // begin starts a job in every store. The caller holds the lock.
-func (j *jobs) begin(stores []string, in func(ctx context.Context, store string) error) *job {
-	begun := &job{ends: time.Now().Add(j.timeout), done: make(chan struct{})}
+func (j *jobs) begin(name string, stores []string, in func(ctx context.Context, store string) error) *job {
+	ctx, cancel := context.WithCancel(context.Background())
+	begun := &job{ends: time.Now().Add(j.timeout), cancel: cancel, done: make(chan struct{})}
 	if len(stores) == 0 {
+		cancel()
 		close(begun.done)
 	}
 	for _, store := range stores {
@@ -84,15 +108,20 @@ func (j *jobs) begin(stores []string, in func(ctx context.Context, store string)
 		}
 		turn := j.turns[store]
 		go func() {
-			err := j.inTurn(turn, func(ctx context.Context) error { return in(ctx, store) })
+			err := j.inTurn(ctx, turn, func(ctx context.Context) error { return in(ctx, store) })
 			j.mu.Lock()
 			defer j.mu.Unlock()
 			if err != nil {
 				begun.failed = append(begun.failed, err)
 			}
 			at := slices.Index(begun.left, backup.Redact(store))
-			if begun.left = slices.Delete(begun.left, at, at+1); len(begun.left) == 0 {
-				close(begun.done)
+			if begun.left = slices.Delete(begun.left, at, at+1); len(begun.left) > 0 {
+				return
+			}
+			cancel()
+			close(begun.done)
+			if begun.dropped {
+				delete(j.known, name)
 			}
 		}()
 	}
@@ -100,8 +129,8 @@ func (j *jobs) begin(stores []string, in func(ctx context.Context, store string)
 }
 
 // inTurn waits until a store has a turn free. One that hangs has none, which is an error.
-func (j *jobs) inTurn(turn chan struct{}, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), j.timeout)
+func (j *jobs) inTurn(ctx context.Context, turn chan struct{}, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
 	select {
 	case turn <- struct{}{}:
@@ -109,5 +138,8 @@ func (j *jobs) inTurn(turn chan struct{}, do func(context.Context) error) error 
 		return errors.New("a store has not answered for others for too long")
 	}
 	defer func() { <-turn }()
+	if err := ctx.Err(); err != nil {
+		return err // dropped while it waited
+	}
 	return do(ctx)
 }

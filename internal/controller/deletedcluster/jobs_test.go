@@ -3,9 +3,19 @@ package deletedcluster
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"berth.dev/berth/api/v1beta1"
 )
 
 // A store that hangs keeps neither the other stores of a cluster from what is done there,
@@ -52,5 +62,88 @@ func TestJobsBesideAStoreThatHangs(t *testing.T) {
 	failed := errors.New("full")
 	if ended, err := j.do("purge a", both, func(context.Context, string) error { return failed }); !ended || !errors.Is(err, failed) {
 		t.Errorf("a failure: %t, %v", ended, err)
+	}
+}
+
+// A job that is dropped ends what heeds that, and says nothing about the next of its name,
+// which begins when it has returned.
+func TestDroppedJob(t *testing.T) {
+	j, store := newJobs(), []string{"file:///a"}
+	j.timeout = time.Minute
+	told, goOn := make(chan struct{}), make(chan struct{})
+	if ended, err := j.do("purge a", store, func(ctx context.Context, _ string) error {
+		<-ctx.Done()
+		close(told)
+		<-goOn
+		return nil
+	}); ended || err != nil {
+		t.Fatalf("it does not run: %t, %v", ended, err)
+	}
+	j.drop("purge a")
+	select {
+	case <-told:
+	case <-time.After(time.Minute):
+		t.Fatal("the job is not told to end")
+	}
+	again := errors.New("again")
+	next := func(context.Context, string) error { return again }
+	if ended, err := j.do("purge a", store, next); ended || err != nil {
+		t.Errorf("another one while it has not returned: %t, %v", ended, err)
+	}
+	close(goOn)
+	done(t, j, "purge a")
+	if ended, err := j.do("purge a", store, next); !ended || !errors.Is(err, again) {
+		t.Errorf("another one after it: %t, %v", ended, err)
+	}
+}
+
+// done waits until nothing is known of a job that was dropped.
+func done(t *testing.T, j *jobs, name string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		j.mu.Lock()
+		found := j.known[name]
+		j.mu.Unlock()
+		if found == nil {
+			return
+		}
+		select {
+		case <-found.done:
+		case <-time.After(time.Until(deadline)):
+			t.Fatal("it does not end")
+		}
+	}
+}
+
+// The purge of a cluster that has come back ends, and is no answer to the next one: the
+// backups that it makes from now on are not purged by either.
+func TestPurgeOfAClusterThatIsBack(t *testing.T) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1beta1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := metav1.NewTime(time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC))
+	spec := v1beta1.ManagedClusterSpec{ID: "a", ResourceGroup: "rg", Name: "c"}
+	kept := &v1beta1.DeletedCluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "s", Name: "a", Finalizers: []string{v1beta1.Finalizer}, DeletionTimestamp: &now},
+		Spec:       v1beta1.DeletedClusterSpec{Cluster: spec, DeletionDate: now},
+	}
+	back := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "s", Name: v1beta1.ObjectName("rg", "c")}, Spec: spec}
+	for why, objects := range map[string][]client.Object{"it is back": {kept, back}, "nothing is kept of it": nil} {
+		kube := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+		r := &reconciler{Config: Config{Log: slog.New(slog.DiscardHandler), Now: time.Now}, client: kube, reader: kube, jobs: newJobs()}
+		ended, err := r.jobs.do(purging("a"), []string{"file:///a"}, func(ctx context.Context, _ string) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if ended || err != nil {
+			t.Fatalf("%s: the purge does not run: %t, %v", why, ended, err)
+		}
+		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(kept)}); err != nil {
+			t.Fatalf("%s: %v", why, err)
+		}
+		done(t, r.jobs, purging("a"))
 	}
 }

@@ -92,7 +92,7 @@ func managerOf(node *corev1.Node, keys []string) string {
 
 // noteChange writes down what was changed, before it is put back.
 func (r *Reconciler) noteChange(ctx context.Context, s *scene) error {
-	status := &s.object.Status
+	status := s.object.Status.DeepCopy()
 	change := changedBy(s.node, status.Marked, systemLabels(s.object, s.cluster.Spec), dataOf(s.cluster))
 	if change == nil {
 		return nil
@@ -102,7 +102,7 @@ func (r *Reconciler) noteChange(ctx context.Context, s *scene) error {
 		return nil
 	}
 	status.ChangedMetadata = change
-	return r.writeMarks(ctx, s)
+	return r.writeMarks(ctx, s, status)
 }
 
 // withEarlier adds to a change that is not put back yet what was changed since. Whoever
@@ -126,16 +126,17 @@ func union(a, b []string) []string {
 // unmark forgets what the service put on the Node before it puts something else there, so
 // that a process which ends in between takes nothing of its own for somebody else's.
 func (r *Reconciler) unmark(ctx context.Context, s *scene, next v1beta1.NodeMarks) error {
-	if s.object.Status.Marked == nil || *s.object.Status.Marked == next {
+	status := s.object.Status.DeepCopy()
+	if status.Marked == nil || *status.Marked == next {
 		return nil
 	}
-	s.object.Status.Marked = nil
-	return r.writeMarks(ctx, s)
+	status.Marked = nil
+	return r.writeMarks(ctx, s, status)
 }
 
 // noteMarks writes down what is on the Node now, where it is as the service wants it.
 func (r *Reconciler) noteMarks(ctx context.Context, s *scene, next v1beta1.NodeMarks) error {
-	status := &s.object.Status
+	status := s.object.Status.DeepCopy()
 	pending := status.ChangedMetadata != nil && status.ChangedMetadata.Pending
 	if !pending && status.Marked != nil && *status.Marked == next {
 		return nil
@@ -144,17 +145,19 @@ func (r *Reconciler) noteMarks(ctx context.Context, s *scene, next v1beta1.NodeM
 	if pending {
 		status.ChangedMetadata.Pending = false
 	}
-	return r.writeMarks(ctx, s)
+	return r.writeMarks(ctx, s, status)
 }
 
-// writeMarks writes the status as it is, but for what is decided of repairs: that is
-// written when it is told.
-func (r *Reconciler) writeMarks(ctx context.Context, s *scene) error {
+// writeMarks writes a status, but for what is decided of repairs: that is written when it is
+// told. The machine has that status once it is written and not before: what is done to the
+// Node next relies on it.
+func (r *Reconciler) writeMarks(ctx context.Context, s *scene, status *v1beta1.MachineStatus) error {
 	written := s.object.DeepCopy()
+	written.Status = *status.DeepCopy()
 	written.Status.Repair = s.repairedBefore
 	if err := r.client.Status().Update(ctx, written); err != nil {
 		return fmt.Errorf("note what is on node %s: %w", s.ref.Name, err)
 	}
-	s.object.ResourceVersion = written.ResourceVersion
+	s.object.Status, s.object.ResourceVersion = *status, written.ResourceVersion
 	return nil
 }

@@ -162,7 +162,7 @@ func (r *Reconciler) prepare(ctx context.Context, object *v1beta1.Machine) (bool
 		}
 		status.BootstrapTokenID, status.Phase = id, v1beta1.MachinePending
 	}
-	status.KubernetesVersion, status.NodeImageVersion = object.Spec.KubernetesVersion, object.Spec.NodeImageVersion
+	status.KubernetesVersion, status.NodeImageVersion, status.UnmanagedOS = object.Spec.KubernetesVersion, object.Spec.NodeImageVersion, object.Spec.UnmanagedOS
 	if err := r.client.Status().Update(ctx, object); err != nil {
 		return false, fmt.Errorf("name the bootstrap token of machine %s: %w", object.Name, err)
 	}

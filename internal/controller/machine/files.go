@@ -161,6 +161,7 @@ func (r *Reconciler) config(s *scene, size policy.VMSize) node.Config {
 		BootstrapKubeconfigFile: path.Join(machine.FilesDir, fileBootstrap),
 		ClientCAFile:            path.Join(machine.FilesDir, fileClusterCA),
 		Registry:                node.Registry{Address: r.RegistryAddress},
+		PatchesItself:           s.object.Status.UnmanagedOS,
 		ProviderID:              want.ProviderID,
 	}
 	if len(r.RegistryCA) > 0 {

@@ -118,13 +118,16 @@ func poolName(object *v1beta1.Machine) string {
 	return name
 }
 
-// mark puts labels, taints and provider id on the Node.
+// mark puts labels, taints and provider id on the Node. Where the Node was changed meanwhile
+// it is tried again; where the Machine was, both are looked at anew first.
 func (r *Reconciler) mark(ctx context.Context, s *scene, _ *outcome) error {
 	if s.tenant == nil || s.node == nil {
 		return errNoTenant
 	}
 	want := wantedNode(s)
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	moved := false
+	err := retry.OnError(retry.DefaultRetry, func(error) bool { return moved }, func() error {
+		moved = false
 		if err := r.noteChange(ctx, s); err != nil {
 			return err
 		}
@@ -135,12 +138,12 @@ func (r *Reconciler) mark(ctx context.Context, s *scene, _ *outcome) error {
 		if err := r.unmark(ctx, s, s.marks(want)); err != nil {
 			return err
 		}
-		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-		err := s.tenant.Patch(ctx, s.node, patch)
+		err := s.tenant.Patch(ctx, s.node, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 		if apierrors.IsConflict(err) {
 			if readErr := s.tenant.Get(ctx, client.ObjectKey{Name: s.ref.Name}, s.node); readErr != nil {
 				return readErr
 			}
+			moved = true
 		}
 		return err
 	})

@@ -94,7 +94,8 @@ func intent(object *v1beta1.Machine, cluster *v1beta1.ManagedCluster) Intent {
 	case !object.DeletionTimestamp.IsZero(), poweredOff(cluster):
 		return Drain
 	case object.Spec.KubernetesVersion != object.Status.KubernetesVersion,
-		object.Spec.NodeImageVersion != object.Status.NodeImageVersion:
+		object.Spec.NodeImageVersion != object.Status.NodeImageVersion,
+		object.Spec.UnmanagedOS != object.Status.UnmanagedOS:
 		return Reimage
 	case object.Status.Off != nil:
 		return Off

@@ -2,8 +2,10 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,12 +41,34 @@ func withoutManaged(cluster *v1beta1.ManagedCluster, pods []corev1.Pod) []corev1
 	return slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return addon.Managed(&pod) })
 }
 
+// heldTimeout bounds what the end of a machine would like to do in a cluster that is being
+// stopped: a webhook of the customer's may take half a minute to say nothing. What does
+// it three times stays within actTimeout.
+const heldTimeout = 4 * time.Second
+
+// whileHeld bounds what is done in a cluster that is being stopped.
+func whileHeld(ctx context.Context, cluster *v1beta1.ManagedCluster) (context.Context, context.CancelFunc) {
+	if !poweredOff(cluster) {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, heldTimeout)
+}
+
+// passes says whether what could not be done within whileHeld is left undone: no webhook of
+// the customer's holds a stop up, whether it denies or does not answer (J1).
+func passes(ctx context.Context, cluster *v1beta1.ManagedCluster, err error) bool {
+	return poweredOff(cluster) && (byWebhook(err) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil)
+}
+
 // endPods deletes what was bound to a node that is gone: a pod without a
-// controller ends with its node, also where the next machine has the same name.
+// controller ends with its node, also where the next machine has the same name. What a
+// webhook of the customer's keeps does not hold a stop up.
 func (r *Reconciler) endPods(ctx context.Context, s *scene, _ *outcome) error {
 	if s.tenant == nil {
 		return errNoTenant
 	}
+	ctx, cancel := whileHeld(ctx, s.cluster)
+	defer cancel()
 	var pods corev1.PodList
 	if err := s.tenant.List(ctx, &pods, client.MatchingFields{"spec.nodeName": s.ref.Name}); err != nil {
 		return fmt.Errorf("list pods of node %s: %w", s.ref.Name, err)
@@ -53,7 +77,7 @@ func (r *Reconciler) endPods(ctx context.Context, s *scene, _ *outcome) error {
 		pod := &pods.Items[i]
 		uid := pod.UID
 		err := s.tenant.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &uid})
-		if client.IgnoreNotFound(err) != nil {
+		if client.IgnoreNotFound(err) != nil && !passes(ctx, s.cluster, err) {
 			return fmt.Errorf("delete pod %s/%s of node %s: %w", pod.Namespace, pod.Name, s.ref.Name, err)
 		}
 	}

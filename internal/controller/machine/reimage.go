@@ -33,7 +33,7 @@ func (r *Reconciler) renew(ctx context.Context, s *scene, _ *outcome) error {
 	}
 	spec, status := s.object.Spec, &s.object.Status
 	status.BootstrapTokenID, status.Address, status.Phase = id, "", v1beta1.MachineReimaged
-	status.KubernetesVersion, status.NodeImageVersion = spec.KubernetesVersion, spec.NodeImageVersion
+	status.KubernetesVersion, status.NodeImageVersion, status.UnmanagedOS = spec.KubernetesVersion, spec.NodeImageVersion, spec.UnmanagedOS
 	status.Off, status.Reconciled = nil, spec.Reconciled
 	switch {
 	case s.situation.Intent != Repair:

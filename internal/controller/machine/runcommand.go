@@ -122,6 +122,7 @@ func (c *Commander) run(ctx context.Context, object *v1beta1.Machine, secret *co
 	asked := object.Spec.Requested
 	object.Status.Instance = &v1beta1.InstanceProgress{
 		Operation: asked.Operation, Action: asked.Action, State: v1beta1.OperationInProgress, Incarnation: seen.Incarnation, Boots: seen.Boots, Host: seen.Host,
+		Reached: c.reached(ctx, object),
 	}
 	if err := c.client.Status().Update(ctx, object); err != nil {
 		if apierrors.IsConflict(err) {
@@ -133,13 +134,8 @@ func (c *Commander) run(ctx context.Context, object *v1beta1.Machine, secret *co
 	if err := json.Unmarshal(secret.Data[v1beta1.RunCommandScript], &command); err != nil {
 		return ctrl.Result{}, c.end(ctx, object, nil, failed("RunCommandLost", "the script cannot be read; run it again"))
 	}
-	// Where a customer's pod reaches into the node, no files count, and none are kept.
-	customers, name := c.reached(ctx, object), asked.Operation
-	if customers {
-		name = ""
-	}
 	result, err := c.Provider.Run(ctx, ref, machine.Command{
-		Script: command.Script, Arguments: command.Arguments, Environment: command.Environment, Timeout: runTimeout, Limit: runLimit, Name: name,
+		Script: command.Script, Arguments: command.Arguments, Environment: command.Environment, Timeout: runTimeout, Limit: runLimit, Name: asked.Operation,
 	})
 	if err != nil {
 		return ctrl.Result{}, c.settle(ctx, object, failed("RunCommandFailed", "the script could not be run to its end: "+err.Error()))
@@ -147,11 +143,7 @@ func (c *Commander) run(ctx context.Context, object *v1beta1.Machine, secret *co
 	if err := c.keep(ctx, secret, result); err != nil {
 		return ctrl.Result{}, err
 	}
-	var files *v1beta1.ChangedFiles
-	if !customers {
-		files = c.evidence(ctx, object, result)
-	}
-	return ctrl.Result{}, c.end(ctx, object, files, nil)
+	return ctrl.Result{}, c.end(ctx, object, c.evidence(ctx, object, result), nil)
 }
 
 // settle ends a script whose end nobody saw, with the files that it changed: the machine
@@ -232,13 +224,13 @@ func (c *Commander) end(ctx context.Context, object *v1beta1.Machine, files *v1b
 }
 
 // evidence are the files of the image that a script changed, nil if there are none. Where
-// a customer's pod reaches into the node, or nobody can tell, the files may be its work:
+// a customer's pod reaches into the node, or did before, or nobody can tell, the files may be its work:
 // that is allowed (G5), and nothing is held against anybody.
 func (c *Commander) evidence(ctx context.Context, object *v1beta1.Machine, result machine.Result) *v1beta1.ChangedFiles {
-	if result.ChangedCount == 0 || len(result.Changed) == 0 || c.reached(ctx, object) {
+	progress, asked := object.Status.Instance, object.Spec.Requested
+	if result.ChangedCount == 0 || len(result.Changed) == 0 || progress.Reached || c.reached(ctx, object) {
 		return nil
 	}
-	progress, asked := object.Status.Instance, object.Spec.Requested
 	return &v1beta1.ChangedFiles{
 		Time: metav1.NewTime(c.Now().Truncate(time.Second)), RequestedBy: asked.RequestedBy, Paths: result.Changed[:min(len(result.Changed), namedFiles)],
 		Count: result.ChangedCount, Incarnation: progress.Incarnation, Boots: progress.Boots,
@@ -246,7 +238,8 @@ func (c *Commander) evidence(ctx context.Context, object *v1beta1.Machine, resul
 }
 
 // reached says whether a pod of the customer's reaches into the node, or nobody can tell.
-// It is asked before a script and after it: such a pod may come or go meanwhile.
+// It is asked before a script, which is written down, and after it: such a pod may come or go
+// meanwhile.
 func (c *Commander) reached(ctx context.Context, object *v1beta1.Machine) bool {
 	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
 	defer cancel()

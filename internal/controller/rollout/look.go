@@ -132,6 +132,10 @@ func (r *reconciler) input(ctx context.Context, reader client.Reader, all []v1be
 	if err := reader.List(ctx, &clusters); err != nil {
 		return input{}, fmt.Errorf("list clusters: %w", err)
 	}
+	opens, err := r.opens(ctx, reader)
+	if err != nil {
+		return input{}, err
+	}
 	registry := &memory{ask: r.Pullable, known: map[string]bool{}}
 	pullable := registry.pullable
 	in := input{
@@ -150,7 +154,9 @@ func (r *reconciler) input(ctx context.Context, reader client.Reader, all []v1be
 			continue
 		}
 		in.clusters[client.ObjectKeyFromObject(cluster)] = cluster
-		in.Fleet = append(in.Fleet, rollout.Observe(cluster, pullable))
+		observed := rollout.Observe(cluster, pullable)
+		observed.Opens = opens[cluster.UID]
+		in.Fleet = append(in.Fleet, observed)
 	}
 	return in, nil
 }

@@ -42,7 +42,7 @@ func comesBack(w *world) {
 	w.delete()
 	w.checkGone()
 	kept := w.kept()
-	if kept.Spec.Cluster.KubernetesVersion != oldVersion || len(kept.Spec.AgentPools) != 1 {
+	if kept.Spec.Cluster.KubernetesVersion != oldVersion || len(kept.Spec.AgentPools) != 1 || kept.Spec.RecoveryRevision != 1 {
 		w.t.Errorf("kept: %+v", kept.Spec)
 	}
 	w.request(w.recoverOperation("op-recover", kept))

@@ -84,7 +84,11 @@ func TestRolloutInWaves(t *testing.T) {
 	f.resume()
 	f.eventually("the mend is tried where it failed", func() bool { return f.rollout(2).Status.Reason == "WaveBaking" })
 	f.expect("and nowhere else", map[string]int{"coredns:v2": 2, "coredns:v1": 1})
+	f.window(f.having("coredns:v1")[0], 6*time.Hour)
 	f.ahead.Add(int64(61 * time.Minute))
+	f.eventually("the last one waits for its window", func() bool { return f.rollout(2).Status.Reason == "WaitingForWindows" })
+	f.expect("and has not got it", map[string]int{"coredns:v2": 2, "coredns:v1": 1})
+	f.ahead.Add(int64(5 * time.Hour))
 	f.eventually("the last wave takes it", func() bool { return len(f.having("coredns:v2")) == 3 && f.rollout(2).Status.Reason == "WaveBaking" })
 	f.ahead.Add(int64(61 * time.Minute))
 	f.eventually("it is over", func() bool { return f.rollout(2).Status.State == v1beta1.RolloutCompleted })
@@ -224,6 +228,7 @@ func (f *fleet) clean() {
 	for _, err := range []error{
 		f.client.DeleteAllOf(ctx, &v1beta1.ManagedCluster{}, client.InNamespace(fleetNamespace)),
 		f.client.DeleteAllOf(ctx, &v1beta1.ActivityLogEntry{}, client.InNamespace(fleetNamespace)),
+		f.client.DeleteAllOf(ctx, &v1beta1.MaintenanceConfiguration{}, client.InNamespace(fleetNamespace)),
 		f.client.DeleteAllOf(ctx, &v1beta1.ComponentRollout{}),
 		f.client.DeleteAllOf(ctx, &v1beta1.ServicePolicy{}),
 	} {
@@ -415,6 +420,28 @@ func (f *fleet) touch() {
 	if at := fresh.Status.ComponentRollout; at.Name != "rollout-1" || at.Images["coredns"] != "coredns:v1" {
 		f.t.Errorf("a new cluster gets %+v while the rollout is stopped", at)
 	}
+}
+
+// window gives a cluster a maintenance configuration with two hours from so long ahead on.
+func (f *fleet) window(id string, ahead time.Duration) {
+	f.t.Helper()
+	name := v1beta1.ObjectName("Group", id)
+	var cluster v1beta1.ManagedCluster
+	if err := f.client.Get(f.t.Context(), client.ObjectKey{Namespace: fleetNamespace, Name: name}, &cluster); err != nil {
+		f.t.Fatal(err)
+	}
+	config := &v1beta1.MaintenanceConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Namespace: fleetNamespace, Name: v1beta1.ObjectName("Group", id, v1beta1.MaintenanceDefault)},
+		Spec:       v1beta1.MaintenanceConfigurationSpec{ResourceGroup: "Group", ClusterName: id, Name: v1beta1.MaintenanceDefault},
+	}
+	first := time.Now().UTC().Add(time.Duration(f.ahead.Load()) + ahead)
+	for _, hour := range []time.Time{first, first.Add(time.Hour)} {
+		config.Spec.TimeInWeek = append(config.Spec.TimeInWeek, v1beta1.TimeInWeek{Day: hour.Weekday().String(), HourSlots: []int32{int32(hour.Hour())}})
+	}
+	if err := ctrl.SetControllerReference(&cluster, config, f.client.Scheme()); err != nil {
+		f.t.Fatal(err)
+	}
+	f.make(config)
 }
 
 // resume does what an engineer asks ARM for.

@@ -94,3 +94,12 @@ func (r *Reaper) Signal(pid int, sig syscall.Signal) {
 		_ = syscall.Kill(pid, sig)
 	}
 }
+
+// SignalGroup is Signal for a process and those of its process group, which has its pid.
+func (r *Reaper) SignalGroup(pid int, sig syscall.Signal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, running := r.waiting[pid]; running {
+		_ = syscall.Kill(-pid, sig)
+	}
+}

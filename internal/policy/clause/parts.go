@@ -136,8 +136,10 @@ func nodes() []Clause {
 	return []Clause{
 		{ID: "E1", Short: "The base OS image carries what is needed.", Status: Held, Code: at("internal/image/nodecommand.go:NewNodeImageCommand"),
 			Tests: at("internal/node/integration_test.go:TestAMachineBootsRunsAPodAndStops", realCluster)},
-		{ID: "E2", Short: "Nodes receive OS patches automatically.", Status: Held, Code: at("internal/policy/channel.go:UpgradesNodeImages", "internal/controller/autoupgrade/decide.go:obstacle"),
-			Tests: at("internal/controller/test/autoupgrade_test.go:TestAutoUpgrade", "internal/controller/autoupgrade/decide_test.go:TestDecideNodeImages", "test/e2e/autoupgrade_test.go:TestAutoUpgrade")},
+		{ID: "E2", Short: "Nodes receive OS patches automatically.", Status: Held,
+			Code: at("internal/policy/channel.go:UpgradesNodeImages", "internal/controller/autoupgrade/decide.go:obstacle", "internal/node/patcher.go:patch"),
+			Tests: at("internal/controller/test/autoupgrade_test.go:TestAutoUpgrade", "internal/controller/autoupgrade/decide_test.go:TestDecideNodeImages", "test/e2e/autoupgrade_test.go:TestAutoUpgrade",
+				"internal/node/patch_real_test.go:TestANodeImagePatchesItself", "internal/controller/test/unmanaged_test.go:TestUnmanagedNodes")},
 		{ID: "E3", Short: "Components on nodes are fixed automatically.", Status: Held,
 			Code:  at("internal/node/services.go:services", "internal/node/registered.go:checkRegistered"),
 			Tests: at("internal/node/supervise/supervise_test.go:TestWhatDiesIsStartedAgainAndItsLinesAreKept", "internal/node/registered_test.go:TestAKubeletWhoseNodeWasDeletedIsReplaced", realCluster)},

@@ -49,6 +49,9 @@ func next(hits []Hit, steps string) (clauseID, turn, words string) {
 		case hit.Cure != "":
 			turn = string(vulnerability.Customer)
 			step = cureStep(hit)
+		case hit.SelfPatched:
+			turn = string(vulnerability.Customer)
+			step = fmt.Sprintf("The nodes of %s patch their operating system themselves, daily from 06:00 UTC on: see that they have the fix, and reboot what uses it.", strings.TrimPrefix(hit.Part, "node "))
 		case hit.Patched != "":
 			step = fmt.Sprintf("The service has %s %s without it, and brings it to the clusters in waves.", strings.TrimPrefix(hit.Part, "component "), hit.Patched)
 		case hit.Clause == node:

@@ -34,7 +34,12 @@ type Cluster struct {
 }
 
 // Pool is a node pool.
-type Pool struct{ Name, Kubernetes, NodeImage string }
+type Pool struct {
+	Name, Kubernetes, NodeImage string
+	// SelfPatched says that its nodes patch their operating system themselves (AKS:
+	// nodeOSUpgradeChannel Unmanaged).
+	SelfPatched bool
+}
 
 // Observe collects what of a cluster may be affected. The managed components on its
 // nodes are those that were applied last: a stopped cluster has what it was stopped with.
@@ -43,7 +48,7 @@ func Observe(cluster *v1beta1.ManagedCluster, pools []v1beta1.AgentPool, catalog
 	for i := range pools {
 		pool := &pools[i]
 		if pool.DeletionTimestamp.IsZero() && pool.Status.NodeImageVersion != "" {
-			c.Pools = append(c.Pools, Pool{pool.Spec.Name, pool.Status.CurrentOrchestratorVersion, pool.Status.NodeImageVersion})
+			c.Pools = append(c.Pools, Pool{pool.Spec.Name, pool.Status.CurrentOrchestratorVersion, pool.Status.NodeImageVersion, pool.Status.UnmanagedOS})
 		}
 	}
 	slices.SortFunc(c.Pools, func(a, b Pool) int { return strings.Compare(a.Name, b.Name) })
@@ -66,6 +71,9 @@ type Hit struct {
 	// Patched is a version of a component that is not affected and has not reached the
 	// cluster; empty if there is none yet.
 	Patched string
+	// SelfPatched says that it is a package of an operating system that its nodes patch
+	// themselves: they may have the fix, whatever their image has.
+	SelfPatched bool
 }
 
 // Match finds what of a cluster is affected, nil if nothing is. What the catalogue does
@@ -101,9 +109,9 @@ func poolHits(affected *v1beta1.Affected, pool Pool, catalogue *release.Catalogu
 	if inAny(affected.Kubernetes, pool.Kubernetes, release.Compare) {
 		hits = append(hits, Hit{Clause: node, Part: part, Has: "Kubernetes " + pool.Kubernetes, Cure: kubernetesCure(affected, pool.Kubernetes, catalogue)})
 	}
-	if has := imageHas(affected, pool.NodeImage, catalogue); has != "" {
-		hit := Hit{Clause: node, Part: part, Has: has}
-		if imageHas(affected, catalogue.NodeImageVersion, catalogue) == "" {
+	if has, os := imageHas(affected, pool.NodeImage, catalogue); has != "" {
+		hit := Hit{Clause: node, Part: part, Has: has, SelfPatched: os && pool.SelfPatched}
+		if newest, _ := imageHas(affected, catalogue.NodeImageVersion, catalogue); newest == "" {
 			hit.Cure = catalogue.NodeImageVersion
 		}
 		hits = append(hits, hit)
@@ -111,25 +119,26 @@ func poolHits(affected *v1beta1.Affected, pool Pool, catalogue *release.Catalogu
 	return hits
 }
 
-// imageHas says what of a node image is affected, or nothing.
-func imageHas(affected *v1beta1.Affected, version string, catalogue *release.Catalogue) string {
+// imageHas says what of a node image is affected, or nothing, and whether that is a
+// package of its operating system.
+func imageHas(affected *v1beta1.Affected, version string, catalogue *release.Catalogue) (has string, os bool) {
 	if inAny(affected.NodeImages, version, release.CompareNodeImages) {
-		return "node image " + version
+		return "node image " + version, false
 	}
 	image, known := catalogue.NodeImage(version)
 	if !known {
-		return ""
+		return "", false
 	}
 	for _, part := range affected.Packages {
-		has := image.Packages[part.Name]
+		has, os := image.Packages[part.Name]
 		if has == "" {
 			has = image.Components[part.Name]
 		}
 		if has != "" && within(part.AffectedRange, has, vulnerability.CompareVersions) {
-			return fmt.Sprintf("%s %s in node image %s", part.Name, has, version)
+			return fmt.Sprintf("%s %s in node image %s", part.Name, has, version), os
 		}
 	}
-	return ""
+	return "", false
 }
 
 // kubernetesCure is the newest patch of a version's minor, if it is not affected.

@@ -37,7 +37,7 @@ func catalogue() *release.Catalogue {
 func two() Cluster {
 	return Cluster{
 		Kubernetes: "1.36.1", Components: map[string]string{"coredns": "v1.15.0"}, Conditions: []string{"CgroupV1Deprecated"},
-		Pools: []Pool{{"new", "1.36.1", newest}, {"old", "1.36.1", older}},
+		Pools: []Pool{{"new", "1.36.1", newest, false}, {"old", "1.36.1", older, false}},
 	}
 }
 
@@ -50,15 +50,15 @@ func versions(from, fixed string) []v1beta1.AffectedRange {
 }
 
 func TestMatch(t *testing.T) {
-	control := func(cure string) Hit { return Hit{"H1", "the control plane", "Kubernetes 1.36.1", cure, ""} }
-	pool := func(name, has, cure string) Hit { return Hit{"H2", "node pool " + name, has, cure, ""} }
+	control := func(cure string) Hit { return Hit{"H1", "the control plane", "Kubernetes 1.36.1", cure, "", false} }
+	pool := func(name, has, cure string) Hit { return Hit{"H2", "node pool " + name, has, cure, "", false} }
 	for _, c := range []struct {
 		why      string
 		affected v1beta1.Affected
 		want     []Hit
 	}{
-		{"a component in the range", v1beta1.Affected{Components: part("coredns", "v1.14.0", "v1.15.1")}, []Hit{{"H1", "component coredns", "v1.15.0", "", ""}}},
-		{"the first version of a range is in it", v1beta1.Affected{Components: part("coredns", "1.15.0", "")}, []Hit{{"H1", "component coredns", "v1.15.0", "", ""}}},
+		{"a component in the range", v1beta1.Affected{Components: part("coredns", "v1.14.0", "v1.15.1")}, []Hit{{"H1", "component coredns", "v1.15.0", "", "", false}}},
+		{"the first version of a range is in it", v1beta1.Affected{Components: part("coredns", "1.15.0", "")}, []Hit{{"H1", "component coredns", "v1.15.0", "", "", false}}},
 		{"the fixed version is not", v1beta1.Affected{Components: part("coredns", "", "v1.15.0")}, nil},
 		{"a later range", v1beta1.Affected{Components: part("coredns", "v1.16.0", "")}, nil},
 		{"a component that the cluster does not have", v1beta1.Affected{Components: part("istio", "", "")}, nil},
@@ -149,6 +149,11 @@ func TestObserve(t *testing.T) {
 	cluster.Status.AddonsImages = map[string]string{"coredns": "registry.berth.internal/berth/coredns:v1.14.0", "gone": "r/gone:v1"}
 	want := two()
 	want.Components = map[string]string{"coredns": "v1.14.0"}
+	unmanaged := pool("old", older)
+	unmanaged.Status.UnmanagedOS = true
+	if got := Observe(cluster, []v1beta1.AgentPool{unmanaged}, catalogue()).Pools; len(got) != 1 || !got[0].SelfPatched {
+		t.Errorf("a pool whose nodes patch themselves: %+v", got)
+	}
 	if got := Observe(cluster, []v1beta1.AgentPool{pool("old", older), pool("new", newest)}, catalogue()); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -249,5 +254,30 @@ func TestPatchOnItsWay(t *testing.T) {
 	got := Advise([]v1beta1.Advisory{one}, c, catalogue(), nil, noon)
 	if len(got) != 1 || got[0].Turn != "Service" || got[0].Next != "The service has coredns v1.15.0 without it, and brings it to the clusters in waves." {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Nodes that patch themselves may have a package's fix: their owners see to it, and what is
+// no package of the operating system comes with an image as ever (H2).
+func TestNodesThatPatchThemselves(t *testing.T) {
+	c := two()
+	for i := range c.Pools {
+		c.Pools[i].SelfPatched = true
+	}
+	for _, test := range []struct {
+		why, turn, next string
+		affected        v1beta1.Affected
+	}{
+		{"no image has the fix", "Customer", "The nodes of pool new patch their operating system themselves, daily from 06:00 UTC on: see that they have the fix, and reboot what uses it. " +
+			"The nodes of pool old patch their operating system themselves, daily from 06:00 UTC on: see that they have the fix, and reboot what uses it.",
+			v1beta1.Affected{Packages: part("libc6", "", "2.36-9+deb12u13")}},
+		{"an image has it: that heals for sure", "Customer", "Upgrade node pool old to node image " + newest + ": `berth nodepool upgrade --node-image-only`.",
+			v1beta1.Affected{Packages: part("libssl3", "", "3.0.17-1~deb12u2")}},
+		{"containerd is no package", "Service", "The service builds a node image without it; upgrade to it when it is there.", v1beta1.Affected{Packages: part("containerd", "", "9")}},
+	} {
+		got := Advise([]v1beta1.Advisory{{Spec: v1beta1.AdvisorySpec{Affected: test.affected}}}, c, catalogue(), nil, noon)
+		if len(got) != 1 || got[0].Clause != "H2" || got[0].Turn != test.turn || got[0].Next != test.next {
+			t.Errorf("%s: %+v", test.why, got)
+		}
 	}
 }

@@ -40,6 +40,9 @@ type Cluster struct {
 	Words  string
 	// At is what its status has from a rollout, nothing if Name is empty.
 	At v1beta1.ClusterRollout
+	// Opens is when its next window of the maintenance configuration default opens; zero if
+	// one is open, or it has none.
+	Opens time.Time
 }
 
 // Observe collects what decides about a cluster. Pullable says whether an image can be
@@ -101,6 +104,7 @@ const (
 	stepNewest step = "Newest" // it is given the newest images that are not stopped
 	stepGive   step = "Give"   // it is given the rollout's, outside of the waves
 	stepAsk    step = "Ask"    // it waits for its wave
+	stepWait   step = "Wait"   // it waits for its maintenance window
 	stepTaken  step = "Taken"  // its components are ready
 	stepUnwell step = "Unwell" // they are not any more
 	stepFail   step = "Fail"   // they have not been for too long: the rollout stops, it goes back
@@ -119,6 +123,8 @@ type facts struct {
 	of, same bool
 	// late: its components have not been ready for longer than the plan allows.
 	late bool
+	// closed: its maintenance window is, and is still waited for.
+	closed bool
 }
 
 func (f *facts) back() bool {
@@ -144,6 +150,9 @@ var clusterTable = []clusterRow{
 	{"what does not run holds no wave, and takes them when it starts", func(f *facts) bool { return !f.of && !f.Runs }, stepNone},
 	{"a stopped rollout reaches no more clusters", func(f *facts) bool { return !f.of && f.state == v1beta1.RolloutStopped }, stepNone},
 	{"it started when the waves were over", func(f *facts) bool { return !f.of && f.state == v1beta1.RolloutCompleted }, stepGive},
+	{"it waits for its maintenance window", func(f *facts) bool {
+		return f.closed && f.Runs && (!f.of || f.back() && f.At.Attempt < f.attempt && f.state == v1beta1.RolloutProgressing)
+	}, stepWait},
 	{"it waits for its wave", func(f *facts) bool { return !f.of }, stepAsk},
 	{"it went back, and is tried again", func(f *facts) bool {
 		return f.back() && f.Runs && f.state == v1beta1.RolloutProgressing && f.At.Attempt < f.attempt
@@ -179,8 +188,18 @@ func (in Input) factsOf(c Cluster, status *v1beta1.ComponentRolloutStatus, now t
 		Cluster: c, state: status.State, failed: status.State == v1beta1.RolloutStopped && status.Reason == ReasonFailed,
 		wave: status.Wave, attempt: status.Attempt,
 		of: c.At.Name == in.Rollout.Name, same: len(c.Has) > 0 && sameImages(c.Has, in.Rollout.Spec.Images),
-		late: now.Sub(in.watched(c)) > in.Plan.ReadyWithin,
+		late:   now.Sub(in.watched(c)) > in.Plan.ReadyWithin,
+		closed: now.Before(c.Opens) && now.Before(in.windowsUntil()),
 	}
+}
+
+// windowsUntil is how long maintenance windows are waited for: a flaw must be patched on
+// every cluster (H1), and an engineer may say that it cannot wait at all.
+func (in Input) windowsUntil() time.Time {
+	if in.Rollout.Spec.Expedited {
+		return time.Time{}
+	}
+	return in.Rollout.CreationTimestamp.Add(in.Plan.WaitForWindows)
 }
 
 // watched is since when the components of a cluster had the time to become ready: not while

@@ -22,6 +22,7 @@ const (
 	ReasonLooking    = "LookingAtClusters"
 	ReasonTaking     = "WaveTaking"
 	ReasonBaking     = "WaveBaking"
+	ReasonWindows    = "WaitingForWindows"
 	ReasonCompleted  = "Completed"
 	ReasonSuperseded = "Superseded"
 )
@@ -59,6 +60,7 @@ type tally struct {
 	// The clusters: those that wait for a wave, whose health is unknown among them; in
 	// waves; not ready, the late ones left out; late, and gone back in this attempt.
 	asking, unknown []Cluster
+	waiting         []Cluster // for their maintenance windows
 	inWaves         int
 	taking          []Cluster
 	failing, failed []Cluster
@@ -101,6 +103,7 @@ var rolloutTable = []rolloutRow{
 	{func(t *tally) bool { return len(t.taking)+len(t.failing) > 0 }, v1beta1.RolloutProgressing, ReasonTaking, actNone},
 	{func(t *tally) bool { return !t.baked }, v1beta1.RolloutProgressing, ReasonBaking, actNone},
 	{func(t *tally) bool { return len(t.asking) > 0 }, v1beta1.RolloutProgressing, ReasonTaking, actNext},
+	{func(t *tally) bool { return len(t.waiting) > 0 }, v1beta1.RolloutProgressing, ReasonWindows, actNone},
 	{func(*tally) bool { return true }, v1beta1.RolloutCompleted, ReasonCompleted, actComplete},
 }
 
@@ -130,7 +133,7 @@ func Decide(in Input, now time.Time) Decision {
 	switch row.act {
 	case actNext:
 		status.Wave, status.WaveStarted, status.WaveReady = status.Wave+1, &at, nil
-		status.Limit = int32(in.Plan.limit(status.Wave, t.inWaves, t.inWaves+len(t.asking)))
+		status.Limit = int32(in.Plan.limit(status.Wave, t.inWaves, t.inWaves+len(t.asking)+len(t.waiting)))
 		in.fill(&d, t, &status, at)
 	case actFill:
 		status.WaveReady = nil
@@ -170,6 +173,9 @@ func (in Input) count(status *v1beta1.ComponentRolloutStatus, now time.Time) *ta
 			if c.Health == HealthUnknown {
 				t.unknown = append(t.unknown, c)
 			}
+			continue
+		case stepWait:
+			t.waiting = append(t.waiting, c)
 			continue
 		case stepFail:
 			t.failing = append(t.failing, c)

@@ -68,7 +68,7 @@ func heardOnce(r *v1beta1.ComponentRollout) { r.Status.Attempt = 1 }
 
 func tryAgain(r *v1beta1.ComponentRollout) { r.Spec.Attempt = r.Status.Attempt + 1 }
 
-var small = Plan{Waves: []Wave{{Clusters: 1, Bake: time.Hour}, {Percent: 50, Bake: time.Hour}}, ReadyWithin: 10 * time.Minute}
+var small = Plan{Waves: []Wave{{Clusters: 1, Bake: time.Hour}, {Percent: 50, Bake: time.Hour}}, ReadyWithin: 10 * time.Minute, WaitForWindows: DefaultWaitForWindows}
 
 func base() *v1beta1.ComponentRollout {
 	return &v1beta1.ComponentRollout{ObjectMeta: metav1.ObjectMeta{Name: "rollout-1"}, Spec: v1beta1.ComponentRolloutSpec{Number: 1, Images: v1}}
@@ -99,6 +99,8 @@ func TestRollout(t *testing.T) {
 	unknown := func(c *Cluster) { c.Health = HealthUnknown }
 	lost := func(c *Cluster) { c.Lost = true }
 	hasNew := func(c *Cluster) { c.Has = v2 }
+	shut := func(c *Cluster) { c.Opens = start.Add(60 * m) }
+	expedited := func(r *v1beta1.ComponentRollout) { r.Spec.Expedited = true }
 	for _, c := range []struct {
 		why     string
 		rollout *v1beta1.ComponentRollout
@@ -148,6 +150,16 @@ func TestRollout(t *testing.T) {
 		{"and while it is stopped the ones before", rolling(stopped, ReasonFailed, 1, 1), []Cluster{reached("a", 1, returned, 0, Ready), running("n", fresh)}, m, stopped, ReasonFailed, 1, "n:Given/0/v1"},
 		{"also one that was told of the newest, and has nothing yet", rolling(stopped, ReasonFailed, 1, 1), []Cluster{func() Cluster { c := reached("n", 0, given, 0, HealthUnknown); c.New = true; return c }()}, m, stopped, ReasonFailed, 1, "n:Given/0/v1"},
 		{"what has them already is reached", rolling("", "", 0, 0), []Cluster{running("a", hasNew)}, 0, completed, ReasonCompleted, 0, "a:Given/0/v2"},
+		{"nobody is reached outside of their windows", rolling("", "", 0, 0), []Cluster{running("a", shut), running("b", shut)}, 0, progressing, ReasonWindows, 0, ""},
+		{"who has none comes first", rolling("", "", 0, 0), []Cluster{running("a", shut), running("z")}, 0, progressing, ReasonTaking, 1, "z:Taking/1/v2"},
+		{"it ends with the last window", rolling(progressing, ReasonBaking, 2, 2, readySince(-60*m)), []Cluster{reached("a", 1, taken, 0, Ready), running("b", shut)}, m, progressing, ReasonWindows, 2, ""},
+		{"a window opens while its wave has room", rolling(progressing, ReasonBaking, 2, 2, readySince(59*m)), []Cluster{reached("a", 1, taken, 0, Ready), running("b", shut)}, 60 * m, progressing, ReasonTaking, 2, "b:Taking/2/v2"},
+		{"and when the next wave's turn is", rolling(progressing, ReasonWindows, 1, 1, readySince(0)), []Cluster{reached("a", 1, taken, 0, Ready), running("b", shut)}, 60 * m, progressing, ReasonTaking, 2, "b:Taking/2/v2"},
+		{"windows are waited for two weeks at most", rolling("", "", 0, 0), []Cluster{running("a", func(c *Cluster) { c.Opens = start.Add(20 * 24 * time.Hour) })}, 14 * 24 * time.Hour, progressing, ReasonTaking, 1, "a:Taking/1/v2"},
+		{"and not at all where it cannot wait", rolling("", "", 0, 0, expedited), []Cluster{running("a", shut)}, 0, progressing, ReasonTaking, 1, "a:Taking/1/v2"},
+		{"the mend waits for a window too", rolling(stopped, ReasonFailed, 1, 1, tryAgain), []Cluster{func() Cluster { c := reached("z", 1, returned, 0, Ready); shut(&c); return c }()}, 30 * m, progressing, ReasonBaking, 1, ""},
+		{"going back does not", rolling(progressing, ReasonTaking, 1, 1), []Cluster{func() Cluster { c := reached("a", 1, taking, 0, NotReady); shut(&c); return c }()}, 11 * m, stopped, ReasonFailed, 1, "a:Returned/1/v1"},
+		{"a new cluster has nothing to wait for", rolling(progressing, ReasonTaking, 1, 1), []Cluster{reached("a", 1, taking, 0, NotReady), running("n", fresh, shut)}, m, progressing, ReasonTaking, 1, "n:Given/0/v2"},
 		{"whose images are gone gets the newest at once", rolling(progressing, ReasonTaking, 1, 1), []Cluster{reached("a", 1, taking, 0, NotReady), running("b", lost)}, m, progressing, ReasonTaking, 1, "b:Given/0/v2"},
 	} {
 		d := Decide(Input{Rollout: c.rollout, Base: base(), Fleet: c.fleet, Plan: small, Begun: start.Add(-time.Hour), Pullable: all}, start.Add(c.after))
@@ -169,11 +181,11 @@ func TestNoRowIsDead(t *testing.T) {
 	}
 	phases := []v1beta1.ClusterRolloutPhase{v1beta1.ClusterTaking, v1beta1.ClusterTaken, v1beta1.ClusterGiven, v1beta1.ClusterReturned, v1beta1.ClusterHeld}
 	hit := map[string]bool{}
-	for bits := range 1 << 8 {
+	for bits := range 1 << 9 {
 		for _, phase := range phases {
 			for _, state := range []v1beta1.RolloutState{v1beta1.RolloutProgressing, v1beta1.RolloutStopped, v1beta1.RolloutCompleted} {
 				on := func(n int) bool { return bits&(1<<n) != 0 }
-				f := &facts{Cluster: Cluster{New: on(0), Runs: on(1), Lost: on(2)}, state: state, failed: on(3) && state == v1beta1.RolloutStopped, of: on(4), same: on(5), late: on(6), attempt: 1, wave: 1}
+				f := &facts{Cluster: Cluster{New: on(0), Runs: on(1), Lost: on(2)}, state: state, failed: on(3) && state == v1beta1.RolloutStopped, of: on(4), same: on(5), late: on(6), closed: on(8), attempt: 1, wave: 1}
 				f.At.Phase, f.At.Wave = phase, 1
 				if on(7) {
 					f.Health, f.At.Attempt = Ready, 1
@@ -275,6 +287,9 @@ func TestRolloutsOfAnyFleet(t *testing.T) {
 		for i := range 1 + random.IntN(40) {
 			c := running(fmt.Sprint("c", i))
 			c.Runs = random.IntN(5) > 0
+			if random.IntN(3) == 0 {
+				c.Opens = start.Add(time.Duration(random.IntN(24)) * time.Hour)
+			}
 			f.fleet[c.Key.Name] = &c
 		}
 		for range 200 {
@@ -357,6 +372,9 @@ func (f *played) check(before *v1beta1.ComponentRolloutStatus, d Decision) {
 		}
 		if changed && d.Status.State == v1beta1.RolloutStopped && next.Images["coredns"] == v2["coredns"] && c.Has["coredns"] != v2["coredns"] {
 			f.t.Errorf("a stopped rollout reaches %s", name)
+		}
+		if changed && next.Phase == v1beta1.ClusterTaking && c.At.Name == "" && f.now.Before(c.Opens) {
+			f.t.Errorf("%s is reached at %s, and its window opens at %s", name, f.now, c.Opens)
 		}
 	}
 	if inWaves > d.Status.Limit {

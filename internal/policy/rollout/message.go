@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"berth.dev/berth/api/v1beta1"
 )
@@ -22,6 +23,10 @@ func message(in Input, t *tally, status *v1beta1.ComponentRolloutStatus) string 
 		return fmt.Sprintf("%d clusters have not told yet whether their components are ready", len(t.unknown))
 	case ReasonBaking:
 		return fmt.Sprintf("wave %d is ready, and is watched for %s", status.Wave, in.Plan.wave(status.Wave).Bake)
+	case ReasonWindows:
+		first := slices.MinFunc(t.waiting, func(a, b Cluster) int { return a.Opens.Compare(b.Opens) })
+		return fmt.Sprintf("%d clusters wait for their maintenance windows: %s from %s on, all until %s at the latest",
+			len(t.waiting), first.Key, first.Opens.UTC().Format(time.RFC3339), in.windowsUntil().UTC().Format(time.RFC3339))
 	case ReasonTaking:
 		if len(t.taking) > 0 {
 			return fmt.Sprintf("wave %d: the components of %s are not ready yet", status.Wave, names(t.taking))

@@ -15,6 +15,8 @@ import (
 const (
 	DefaultReadyWithin = 10 * time.Minute
 	DefaultBake        = time.Hour
+	// DefaultWaitForWindows has two weekly windows in it, one of which may be blocked.
+	DefaultWaitForWindows = 14 * 24 * time.Hour
 )
 
 func defaultWaves() []Wave {
@@ -36,11 +38,13 @@ type Plan struct {
 	ReadyWithin time.Duration
 	// MaxFailed is how many clusters may fail before a rollout stops.
 	MaxFailed int
+	// WaitForWindows is how long, from its making, a rollout waits for maintenance windows.
+	WaitForWindows time.Duration
 }
 
 // PlanOf reads ServicePolicy.
 func PlanOf(spec v1beta1.ServicePolicySpec) Plan {
-	plan := Plan{Waves: defaultWaves(), ReadyWithin: DefaultReadyWithin}
+	plan := Plan{Waves: defaultWaves(), ReadyWithin: DefaultReadyWithin, WaitForWindows: DefaultWaitForWindows}
 	set := spec.ComponentRollout
 	if set == nil {
 		return plan
@@ -50,6 +54,9 @@ func PlanOf(spec v1beta1.ServicePolicySpec) Plan {
 	}
 	if set.MaxFailed != nil {
 		plan.MaxFailed = int(*set.MaxFailed)
+	}
+	if set.WaitForWindows != nil {
+		plan.WaitForWindows = set.WaitForWindows.Duration
 	}
 	if len(set.Waves) > 0 {
 		plan.Waves = make([]Wave, 0, len(set.Waves))

@@ -70,6 +70,7 @@ var (
 		e.Webhooks = []string{"policy.example.com: its Service has no endpoints"}
 	}
 	lagging = func(_ *Ticket, e *Evidence) { e.Behind = []string{"a has 202610.01.0"} }
+	selfish = func(_ *Ticket, e *Evidence) { e.SelfPatched = []string{"a"} }
 	closed  = func(_ *Ticket, e *Evidence) { e.Unread = "its API server does not answer" }
 	consent = func(t *Ticket, _ *Evidence) { t.Consent = true }
 	urgent  = func(t *Ticket, _ *Evidence) { t.Severity = v1beta1.SeverityCritical }
@@ -166,6 +167,7 @@ var cases = []scene{
 	{"The new node n9 is NotReady", NodeNotReady, []change{joined}, in, "G5", "NodeTuned", "the others bear the same DaemonSet for weeks"},
 	{"My pods on n1 die", Application, []change{broken, tuned(30*time.Minute, 20*time.Minute, 2, 0)}, customer, "G6", "NodeTunedIll", "the fault has a cause of the customer's"},
 	{"When will my nodes get the openssl patch?", NodeImage, nil, in, "E2", "NodeImage", "patches are the service's"},
+	{"When will my nodes get the openssl patch?", NodeImage, []change{selfish}, customer, "E2", "SelfPatched", "patches of an unmanaged operating system are not"},
 	{"We want our own kernel in the image", NodeBaseImage, nil, out, "G2", "BaseImage", "the image cannot be changed"},
 	{"How do I add the antivirus extension to the scale set?", NodeExtensions, nil, out, "G3", "Extensions", "forbidden"},
 	{"I resized one VM of the scale set and it went back", NodeIaaS, nil, out, "G4", "ScaleSet", "unsupported, and B3 says why"},

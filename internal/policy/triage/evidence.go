@@ -52,6 +52,8 @@ type Evidence struct {
 	Webhooks []string
 	// Behind are node pools whose node image is not the newest.
 	Behind []string
+	// SelfPatched are node pools whose nodes patch their operating system themselves.
+	SelfPatched []string
 }
 
 // Controller is an ingress controller, by the name of its IngressClass.

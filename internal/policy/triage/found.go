@@ -217,6 +217,10 @@ func critical(t Ticket, _ Evidence) proof {
 	return proof{evidence: "the ticket is critical, and a preview is not for production"}
 }
 
+func selfPatched(_ Ticket, e Evidence) proof {
+	return list("the nodes patch their operating system themselves (nodeOSUpgradeChannel Unmanaged) in node pools %s", e.SelfPatched)
+}
+
 func behind(_ Ticket, e Evidence) proof {
 	return list("node pools do not have the newest node image: %s", e.Behind)
 }

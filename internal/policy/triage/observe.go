@@ -30,9 +30,7 @@ func Observe(cluster *v1beta1.ManagedCluster, pools []v1beta1.AgentPool, machine
 		e.Contested = append(e.Contested, c.Message)
 	}
 	for i := range pools {
-		if has := pools[i].Status.NodeImageVersion; has != "" && has != newest {
-			e.Behind = append(e.Behind, fmt.Sprintf("%s has %s, the newest is %s", pools[i].Spec.Name, has, newest))
-		}
+		e.pool(&pools[i], newest)
 	}
 	if e.Stopped {
 		return e
@@ -48,6 +46,16 @@ func Observe(cluster *v1beta1.ManagedCluster, pools []v1beta1.AgentPool, machine
 		}
 	}
 	return e
+}
+
+// pool takes in what patches a node pool has, and by whom.
+func (e *Evidence) pool(pool *v1beta1.AgentPool, newest string) {
+	if has := pool.Status.NodeImageVersion; has != "" && has != newest {
+		e.Behind = append(e.Behind, fmt.Sprintf("%s has %s, the newest is %s", pool.Spec.Name, has, newest))
+	}
+	if pool.Status.UnmanagedOS {
+		e.SelfPatched = append(e.SelfPatched, pool.Spec.Name)
+	}
 }
 
 // machine takes in what ails a machine's node and what is done about it.

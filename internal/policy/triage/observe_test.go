@@ -25,7 +25,7 @@ func TestObserve(t *testing.T) {
 		},
 	}
 	pools := []v1beta1.AgentPool{
-		{Status: v1beta1.AgentPoolStatus{NodeImageVersion: "old"}}, {Status: v1beta1.AgentPoolStatus{NodeImageVersion: "new"}},
+		{Status: v1beta1.AgentPoolStatus{NodeImageVersion: "old"}}, {Status: v1beta1.AgentPoolStatus{NodeImageVersion: "new", UnmanagedOS: true}},
 	}
 	ill := func(id, node string, repair v1beta1.MachineRepair) v1beta1.Machine {
 		return v1beta1.Machine{Spec: v1beta1.MachineSpec{ClusterID: id, NodeName: node}, Status: v1beta1.MachineStatus{Repair: &repair}}
@@ -38,7 +38,7 @@ func TestObserve(t *testing.T) {
 		ill("c2", "n5", v1beta1.MachineRepair{Stage: v1beta1.RepairGaveUp, Reason: "NodeNotReady"}),
 	}
 	e := Observe(cluster, pools, machines, "new")
-	if !e.Cluster || e.OwnCNI || !e.PolicyEngine || e.Stopped || len(e.Findings) != 1 || len(e.Contested) != 1 || len(e.Behind) != 1 {
+	if !e.Cluster || e.OwnCNI || !e.PolicyEngine || e.Stopped || len(e.Findings) != 1 || len(e.Contested) != 1 || len(e.Behind) != 1 || len(e.SelfPatched) != 1 {
 		t.Errorf("evidence: %+v", e)
 	}
 	if len(e.Faults) != 4 || !strings.Contains(e.Faults[0], "etcd is away") || !strings.Contains(e.Faults[1], "n1 is ill: KubeletProblem, it hangs") {

@@ -121,6 +121,8 @@ func nodes() []row {
 			next: "Consent to it on the ticket: `berth support consent create --scopes NodeLogs`; or send the logs yourself."},
 		{clause: "C7", reason: "Consented", topics: []Topic{NodeDiagnosis}, answer: in, found: consented,
 			next: "Support may look, and change nothing, while the ticket is open; logs of nodes and commands need their scopes: `berth support consent create`. Take the consent back at any time."},
+		{clause: "E2", reason: "SelfPatched", topics: []Topic{NodeImage}, answer: customer, found: selfPatched,
+			next: "Patches come from the sources of the operating system, daily from 06:00 UTC on, and reboots are yours: see the nodes' events NodePatched and NodePatchFailed. To have the service patch nodes, `berth cluster update --node-os-upgrade-channel NodeImage`. A node image that cannot be upgraded by hand is the service's: open the ticket about operations of the cluster."},
 		{clause: "E4", reason: "Repairing", topics: []Topic{NodeNotReady}, answer: in, found: repairs,
 			next: "Berth is at it: see the node's events. If it gives up, it says why."},
 	}

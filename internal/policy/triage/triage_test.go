@@ -120,7 +120,7 @@ func TestDecideIsTotal(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	changes := []change{
 		nothing, retired, platform, previewed, oldImage, relabelled, loggedIn, halted, ownNetwork, noPolicies, ownPolicies, ownNginx, managed, fought,
-		broken, mending, blocks, lagging, closed, consent, urgent, notYet, tuned(aDay, aDay, 1, 1),
+		broken, mending, blocks, lagging, selfish, closed, consent, urgent, notYet, tuned(aDay, aDay, 1, 1),
 	}
 	for _, c := range Topics() {
 		for range 300 {

@@ -1,0 +1,45 @@
+package backup
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// Hold takes a turn, and returns what ends it.
+func (t *Turns) Hold(test testing.TB) func() {
+	test.Helper()
+	held, err := t.take(test.Context())
+	if err != nil {
+		test.Fatal(err)
+	}
+	return held.end
+}
+
+// HangingStore is the URL of a store that lists nothing and never answers to what it is
+// given, and counts the snapshots that it is given.
+func HangingStore(t *testing.T, given *atomic.Int64) string {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", "nobody")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "none")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			fmt.Fprint(w, `<?xml version="1.0"?><ListBucketResult><Name>backups</Name><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>`)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		if strings.Contains(r.URL.Path, "/full-") {
+			given.Add(1)
+		}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return "s3://backups?region=us-east-1&use_path_style=true&disable_https=true&endpoint=" + server.URL
+}
