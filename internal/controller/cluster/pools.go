@@ -58,11 +58,11 @@ func (r *reconciler) namedPools(ctx context.Context, cluster *v1beta1.ManagedClu
 	}
 	op := &v1beta1.Operation{}
 	err := r.reader.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: name}, op)
-	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("read operation %s: %w", name, err)
-	}
-	if err != nil || operation.Finished(op) {
+	if apierrors.IsNotFound(err) || err == nil && operation.Finished(op) {
 		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read operation %s: %w", name, err)
 	}
 	var names []string
 	for _, object := range operation.Written(op) {

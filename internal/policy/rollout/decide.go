@@ -166,33 +166,37 @@ func (in Input) count(status *v1beta1.ComponentRolloutStatus, now time.Time) *ta
 		t.baked = status.WaveReady != nil && !now.Before(status.WaveReady.Add(in.Plan.wave(status.Wave).Bake))
 	}
 	for _, c := range in.Fleet {
-		f := in.factsOf(c, status, now)
-		switch clusterStep(f) {
-		case stepAsk:
-			t.asking = append(t.asking, c)
-			if c.Health == HealthUnknown {
-				t.unknown = append(t.unknown, c)
-			}
-			continue
-		case stepWait:
-			t.waiting = append(t.waiting, c)
-			continue
-		case stepFail:
-			t.failing = append(t.failing, c)
-		case stepUnwell:
-			t.taking = append(t.taking, c)
-		case stepNone:
-			if f.phase(v1beta1.ClusterTaking) && c.Runs {
-				t.taking = append(t.taking, c)
-			}
-		}
-		if f.back() && c.At.Attempt >= status.Attempt {
-			t.failed = append(t.failed, c)
-		} else if f.of && c.At.Wave > 0 && !f.back() {
-			t.inWaves++
-		}
+		t.add(in.factsOf(c, status, now))
 	}
 	return t
+}
+
+// add counts a cluster where the cluster's table puts it.
+func (t *tally) add(f *facts) {
+	switch clusterStep(f) {
+	case stepAsk:
+		t.asking = append(t.asking, f.Cluster)
+		if f.Health == HealthUnknown {
+			t.unknown = append(t.unknown, f.Cluster)
+		}
+		return
+	case stepWait:
+		t.waiting = append(t.waiting, f.Cluster)
+		return
+	case stepFail:
+		t.failing = append(t.failing, f.Cluster)
+	case stepUnwell:
+		t.taking = append(t.taking, f.Cluster)
+	case stepNone:
+		if f.phase(v1beta1.ClusterTaking) && f.Runs {
+			t.taking = append(t.taking, f.Cluster)
+		}
+	}
+	if f.back() && f.At.Attempt >= t.status.Attempt {
+		t.failed = append(t.failed, f.Cluster)
+	} else if f.of && f.At.Wave > 0 && !f.back() {
+		t.inWaves++
+	}
 }
 
 // fill reaches clusters up to the limit. Those that were ready before are judged by what
