@@ -44,7 +44,19 @@ type process = harness.Process
 type cluster struct {
 	name, id string
 	nodes    int
-	load     *load
+	// members is how many etcds and API servers it has: three in the tier Standard.
+	members int
+	load    *load
+	// wiped is when a member's data were last taken away.
+	wiped atomic.Int64
+}
+
+// tier is the tier that has so many members.
+func (c *cluster) tier() string {
+	if c.members > 1 {
+		return "Standard"
+	}
+	return "Free"
 }
 
 // chaos is a Berth, its clusters, and what is done to it.
@@ -68,7 +80,7 @@ func TestChaos(t *testing.T) {
 	if !short {
 		t.Logf("the same again: make chaos %s=%d %s=%d", seedVariable, seed, moreVariable, more)
 	}
-	c := begin(t)
+	c := begin(t, short)
 	before := c.inventory()
 	for n, event := range events {
 		if event.Gap > 0 {
@@ -121,9 +133,10 @@ func settings(t *testing.T) (seed uint64, more int, short bool) {
 	return seed, more, false
 }
 
-// begin brings a Berth up whose etcds have a disk that can be filled, and two clusters
-// under load: one of one node and one of two.
-func begin(t *testing.T) *chaos {
+// begin brings a Berth up whose etcds have a disk that can be filled, and clusters under
+// load: one of one node, one of two, and in the long run one whose control plane has
+// three replicas.
+func begin(t *testing.T, short bool) *chaos {
 	t.Helper()
 	e := harness.New(t)
 	c := &chaos{env: e, volumes: filepath.Join(e.State, "machine", "volumes")}
@@ -146,12 +159,13 @@ func begin(t *testing.T) *chaos {
 	}
 	e.Run("berth", "group", "create", "-n", "rg1", "-l", "westus2")
 	var running sync.WaitGroup
-	for n := range 2 {
-		c.clusters = append(c.clusters, &cluster{name: fmt.Sprintf("chaos%d", n+1), nodes: n + 1})
+	c.clusters = []*cluster{{name: "chaos1", nodes: 1, members: 1}, {name: "chaos2", nodes: 2, members: 1}}
+	if !short {
+		c.clusters = append(c.clusters, &cluster{name: "chaos3", nodes: 1, members: 3})
 	}
 	for _, one := range c.clusters {
 		running.Go(func() {
-			if out, err := e.Try("berth", "cluster", "create", "-g", "rg1", "-n", one.name, "-c", strconv.Itoa(one.nodes)); err != nil {
+			if out, err := e.Try("berth", "cluster", "create", "-g", "rg1", "-n", one.name, "-c", strconv.Itoa(one.nodes), "--tier", one.tier()); err != nil {
 				t.Errorf("create %s: %v\n%s", one.name, err, out)
 			}
 		})

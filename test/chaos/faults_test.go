@@ -196,10 +196,21 @@ func firewall(pid int, rules string) error {
 // two seconds, and the machine may be busy.
 const stored = 15 * time.Second
 
+// healsWithin is how long after a member lost its data no other one of its cluster does.
+const healsWithin = 3 * time.Minute
+
 // loseEtcd takes the data of an etcd away. What was acknowledged in the last moments may
-// be lost, and nothing else.
+// be lost, and nothing else; where there are other members nothing may be at all.
 func loseEtcd(c *chaos, e schedule.Event) error {
 	target := c.target(e)
+	if target.members > 1 {
+		if last := target.wiped.Swap(time.Now().UnixNano()); time.Since(time.Unix(0, last)) < healsWithin {
+			return errors.New("a member of it has lost its data just now")
+		}
+		if err := c.membersReady(c.env.T.Context(), target); err != nil {
+			return err
+		}
+	}
 	found, err := c.env.ManagedCluster(target.name)
 	if err != nil {
 		return err
@@ -221,7 +232,9 @@ func loseEtcd(c *chaos, e schedule.Event) error {
 		return err
 	}
 	err = c.env.Signal(string(pod.UID), "etcd --name", unix.SIGKILL)
-	target.load.ledger.Excuse(time.Now().Add(-stored), time.Now().Add(time.Second))
+	if target.members == 1 {
+		target.load.ledger.Excuse(time.Now().Add(-stored), time.Now().Add(time.Second))
+	}
 	return errors.Join(err, os.RemoveAll(gone))
 }
 

@@ -28,7 +28,7 @@ func (c *chaos) settle(after string, ended time.Time) {
 		c.env.Eventually(one.name+" is well after "+after, wellWithin, func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			err := errors.Join(one.load.answeredSince(ended), c.served(one), c.machinesReady(ctx, one), nodesReady(ctx, cluster, one.nodes), podsReady(ctx, cluster))
+			err := errors.Join(one.load.answeredSince(ended), c.served(one), c.membersReady(ctx, one), c.machinesReady(ctx, one), nodesReady(ctx, cluster, one.nodes), podsReady(ctx, cluster))
 			if err != nil {
 				wellSince = time.Time{}
 				return err
@@ -62,6 +62,28 @@ func (c *chaos) served(one *cluster) error {
 		return fmt.Errorf("it is %s, its API server ready since %v, its recovery %+v", status.ProvisioningState, status.APIServerReady, status.Recovery)
 	}
 	return nil
+}
+
+// membersReady says whether every replica of a control plane is: the cluster may do without.
+func (c *chaos) membersReady(ctx context.Context, one *cluster) error {
+	var pods corev1.PodList
+	if err := c.management.List(ctx, &pods, client.InNamespace(v1beta1.ControlPlaneNamespace(one.id))); err != nil {
+		return err
+	}
+	ready := map[string]int{}
+	for _, pod := range pods.Items {
+		if kind, _, _ := strings.Cut(pod.Name, "-"); pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, podReady) {
+			ready[kind]++
+		}
+	}
+	if ready["etcd"] != one.members || ready["kube"] != one.members {
+		return fmt.Errorf("%d etcds and %d API servers are Ready, want %d", ready["etcd"], ready["kube"], one.members)
+	}
+	return nil
+}
+
+func podReady(c corev1.PodCondition) bool {
+	return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 }
 
 func (c *chaos) machinesReady(ctx context.Context, one *cluster) error {
@@ -110,10 +132,7 @@ func podsReady(ctx context.Context, cluster kubernetes.Interface) error {
 		return errors.New("there are no managed components")
 	}
 	for _, pod := range pods.Items {
-		ready := slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-		})
-		if !ready {
+		if !slices.ContainsFunc(pod.Status.Conditions, podReady) {
 			return fmt.Errorf("pod %s on %s is %s and not Ready", pod.Name, pod.Spec.NodeName, pod.Status.Phase)
 		}
 	}
