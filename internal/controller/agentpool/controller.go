@@ -81,6 +81,9 @@ func (r *Reconciler) reconcile(ctx context.Context, pool *v1beta1.AgentPool) (ct
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if r.ofNewer(pool, cluster) {
+		return ctrl.Result{RequeueAfter: operation.TakeoverAgain}, nil
+	}
 	v := view{pool: pool, now: r.Now()}
 	if cluster != nil && cluster.DeletionTimestamp.IsZero() && cluster.Status.ControlPlaneAddress != "" {
 		err = r.converge(ctx, &v, cluster)
@@ -88,6 +91,16 @@ func (r *Reconciler) reconcile(ctx context.Context, pool *v1beta1.AgentPool) (ct
 		v.machines, err = r.machines(ctx, r.client, pool)
 	}
 	return r.report(ctx, v, err)
+}
+
+// ofNewer says whether a pool is left to a newer build of Berth: the version or node image
+// that it asks for is not known here, and may be there.
+func (r *Reconciler) ofNewer(pool *v1beta1.AgentPool, cluster *v1beta1.ManagedCluster) bool {
+	if cluster == nil || !operation.MayBeOfNewer(pool, r.Now()) {
+		return false
+	}
+	_, unknown := target(r.Catalogue, pool, cluster)
+	return unknown != nil
 }
 
 // converge takes the steps of the plan and leaves in v what it saw.

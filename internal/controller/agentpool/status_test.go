@@ -206,3 +206,22 @@ func TestVersion(t *testing.T) {
 		t.Errorf("a version that is not there: %v", failure)
 	}
 }
+
+// A pool that asks for what a newer build of Berth may know is left to that for a while; it
+// does not fail.
+func TestPoolOfNewerBerth(t *testing.T) {
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	r := &Reconciler{}
+	r.Catalogue, r.Now = &release.Catalogue{Releases: []release.Release{{Version: "1.36.3"}}}, func() time.Time { return now }
+	for _, c := range []struct {
+		asked string
+		ago   time.Duration
+		want  bool
+	}{{"1.36.3", 0, false}, {"1.36.9", time.Second, true}, {"1.36.9", time.Hour, false}} {
+		pool := &v1beta1.AgentPool{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(now.Add(-c.ago))}}
+		pool.Spec.OrchestratorVersion = c.asked
+		if got := r.ofNewer(pool, &v1beta1.ManagedCluster{}); got != c.want {
+			t.Errorf("%s, %s ago: %t", c.asked, c.ago, got)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/release"
 )
 
@@ -69,6 +70,9 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	p := &pass{cluster: cluster.DeepCopy(), now: r.Now()}
+	if r.ofNewer(p) {
+		return ctrl.Result{RequeueAfter: operation.TakeoverAgain}, nil
+	}
 	steps := []step{
 		r.claim, r.version, r.foundation, r.adopt, r.secrets, r.recovery, r.power, r.archive, r.replicas, r.workloads, r.upgradePodsStep, r.rotateCertificates,
 		r.pools, r.nodeGroup, r.readiness, r.release, r.proof, r.patience,

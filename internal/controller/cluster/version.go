@@ -39,6 +39,13 @@ func (r *reconciler) version(ctx context.Context, p *pass) (bool, error) {
 	return goOn, err
 }
 
+// ofNewer says whether a cluster is left to a newer build of Berth: the version that it asks
+// for is not known here, and may be there.
+func (r *reconciler) ofNewer(p *pass) bool {
+	_, known := wantedRelease(r.Catalogue, p.cluster.Spec.KubernetesVersion, p.cluster.Status.CurrentKubernetesVersion)
+	return !known && p.cluster.DeletionTimestamp.IsZero() && operation.MayBeOfNewer(p.cluster, p.now)
+}
+
 // wanted is the release that the control plane has to run next for what the cluster
 // asks for, which becomes the goal of the pass.
 func (r *reconciler) wanted(p *pass) (release.Release, bool) {

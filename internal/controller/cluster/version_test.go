@@ -2,6 +2,9 @@ package cluster
 
 import (
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/release"
@@ -57,6 +60,24 @@ func TestHalted(t *testing.T) {
 		cluster.Status.Upgrade = c.upgrade
 		if got := halted(cluster); got != c.want {
 			t.Errorf("%s: %v", c.why, got)
+		}
+	}
+}
+
+// A cluster that asks for what a newer build of Berth may know is left to that for a while;
+// it does not fail.
+func TestClusterOfNewerBerth(t *testing.T) {
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	r := &reconciler{Config: Config{Catalogue: &release.Catalogue{Releases: []release.Release{{Version: "1.36.3"}}}}}
+	for _, c := range []struct {
+		asked string
+		ago   time.Duration
+		want  bool
+	}{{"1.36.3", 0, false}, {"1.36.9", time.Second, true}, {"1.36.9", time.Hour, false}} {
+		cluster := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(now.Add(-c.ago))}}
+		cluster.Spec.KubernetesVersion = c.asked
+		if got := r.ofNewer(&pass{cluster: cluster, now: now}); got != c.want {
+			t.Errorf("%s, %s ago: %t", c.asked, c.ago, got)
 		}
 	}
 }
