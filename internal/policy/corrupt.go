@@ -41,8 +41,8 @@ func (c EtcdCorruption) Odd() (uint64, bool) {
 	return 0, false
 }
 
-// Agreed says whether all members hold the same, and the alarm is about one that is none any more, or
-// that is about to be replaced.
+// Agreed says whether all members hold the same, and the alarm is about one that is none any
+// more, or that is about to be replaced.
 func (c EtcdCorruption) Agreed(replacing bool) bool {
 	if len(c.Alarmed) == 0 || !c.same() {
 		return false

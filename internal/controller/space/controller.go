@@ -12,10 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/activity"
@@ -83,7 +86,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("space").
-		For(&v1beta1.ManagedCluster{}).
+		For(&v1beta1.ManagedCluster{}, builder.WithPredicates(comes)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: atATime}).
 		Complete(r)
 	if err != nil {
@@ -114,6 +117,14 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 func runs(cluster *v1beta1.ManagedCluster) bool {
 	return cluster.DeletionTimestamp.IsZero() && cluster.Status.APIServerReady != nil && !cluster.Status.Recovery.UnderWay()
 }
+
+// comes lets changes in that give a cluster an etcd to be looked after, or take it. Others
+// are many, and each look asks etcd.
+var comes = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, wasCluster := e.ObjectOld.(*v1beta1.ManagedCluster)
+	after, isCluster := e.ObjectNew.(*v1beta1.ManagedCluster)
+	return !isCluster || !wasCluster || runs(before) != runs(after)
+}}
 
 // busy: something goes on in the cluster's etcd, or with its members.
 func busy(cluster *v1beta1.ManagedCluster) bool {
