@@ -51,6 +51,7 @@ const (
 	scenarios     = "test/scenarios/scenarios_test.go:TestScenarios"
 	realTamper    = "test/e2e/long/policy_test.go:TestSupportPolicy"
 	realClocks    = "test/e2e/long/policy_clocks_test.go:TestSupportClocks"
+	realWaves     = "test/e2e/long/rollout_test.go:TestRollout"
 )
 
 func at(refs ...string) []string { return refs }
@@ -69,7 +70,7 @@ func managed() []Clause {
 		{ID: "A5", Short: "kube-proxy and networking are managed, except with the customer's own CNI.", Status: Held,
 			Code: at("internal/addon/kubeproxy.go:kubeProxy", "internal/addon/networkagent.go:networkAgent"), Tests: at("internal/addon/render_test.go:TestWhatDepends", realCluster)},
 		{ID: "A6", Short: "Every add-on and system component is managed.", Status: Held,
-			Code: at("internal/controller/addon/addon.go:applyAll", "internal/controller/addon/readiness.go:missing"), Tests: at("internal/addon/render_test.go:TestEveryObjectIsLabelled", waves, realCluster)},
+			Code: at("internal/controller/addon/addon.go:applyAll", "internal/controller/addon/readiness.go:missing"), Tests: at("internal/addon/render_test.go:TestEveryObjectIsLabelled", waves, realCluster, realWaves)},
 		{ID: "A7", Short: "Customers cannot change managed components: it is refused or put back.", Status: Held,
 			Code:  at("internal/controller/addon/putback.go:bring", "internal/addon/protection.go:protection"),
 			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", realCluster, realTamper)},
@@ -185,7 +186,7 @@ func security() []Clause {
 				noticeMatch, adviser, "internal/arm/containerservice/notices.go:listAdvisories", "internal/arm/containerservice/rollouts.go:resumeRollout"),
 			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", "internal/controller/test/advisory_test.go:TestPatchReachesStoppedCluster", waves,
 				"internal/policy/rollout/decide_test.go:TestRollout", "internal/policy/rollout/decide_test.go:TestRolloutsOfAnyFleet", "internal/cli/rollout_test.go:TestRolloutsAreShown",
-				noticeCases, advised, flawCases)},
+				noticeCases, advised, flawCases, realWaves)},
 		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers, with its impact and the steps to take.", Status: Held,
 			Code:  at(noticeMatch, adviser, "internal/policy/notice/advisory.go:Advise", "internal/arm/containerservice/notices.go:listAdvisories", courierSends),
 			Tests: at(noticeCases, advised, eventsArrive, "internal/policy/notice/notice_test.go:TestAdvise", "internal/cli/notice_test.go:TestNoticesAreShown")},
