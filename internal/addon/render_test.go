@@ -135,6 +135,28 @@ func TestWhatDepends(t *testing.T) {
 	}
 }
 
+// A lone replica is never away for one that may not come up, where both can run (H1).
+func TestALoneReplicaStays(t *testing.T) {
+	two := testInput()
+	two.Nodes = 2
+	for _, c := range []struct {
+		why, name string
+		in        Input
+		away      int32
+	}{
+		{"the only CoreDNS", "coredns", testInput(), 0},
+		{"one of two", "coredns", two, 1},
+		{"metrics-server, always alone", "metrics-server", two, 0},
+		{"a tunnel has its node's ports, which no second one can have", "konnectivity-agent", testInput(), 1},
+	} {
+		for _, object := range render(t, c.in) {
+			if d, is := object.(*appsv1.Deployment); is && d.Name == c.name && d.Spec.Strategy.RollingUpdate.MaxUnavailable.IntVal != c.away {
+				t.Errorf("%s: %s may be away, want %d", c.why, d.Spec.Strategy.RollingUpdate.MaxUnavailable, c.away)
+			}
+		}
+	}
+}
+
 // A node of the smallest size, 2 CPUs and 4 GiB, must have most of itself left.
 func TestRequestsAreSmall(t *testing.T) {
 	cpu, memory := resource.Quantity{}, resource.Quantity{}

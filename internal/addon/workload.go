@@ -29,12 +29,22 @@ func deployment(name, app string, replicas int32, pod corev1.PodSpec) client.Obj
 			Replicas:             &replicas,
 			RevisionHistoryLimit: ptr(int32(2)),
 			Selector:             selector(app),
-			Strategy: appsv1.DeploymentStrategy{
-				Type:          appsv1.RollingUpdateDeploymentStrategyType,
-				RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: ptr(intstr.FromInt32(1)), MaxSurge: ptr(intstr.FromInt32(1))},
-			},
-			Template: corev1.PodTemplateSpec{ObjectMeta: podMeta(app), Spec: pod},
+			Strategy:             rolling(replicas, pod.HostNetwork),
+			Template:             corev1.PodTemplateSpec{ObjectMeta: podMeta(app), Spec: pod},
 		},
+	}
+}
+
+// rolling has one replica go for another one. A lone one stays until the next one serves,
+// which may never be (H1), unless both would need the same ports of the same node.
+func rolling(replicas int32, onHost bool) appsv1.DeploymentStrategy {
+	away := int32(1)
+	if replicas == 1 && !onHost {
+		away = 0
+	}
+	return appsv1.DeploymentStrategy{
+		Type:          appsv1.RollingUpdateDeploymentStrategyType,
+		RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: ptr(intstr.FromInt32(away)), MaxSurge: ptr(intstr.FromInt32(1))},
 	}
 }
 

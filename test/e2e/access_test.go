@@ -23,7 +23,7 @@ func supportAccess(e *harness.Env) {
 		"--problem-classification", "node-not-ready", "--resource-id", "/subscriptions/"+e.Variable("AZURE_SUBSCRIPTION_ID")+"/resourceGroups/rg1/providers/Microsoft.ContainerService/managedClusters/c1",
 		"--contact-first-name", "A", "--contact-last-name", "L", "--contact-method", "email", "--contact-email", "a@example.com",
 		"--contact-timezone", "UTC", "--contact-country", "DEU", "--contact-language", "en-us")
-	engineer := engineerOf(e)
+	engineer := e.Engineer(accessEngineer)
 	ask := []string{"support", "access", "create", "--ticket-name", "t1", "--access-name", accessName, "--reason", "to see why", "--scopes", "Diagnose,NodeLogs,Exec"}
 	if out, err := engineer(ask...); err == nil || !strings.Contains(out, "C7") {
 		e.T.Errorf("access without consent: %v\n%s", err, out)
@@ -76,19 +76,6 @@ func supportAccess(e *harness.Env) {
 		}
 	}
 	e.Run("berth", "support", "ticket", "update", "--ticket-name", "t1", "--status", "closed")
-}
-
-// engineerOf runs berth as an engineer of support.
-func engineerOf(e *harness.Env) func(args ...string) (string, error) {
-	var own []string
-	for _, line := range strings.Split(e.Run("berth", "env", "--engineer", accessEngineer, "--state-dir", e.State), "\n") {
-		if assignment, ok := strings.CutPrefix(line, "export AZURE_CLIENT_"); ok {
-			own = append(own, "AZURE_CLIENT_"+assignment)
-		}
-	}
-	return func(args ...string) (string, error) {
-		return e.Try("env", append(append(own, e.Bin("berth")), args...)...)
-	}
 }
 
 // accessIsWithdrawn withdraws the consent while a stream is open.

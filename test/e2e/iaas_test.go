@@ -8,14 +8,6 @@ import (
 	"berth.dev/berth/test/harness"
 )
 
-// scaleSet is what az shows of a scale set and of its instances.
-type scaleSet struct{ Name string }
-
-type scaleSetInstance struct {
-	InstanceID string
-	OSProfile  struct{ ComputerName string }
-}
-
 // iaas does with az vmss what the support policy warns of, on c1 with its two nodes, and
 // finds the way back each time (G1; B3, B4, G2, G3, G4).
 func iaas(e *harness.Env) {
@@ -25,7 +17,7 @@ func iaas(e *harness.Env) {
 	var cluster struct{ NodeResourceGroup string }
 	e.Decode(e.Run("berth", "cluster", "show", "-g", "rg1", "-n", "c1", "-o", "json"), &cluster)
 	group := cluster.NodeResourceGroup
-	var sets []scaleSet
+	var sets []harness.ScaleSet
 	e.Decode(e.Run("az", "vmss", "list", "-g", group, "-o", "json"), &sets)
 	if len(sets) != 1 {
 		e.T.Fatalf("scale sets in %s: %+v", group, sets)
@@ -33,7 +25,7 @@ func iaas(e *harness.Env) {
 	vmss := func(verb string, more ...string) string {
 		return e.Run("az", append(append(strings.Fields("vmss "+verb), "-g", group, "-n", sets[0].Name), more...)...)
 	}
-	var instances []scaleSetInstance
+	var instances []harness.ScaleSetInstance
 	e.Decode(vmss("list-instances", "-o", "json"), &instances)
 	if len(instances) != 2 {
 		e.T.Fatalf("instances: %+v", instances)

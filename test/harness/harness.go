@@ -218,7 +218,7 @@ func (e *Env) Management(args ...string) string {
 }
 
 // ManagementClient is a client of the management cluster that knows Berth's kinds.
-func (e *Env) ManagementClient() client.Client {
+func (e *Env) ManagementClient() client.WithWatch {
 	e.T.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(e.State, "admin.kubeconfig"))
 	if err != nil {
@@ -233,7 +233,7 @@ func (e *Env) ManagementClient() client.Client {
 	}
 	log.SetLogger(logr.Discard()) // the client library asks for one
 	config.QPS, config.Burst = 1000, 1000
-	made, err := client.New(config, client.Options{Scheme: scheme})
+	made, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
 		e.T.Fatal(err)
 	}

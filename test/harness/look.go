@@ -99,6 +99,15 @@ func (e *Env) Lost(context string, before []string) {
 	}
 }
 
+// ScaleSet is what az shows of a scale set.
+type ScaleSet struct{ Name string }
+
+// ScaleSetInstance is what az shows of an instance of one.
+type ScaleSetInstance struct {
+	InstanceID string
+	OSProfile  struct{ ComputerName string }
+}
+
 // AutoRun is what `berth cluster show` tells of a cluster's channel.
 type AutoRun struct {
 	NextRun, Target, LastRun, LastTarget, LastResult, Skipped string

@@ -22,6 +22,9 @@ import (
 	"berth.dev/berth/internal/tenant"
 )
 
+// mostWrites is how often an object is written in one pass, if it changes meanwhile.
+const mostWrites = 5
+
 // pass is one look at a cluster's managed objects.
 type pass struct {
 	*reconciler
@@ -72,7 +75,17 @@ func (p *pass) bring(ctx context.Context, ref tenant.Ref, want *unstructured.Uns
 		p.keeper.brought(p.id, ref, hash, known.good, p.Now())
 		return nil
 	}
-	result, found, err := p.write(ctx, want, live)
+	result, found, err := p.write(ctx, want.DeepCopy(), live)
+	for again := 1; apierrors.IsConflict(err) && again < mostWrites; again++ {
+		// Somebody wrote in between, and it may be what is theirs to change.
+		earlier := found
+		if live, err = p.read(ctx, ref); err != nil {
+			return err
+		}
+		if result, found, err = p.write(ctx, want.DeepCopy(), live); len(found.managers) == 0 {
+			found = earlier
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -115,8 +128,9 @@ func (p *pass) read(ctx context.Context, ref tenant.Ref) (*unstructured.Unstruct
 	return live, err
 }
 
-// write returns the object as it then is, and what of others was put back. Should the
-// process end before the last step, the next one begins anew, with the same end.
+// write returns the object as it then is, and what of others was put back. It is refused,
+// as a conflict, if the object is not the one that was read any more. Should the process end
+// before the last step, the next one begins anew, with the same end.
 func (p *pass) write(ctx context.Context, want, live *unstructured.Unstructured) (*unstructured.Unstructured, foreign, error) {
 	if want.GetLabels()[addon.LabelMode] == addon.ModeEnsureExists {
 		result, err := p.ensureExists(ctx, want, live)
@@ -125,6 +139,7 @@ func (p *pass) write(ctx context.Context, want, live *unstructured.Unstructured)
 	var found foreign
 	if live != nil {
 		keepHooks(want, live)
+		want.SetResourceVersion(live.GetResourceVersion())
 		var err error
 		if found, err = foreignIn(live.GetKind(), want.GetAPIVersion(), live); err != nil {
 			return nil, foreign{}, err
@@ -135,9 +150,11 @@ func (p *pass) write(ctx context.Context, want, live *unstructured.Unstructured)
 		if err != nil {
 			return nil, foreign{}, err
 		}
-		if err := p.target.Patch(ctx, live.DeepCopy(), client.RawPatch(types.JSONPatchType, raw), client.FieldOwner(fieldOwner)); err != nil {
+		taken := live.DeepCopy()
+		if err := p.target.Patch(ctx, taken, client.RawPatch(types.JSONPatchType, raw), client.FieldOwner(fieldOwner)); err != nil {
 			return nil, foreign{}, err
 		}
+		want.SetResourceVersion(taken.GetResourceVersion())
 	}
 	result, err := p.apply(ctx, want)
 	if live != nil && immovable(err) {
@@ -146,6 +163,7 @@ func (p *pass) write(ctx context.Context, want, live *unstructured.Unstructured)
 		if err := p.target.Delete(ctx, live, client.Preconditions{UID: &uid}); client.IgnoreNotFound(err) != nil {
 			return nil, foreign{}, err
 		}
+		want.SetResourceVersion("")
 		result, err = p.apply(ctx, want)
 	}
 	return result, found, err

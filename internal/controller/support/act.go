@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy/support"
 )
@@ -34,6 +35,10 @@ func (r *reconciler) next(ctx context.Context, o *observation, verdict *support.
 		}
 		if err != nil {
 			return false, fmt.Errorf("read operation %s: %w", last.Name, err)
+		}
+		// Whoever began it may have ended before it was told.
+		if err := r.events.Log.Tell(ctx, begun(o.cluster, last)); err != nil {
+			return false, err
 		}
 		passed := o.now.Sub(last.Time.Time)
 		if !operation.Finished(&op) || passed >= 0 && passed < o.plan.Interval {
@@ -69,12 +74,42 @@ func (r *reconciler) begin(ctx context.Context, o *observation, act *v1beta1.Sup
 	if errors.As(err, &held) {
 		return nil
 	}
-	if err != nil {
+	// What is written and could not be carried on here is by who looks after operations, and
+	// often at the same time.
+	if err != nil && r.reader.Get(ctx, client.ObjectKeyFromObject(op), &v1beta1.Operation{}) != nil {
 		return fmt.Errorf("begin to %s by clause %s: %w", act.Act, act.Clause, err)
 	}
-	r.events.Event(o.cluster, corev1.EventTypeWarning, "Support"+string(act.Act), string(act.Act),
-		fmt.Sprintf("clause %s of the support policy: operation %s has begun", act.Clause, act.Name))
-	return nil
+	notice := begun(o.cluster, act)
+	r.events.Show(o.cluster, corev1.EventTypeWarning, notice.Reason, string(act.Act), notice.Message)
+	return r.events.Log.Tell(ctx, notice)
+}
+
+// tellDeletion tells of a cluster that goes by the policy, should whoever began that have
+// ended before it was told.
+func (r *reconciler) tellDeletion(ctx context.Context, cluster *v1beta1.ManagedCluster) error {
+	if cluster.Status.Support == nil {
+		return nil
+	}
+	last := cluster.Status.Support.LastAct
+	if last == nil || last.Act != v1beta1.ActDelete {
+		return nil
+	}
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: last.Name}, &v1beta1.Operation{})
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	return r.events.Log.Tell(ctx, begun(cluster, last))
+}
+
+// begun tells which clause an operation is of, once however often it is told.
+func begun(cluster *v1beta1.ManagedCluster, act *v1beta1.SupportOperation) activity.Notice {
+	return activity.Notice{
+		Caller: requester, Object: cluster, Occasion: act.Name,
+		ActivityNotice: v1beta1.ActivityNotice{
+			Reason: "Support" + string(act.Act), Warning: true,
+			Message: fmt.Sprintf("clause %s of the support policy: operation %s has begun", act.Clause, act.Name),
+		},
+	}
 }
 
 // stopped is the cluster as it is asked for, but stopped, with all its pools, so that

@@ -130,7 +130,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 func (r *reconciler) look(ctx context.Context, reader client.Reader, cluster *v1beta1.ManagedCluster) (ctrl.Result, error) {
 	if !cluster.DeletionTimestamp.IsZero() {
 		r.looks.forget(cluster.UID)
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, r.tellDeletion(ctx, cluster)
 	}
 	seen, err := r.observe(ctx, reader, cluster)
 	if err != nil {

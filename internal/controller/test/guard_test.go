@@ -30,6 +30,8 @@ type guard struct {
 	// killAfter names side effects that the process dies at whatever their number;
 	// each is asked for once. Nil is none.
 	killAfter func(what string) bool
+	// meanwhile is what others do right before a side effect. Nil is nothing.
+	meanwhile func(what string)
 	// reader looks for changes. A write that changes nothing is no side effect: it
 	// could be repeated for ever.
 	reader client.Reader
@@ -61,6 +63,9 @@ func (g *guard) do(what string, version func() string, effect func() error) erro
 	before := ""
 	if g.killAt > 0 {
 		before = version()
+	}
+	if g.meanwhile != nil {
+		g.meanwhile(what)
 	}
 	err := effect()
 	if err != nil && !g.isDead() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/retry"
@@ -38,6 +40,12 @@ func systemKey(name string) client.ObjectKey {
 func TestManagedComponents(t *testing.T) {
 	w := newWorld(t)
 	w.putBackPlan(time.Millisecond, time.Minute)
+	var meanwhile others
+	w.nextGuard = func() *guard {
+		g := newGuard(0, w.client)
+		g.meanwhile = meanwhile.act
+		return g
+	}
 	w.start(w.nextGuard())
 	w.create()
 	// A first change that is put back shows that they are watched.
@@ -50,6 +58,7 @@ func TestManagedComponents(t *testing.T) {
 	}{
 		{"what is changed or deleted is put back", componentsArePutBack},
 		{"hooks stay", hooksStay},
+		{"hooks that change meanwhile stay", func(w *world) { hooksStayMeanwhile(w, &meanwhile) }},
 		{"customers are refused, Kubernetes is not", customersAreRefused},
 		{"contested components wait", contestedComponentsWait},
 		{"what is no component goes, what cannot become one is replaced", prunesAndReplaces},
@@ -272,6 +281,88 @@ func hooksStay(w *world) {
 		var again corev1.ConfigMap
 		return w.client.Get(ctx, systemKey("coredns-custom"), &again) == nil && len(again.Data) == 0
 	})
+}
+
+// others do something right before Berth writes something.
+type others struct {
+	mu   sync.Mutex
+	what string
+	do   func()
+}
+
+// before asks for something to be done once, before a certain write.
+func (o *others) before(what string, do func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.what, o.do = what, do
+}
+
+func (o *others) act(what string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.do != nil && what == o.what {
+		o.do()
+		o.do = nil
+	}
+}
+
+func (o *others) done() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.do == nil
+}
+
+// What is the customer's may change between Berth's look at an object and what it writes: it
+// stays, and nothing is said to be put back.
+func hooksStayMeanwhile(w *world, meanwhile *others) {
+	var last appsv1.Deployment
+	change := func(memory string) {
+		err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			if err := w.client.Get(w.t.Context(), systemKey("coredns"), &last); err != nil {
+				return err
+			}
+			metav1.SetMetaDataAnnotation(&last.ObjectMeta, "kubernetes.azure.com/override-requests-limits", "enabled")
+			metav1.SetMetaDataAnnotation(&last.Spec.Template.ObjectMeta, "kubectl.kubernetes.io/restartedAt", memory)
+			last.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}
+			return w.client.Update(w.t.Context(), &last, customer)
+		})
+		if err != nil {
+			w.t.Error(err)
+		}
+	}
+	told := w.timesTold("Deployment", "coredns")
+	meanwhile.before("apply Deployment kube-system/coredns", func() { change("91Mi") })
+	change("90Mi")
+	w.eventually("it is changed while Berth looks at it", meanwhile.done)
+	w.quiet("the last change stays", func() bool {
+		pod := w.get(&appsv1.Deployment{}, systemKey("coredns")).(*appsv1.Deployment).Spec.Template
+		return pod.Annotations["kubectl.kubernetes.io/restartedAt"] == "91Mi" && pod.Spec.Containers[0].Resources.Requests.Memory().String() == "91Mi"
+	})
+	if now := w.timesTold("Deployment", "coredns"); now != told {
+		w.t.Errorf("what is the customer's is told of %d times as put back, and was %d times before", now, told)
+	}
+	if err := w.client.Delete(w.t.Context(), &last); err != nil {
+		w.t.Fatal(err)
+	}
+	w.eventually("it is made again, without what was the customer's", func() bool {
+		var now appsv1.Deployment
+		return w.client.Get(w.t.Context(), systemKey("coredns"), &now) == nil && now.UID != last.UID
+	})
+}
+
+// timesTold is how often it was told that an object was put back.
+func (w *world) timesTold(kind, name string) int32 {
+	w.t.Helper()
+	var events corev1.EventList
+	if err := w.client.List(w.t.Context(), &events, client.InNamespace("kube-system")); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, event := range events.Items {
+		if event.InvolvedObject.Kind == kind && event.InvolvedObject.Name == name && event.Source.Component == "addon-manager" {
+			return event.Count
+		}
+	}
+	return 0
 }
 
 // What could not be put back in time is refused, with the clause; Kubernetes' own

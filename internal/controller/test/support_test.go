@@ -186,6 +186,10 @@ func (w *world) expire() {
 	w.eventuallyGone(&v1beta1.ManagedCluster{}, client.ObjectKey{Namespace: w.namespace, Name: w.clusterName()})
 	w.checkOwnOperations(map[v1beta1.ProvisioningState]int{v1beta1.StateStopping: 2, v1beta1.StateDeleting: 1})
 	w.checkGone()
+	// What the policy did is told with its clause, though a life ended before it could.
+	if stops, deletes := w.told("SupportStop"), w.told("SupportDelete"); stops != 2 || deletes != 1 {
+		w.t.Errorf("the activity log has %d stops and %d deletions of the policy's, want 2 and 1", stops, deletes)
+	}
 	// The times are so short that one of a clock's two may be skipped.
 	if told := w.told("SupportNotice"); told < 2 {
 		w.t.Errorf("%d notices are in the activity log, want those of both clocks", told)

@@ -49,6 +49,9 @@ const (
 	waveTable     = "internal/policy/rollout/decide.go:rolloutTable"
 	waves         = "internal/controller/test/rollout_test.go:TestRolloutInWaves"
 	scenarios     = "test/scenarios/scenarios_test.go:TestScenarios"
+	realTamper    = "test/e2e/long/policy_test.go:TestSupportPolicy"
+	realClocks    = "test/e2e/long/policy_clocks_test.go:TestSupportClocks"
+	realWaves     = "test/e2e/long/rollout_test.go:TestRollout"
 )
 
 func at(refs ...string) []string { return refs }
@@ -67,10 +70,10 @@ func managed() []Clause {
 		{ID: "A5", Short: "kube-proxy and networking are managed, except with the customer's own CNI.", Status: Held,
 			Code: at("internal/addon/kubeproxy.go:kubeProxy", "internal/addon/networkagent.go:networkAgent"), Tests: at("internal/addon/render_test.go:TestWhatDepends", realCluster)},
 		{ID: "A6", Short: "Every add-on and system component is managed.", Status: Held,
-			Code: at("internal/controller/addon/addon.go:applyAll", "internal/controller/addon/readiness.go:missing"), Tests: at("internal/addon/render_test.go:TestEveryObjectIsLabelled", waves, realCluster)},
+			Code: at("internal/controller/addon/addon.go:applyAll", "internal/controller/addon/readiness.go:missing"), Tests: at("internal/addon/render_test.go:TestEveryObjectIsLabelled", waves, realCluster, realWaves)},
 		{ID: "A7", Short: "Customers cannot change managed components: it is refused or put back.", Status: Held,
 			Code:  at("internal/controller/addon/putback.go:bring", "internal/addon/protection.go:protection"),
-			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", realCluster)},
+			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", realCluster, realTamper)},
 		{ID: "A8", Short: "Responsibility is shared: some acts need the customer.", Status: Held,
 			Code: at(supportTable, ticketTable), Tests: at(everyRow, ticketCases)},
 	}
@@ -84,10 +87,10 @@ func shared() []Clause {
 			Code:  at("internal/policy/triage/found.go:noConsent", accessRights, accessFront, "internal/arm/compute/runcommand.go:runCommand"),
 			Tests: at(ticketCases, "internal/policy/access/access_test.go:TestRights", accessHeld, scenarios, realCluster)},
 		{ID: "B3", Short: "A change of nodes through the IaaS APIs makes the cluster unsupportable.", Status: Held,
-			Code: at("internal/controller/machine/instance.go:noteInstance", "internal/policy/support/instances.go:machinesOff", supportTable, ticketTable), Tests: at(iaasLife, everyRow, ticketCases, ticketWorst)},
+			Code: at("internal/controller/machine/instance.go:noteInstance", "internal/policy/support/instances.go:machinesOff", supportTable, ticketTable), Tests: at(iaasLife, everyRow, ticketCases, ticketWorst, realTamper)},
 		{ID: "B4", Short: "Customers may add tags and labels; changing the system's metadata makes the cluster unsupported.", Status: InPart,
 			Code:    at("internal/controller/machine/change.go:changedBy", "internal/policy/systemtags.go:ChangedTags", "internal/controller/cluster/nodegroup.go:tagNodeGroup", supportTable),
-			Tests:   at("internal/controller/machine/change_test.go:TestChangedBy", "internal/policy/instance_test.go:TestChangedTags", supportPolicy, iaasLife),
+			Tests:   at("internal/controller/machine/change_test.go:TestChangedBy", "internal/policy/instance_test.go:TestChangedTags", supportPolicy, iaasLife, realTamper),
 			Missing: "The system's labels on nodes and its tags on the node resource group and the scale sets count, and its own record on nodes; a label changed while a process of Berth is between two steps does not, and who removed one is not always known."},
 	}
 }
@@ -117,7 +120,7 @@ func outOfScope() []Clause {
 		{ID: "D4", Short: "The customer's applications.", Status: Held,
 			Code: at(ticketTable, "internal/inspect/webhooks.go:webhooks", "internal/policy/support/webhooks.go:webhooksOnSystem", "internal/inspect/systemhooks.go:SystemWebhooks"),
 			Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestWebhooksThatBlock", ticketFound, "internal/inspect/systemhooks_test.go:TestWhatWebhooksHold",
-				"internal/controller/test/webhook_test.go:TestWebhookOnSystem")},
+				"internal/controller/test/webhook_test.go:TestWebhookOnSystem", realTamper)},
 		{ID: "D5", Short: "Certificates of applications.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "D6", Short: "Network customisation beyond what is documented.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "D7", Short: "The customer's own CNI.", Status: Held,
@@ -167,14 +170,14 @@ func customising() []Clause {
 		{ID: "G2", Short: "What was not changed through the API does not outlive an upgrade, scale, update or reboot.", Status: Held,
 			Code: at("internal/controller/machine/reimage.go:labelUpgradeStatus", "internal/controller/agentpool/instances.go:instances", "internal/node/inventory.go:takeInventory", "internal/policy/support/instances.go:filesChanged", "internal/node/kept.go:settle"),
 			Tests: at("test/e2e/poolupgrade_test.go:TestPoolUpgrade", iaasLife, "internal/node/runcommand_test.go:TestScriptsTellWhatTheyChange", "internal/node/kept_test.go:TestSettleTellsWhatNobodySaw",
-				"internal/controller/machine/runcommand_test.go:TestChangesOfScriptsThatNobodySawEnd", "internal/controller/machine/reach_test.go:TestReaches", realLogin)},
+				"internal/controller/machine/runcommand_test.go:TestChangesOfScriptsThatNobodySawEnd", "internal/controller/machine/reach_test.go:TestReaches", realLogin, realTamper)},
 		{ID: "G3", Short: "Changing node extensions is forbidden.", Status: Held,
-			Code: at("internal/arm/compute/extensions.go:refuseExtension", ticketTable), Tests: at(scenarios, ticketCases)},
+			Code: at("internal/arm/compute/extensions.go:refuseExtension", ticketTable), Tests: at(scenarios, ticketCases, realTamper)},
 		{ID: "G4", Short: "Changing the IaaS resources of a pool is unsupported.", Status: Held,
 			Code:  at("internal/controller/agentpool/instances.go:instances", "internal/arm/compute/change.go:compare", "internal/policy/support/instances.go:machinesRemoved", ticketTable),
-			Tests: at(iaasLife, scenarios, everyRow, ticketCases)},
-		{ID: "G5", Short: "DaemonSets are the way to tune nodes.", Status: Held, Code: at("internal/policy/support/evidence.go:Evidence"), Tests: at(supportPolicy, realCluster)},
-		{ID: "G6", Short: "A node that such a DaemonSet made unavailable is the customer's.", Status: Held, Code: at(ticketTable, "internal/policy/triage/evidence.go:suspect", inspected), Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestDaemonSetsOnIllNodes", ticketFound)},
+			Tests: at(iaasLife, scenarios, everyRow, ticketCases, realTamper)},
+		{ID: "G5", Short: "DaemonSets are the way to tune nodes.", Status: Held, Code: at("internal/policy/support/evidence.go:Evidence"), Tests: at(supportPolicy, realCluster, realTamper)},
+		{ID: "G6", Short: "A node that such a DaemonSet made unavailable is the customer's.", Status: Held, Code: at(ticketTable, "internal/policy/triage/evidence.go:suspect", inspected), Tests: at(ticketCases, "internal/inspect/inspect_test.go:TestDaemonSetsOnIllNodes", ticketFound, realTamper)},
 	}
 }
 
@@ -185,12 +188,12 @@ func security() []Clause {
 				noticeMatch, adviser, "internal/arm/containerservice/notices.go:listAdvisories", "internal/arm/containerservice/rollouts.go:resumeRollout"),
 			Tests: at("internal/controller/test/putback_test.go:TestManagedComponents", "internal/controller/test/advisory_test.go:TestPatchReachesStoppedCluster", waves,
 				"internal/policy/rollout/decide_test.go:TestRollout", "internal/policy/rollout/decide_test.go:TestRolloutsOfAnyFleet", "internal/cli/rollout_test.go:TestRolloutsAreShown",
-				noticeCases, advised, flawCases)},
+				noticeCases, advised, flawCases, realWaves)},
 		{ID: "H2", Short: "A flaw in nodes is announced to the affected customers, with its impact and the steps to take.", Status: Held,
 			Code:  at(noticeMatch, adviser, "internal/policy/notice/advisory.go:Advise", "internal/arm/containerservice/notices.go:listAdvisories", courierSends),
 			Tests: at(noticeCases, advised, eventsArrive, "internal/policy/notice/notice_test.go:TestAdvise", "internal/cli/notice_test.go:TestNoticesAreShown")},
 		{ID: "I1", Short: "Node login is possible and discouraged.", Status: Held,
-			Code: at(ticketTable, "internal/node/ssh.go:prepareSSH", "internal/node/logins.go:watchLogins"), Tests: at(ticketCases, realLogin, "internal/node/logins_test.go:TestLoginsAreTold")},
+			Code: at(ticketTable, "internal/node/ssh.go:prepareSSH", "internal/node/logins.go:watchLogins"), Tests: at(ticketCases, realLogin, "internal/node/logins_test.go:TestLoginsAreTold", realTamper)},
 		{ID: "I2", Short: "Security groups can be customised on own subnets only.", Status: InPart,
 			Code: at("internal/controlplane/policy.go:policies"), Tests: at("internal/controlplane/policy_test.go:TestTenantBoundary"),
 			Missing: "What managed networks let through is fixed; there are no subnets of customers' own yet, which are refused by name."},
@@ -208,21 +211,21 @@ func clocks() []Clause {
 			Tests: at("internal/controller/test/power_test.go:TestStopAndStart", supportPolicy, realCluster)},
 		{ID: "J2", Short: "After 12 months stopped, everything is deleted.", Status: Held,
 			Code:  at(supportTable, "internal/controller/support/act.go:begin", "internal/controller/support/report.go:noticeOf", eventOf),
-			Tests: at("internal/policy/support/clock_test.go:TestClocksNeitherSkipNorHurry", supportPolicy, eventsKept)},
+			Tests: at("internal/policy/support/clock_test.go:TestClocksNeitherSkipNorHurry", supportPolicy, eventsKept, realClocks)},
 		{ID: "J3", Short: "A cluster whose nodes were all deallocated is stopped after 30 days.", Status: Held,
-			Code: at("internal/policy/support/instances.go:allOff", supportTable), Tests: at(iaasLife, everyRow, "internal/policy/support/instances_test.go:TestDeallocatedClustersAreStopped")},
+			Code: at("internal/policy/support/instances.go:allOff", supportTable), Tests: at(iaasLife, everyRow, "internal/policy/support/instances_test.go:TestDeallocatedClustersAreStopped", realClocks)},
 		{ID: "J4", Short: "A cluster with no Ready node and no running machine is stopped after 30 days.", Status: Held,
 			Code:  at(supportTable, "internal/controller/support/observe.go:machines"),
-			Tests: at("internal/policy/support/clock_test.go:TestAClockRunsOutInTime", supportPolicy)},
+			Tests: at("internal/policy/support/clock_test.go:TestAClockRunsOutInTime", supportPolicy, realClocks)},
 		{ID: "J5", Short: "A control plane outside the guidelines for 30 days may be archived.", Status: Held,
 			Code:  at(supportTable, "internal/policy/archive.go:NextArchivePhase", "internal/controller/cluster/archive.go:archive", "internal/policy/power.go:powerRefusals"),
 			Tests: at("internal/policy/archive_test.go:TestNextArchivePhase", "internal/policy/support/decide_test.go:TestArchiveClock", "internal/controller/test/archive_test.go:TestCrashArchive", realCluster)},
 		{ID: "J6", Short: "Suspended subscription: clusters stop at once, deleted after 90 days.", Status: Held,
 			Code:  at(supportTable, "internal/controller/support/act.go:begin", "internal/arm/auth.go:checkState"),
-			Tests: at("internal/policy/support/decide_test.go:TestTheEarliestClockWins", "internal/arm/containerservice/quota_test.go:TestStatesOfSubscriptions", supportPolicy)},
+			Tests: at("internal/policy/support/decide_test.go:TestTheEarliestClockWins", "internal/arm/containerservice/quota_test.go:TestStatesOfSubscriptions", supportPolicy, realClocks)},
 		{ID: "J7", Short: "Deleted subscription: clusters are deleted at once.", Status: Held,
 			Code:  at(supportTable, "internal/controller/support/act.go:begin"),
-			Tests: at("internal/policy/support/decide_test.go:TestStates", "internal/controller/test/support_test.go:TestDeletedSubscription")},
+			Tests: at("internal/policy/support/decide_test.go:TestStates", "internal/controller/test/support_test.go:TestDeletedSubscription", realClocks)},
 	}
 }
 
@@ -254,7 +257,7 @@ func beyond() []Clause {
 	return []Clause{
 		{ID: "X1", Short: "Supportability is a visible state with reason, evidence, clock and the way back.", Status: InPart,
 			Code:    at("internal/policy/support/decide.go:Decide", "internal/arm/containerservice/supportability.go:supportability", "internal/cli/support.go:clusterSupport"),
-			Tests:   at(everyRow, "internal/policy/support/decide_test.go:TestWorseEvidenceIsNeverBetter", supportPolicy, "internal/cli/support_test.go:TestSupportIsShown"),
+			Tests:   at(everyRow, "internal/policy/support/decide_test.go:TestWorseEvidenceIsNeverBetter", supportPolicy, "internal/cli/support_test.go:TestSupportIsShown", realTamper),
 			Missing: "There is no portal."},
 		{ID: "X2", Short: "Backups are proven; the recovery point is 60 s.", Status: Held, Code: at("internal/policy/proof.go:Proven", "internal/policy/backup.go:BackedUp"),
 			Tests: at("internal/policy/proof_test.go:TestProven", "internal/controller/test/proof_test.go:TestProofOfBackups", realCluster)},
@@ -266,7 +269,7 @@ func beyond() []Clause {
 		{ID: "X4", Short: "Support scope is decided from evidence in the cluster.", Status: Held,
 			Code: at("internal/policy/triage/decide.go:Decide", inspected, "internal/arm/support/triage.go:decide"),
 			Tests: at(ticketCases, ticketWorst, "internal/policy/triage/triage_test.go:TestOutOfSupportIsNeverInScope", ticketFound,
-				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios")},
+				"internal/arm/support/evidence_test.go:TestEvidenceOfTickets", "test/scenarios/scenarios_test.go:TestScenarios", realTamper)},
 		{ID: "X5", Short: "Every act under just-in-time access can be read back.", Status: Held,
 			Code:  at("internal/supportaccess/record.go:records", "internal/arm/support/access.go:listAccessRequests"),
 			Tests: at("internal/supportaccess/front_test.go:TestNothingGoesOnUnrecorded", "internal/supportaccess/front_test.go:TestRequestsAfterTheEndAreRecorded", accessHeld, realCluster)},
