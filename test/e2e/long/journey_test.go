@@ -106,6 +106,8 @@ func patches(e *harness.Env) {
 	checkVersions(e, "patched", middle, 1)
 	e.Lost("patched", objects)
 	e.Run("az", "aks", "delete", "-g", "rg1", "-n", "patched", "-y")
+	// Later clusters keep their node images for as long as nobody asks.
+	e.Management("patch", "servicepolicy", "default", "--type=merge", "-p", `{"spec":{"autoUpgradeInterval":null}}`)
 }
 
 // oftenUpgraded gives every cluster its turn each twenty seconds.
