@@ -57,6 +57,9 @@ type ComponentRolloutSpec struct {
 	Attempt int32 `json:"attempt,omitempty"`
 	// Expedited has it wait for no maintenance windows.
 	Expedited bool `json:"expedited,omitempty"`
+	// WindowsSince is from when on is counted how long windows are waited for, where the
+	// rollout took the place of one that was not completed; by default from its making.
+	WindowsSince *metav1.Time `json:"windowsSince,omitempty"`
 	// RequestedBy is who last stopped, resumed or expedited it.
 	// +kubebuilder:validation:MaxLength=128
 	RequestedBy string `json:"requestedBy,omitempty"`

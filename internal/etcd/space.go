@@ -58,6 +58,9 @@ func (Client) Space(ctx context.Context, target Target) (Space, error) {
 			space.NoSpace = space.NoSpace || alarm.Alarm == etcdserverpb.AlarmType_NOSPACE
 		}
 		for _, m := range list.Members {
+			if m.IsLearner {
+				continue // one that catches up is neither counted nor defragmented
+			}
 			usage := Usage{ID: m.ID}
 			if status := seen[m.ID]; status != nil {
 				usage.Size, usage.InUse, usage.Quota = status.DbSize, status.DbSizeInUse, status.DbSizeQuota
@@ -80,7 +83,7 @@ func (Client) Compact(ctx context.Context, target Target, revision int64) error 
 	}
 	defer func() { _ = client.Close() }()
 	for i, status := range statuses(ctx, client, target.Endpoints) {
-		if status == nil {
+		if status == nil || status.IsLearner {
 			continue
 		}
 		client.SetEndpoints(target.Endpoints[i]) // who is asked waits for itself alone, also where it has gone before

@@ -205,6 +205,19 @@ func settle(ctx context.Context, asked script, at places) (outcome, error) {
 	}
 }
 
+// ended is what is kept of a script that is asked for, has ended and was compared: to tell it,
+// nobody needs the files.
+func ended(dir string, asked script) (outcome, bool) {
+	if !asked.Settle || asked.Name == "" {
+		return outcome{}, false
+	}
+	known, err := (&record{path: keptPath(dir, asked.Name)}).read()
+	if err != nil || known.Ended == nil {
+		return outcome{}, false
+	}
+	return *known.Ended, true
+}
+
 // settleWait is how long to wait after the looks before.
 func settleWait(looks int) time.Duration {
 	return min(settleFirst<<min(looks, 10), settleMost)

@@ -58,6 +58,9 @@ func NewRunCommand() *cobra.Command {
 			if err := awaitBoot(cmd.Context(), bootedMark, initStat, bootWithin); err != nil {
 				return err
 			}
+			if known, told := ended(keptDir, asked); told {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(known)
+			}
 			release, err := shareFiles(cmd.Context(), filesLock, scriptPatience)
 			if err != nil {
 				return err

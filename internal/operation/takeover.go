@@ -23,5 +23,5 @@ func MayBeOfNewer(object client.Object, now time.Time) bool {
 			written = entry.Time.Time
 		}
 	}
-	return now.Sub(written) < takeover
+	return now.Sub(written).Abs() < takeover
 }

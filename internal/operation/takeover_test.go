@@ -22,6 +22,7 @@ func TestMayBeOfNewer(t *testing.T) {
 	}{
 		{"made just now", 2 * time.Second, 0, 0, true, false},
 		{"made long ago", time.Hour, 0, 0, false, false},
+		{"made by a clock that was ahead", -time.Hour, 0, 0, false, false},
 		{"changed just now", time.Hour, 2 * time.Second, time.Minute, true, true},
 		{"changed long ago", time.Hour, 2 * time.Minute, time.Second, false, true},
 	} {

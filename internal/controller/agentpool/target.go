@@ -96,7 +96,7 @@ func hadBefore(pool *v1beta1.AgentPool, wanted versions) bool {
 
 // missing says that the node image is no longer, or not yet, there.
 func missing(catalogue *release.Catalogue, pool *v1beta1.AgentPool, goal versions) *v1beta1.OperationError {
-	if goal == poolVersions(pool) || len(catalogue.NodeImages) == 0 {
+	if goal.named() == poolVersions(pool).named() || len(catalogue.NodeImages) == 0 {
 		return nil
 	}
 	if _, ok := catalogue.MachineImage(goal.kubernetes, goal.image); ok {

@@ -136,7 +136,7 @@ func TestTarget(t *testing.T) {
 		{why: "nodes that begin to patch themselves are reimaged with the newest image", unmanaged: true, has: versions{kubernetes: "1.36.3", image: first}, wantVersion: "1.36.3", wantImage: third},
 		{why: "nodes that cease to as well", has: versions{"1.36.3", first, true}, wantVersion: "1.36.3", wantImage: third},
 		{why: "nodes that do keep their image", unmanaged: true, has: versions{"1.36.3", first, true}, wantVersion: "1.36.3", wantImage: first},
-		{why: "no older image comes with it", unmanaged: true, has: versions{kubernetes: "1.36.3", image: later}, wantVersion: "1.36.3", wantImage: later, missing: true},
+		{why: "no older image comes with it", unmanaged: true, has: versions{kubernetes: "1.36.3", image: later}, wantVersion: "1.36.3", wantImage: later},
 		{why: "where the newest was not built for the version it is the pool's", unmanaged: true, has: versions{kubernetes: "1.35.9", image: first}, wantVersion: "1.35.9", wantImage: first},
 		{why: "what has begun keeps its image", unmanaged: true, asked: "1.37", has: versions{kubernetes: "1.36.3", image: first}, upgrade: rolling, wantVersion: "1.37.2", wantImage: second},
 		{why: "a new pool gets the newest image", wantVersion: "1.37.2", wantImage: third},

@@ -36,6 +36,8 @@ type reconciler struct {
 	events  activity.Recorder
 	// archiving is held by whoever may be the next to be archived.
 	archiving sync.Mutex
+	// torn are the clusters whose etcd waits for the operator.
+	torn torn
 }
 
 // pass is what one reconcile knows and finds out.

@@ -71,6 +71,10 @@ func (r *reconciler) rollouts(ctx context.Context) ([]v1beta1.ComponentRollout, 
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("rollout-%d", number)},
 			Spec:       v1beta1.ComponentRolloutSpec{Number: number, Images: images},
 		}
+		if len(all) > 0 && all[0].Status.State != v1beta1.RolloutCompleted {
+			since := metav1.NewTime(rollout.WindowsSince(&all[0]))
+			made.Spec.WindowsSince, made.Spec.Expedited = &since, all[0].Spec.Expedited
+		}
 		if err := r.client.Create(ctx, &made); err != nil {
 			return nil, fmt.Errorf("make %s: %w", made.Name, err)
 		}

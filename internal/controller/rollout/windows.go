@@ -8,14 +8,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy/maintenance"
+	"berth.dev/berth/internal/policy/rollout"
 )
-
-// never is when a window opens of which there is none in sight.
-const never = 10 * 366 * 24 * time.Hour
 
 // opens says of the clusters with a closed window in their maintenance configuration default
 // when it opens (AKS: planned-maintenance).
@@ -32,13 +31,14 @@ func (r *reconciler) opens(ctx context.Context, reader client.Reader) (map[types
 			continue
 		}
 		calendar, wrong := maintenance.New(&config.Spec, config.CreationTimestamp.Time, operation.Saved(config))
-		if len(wrong) > 0 {
-			return nil, fmt.Errorf("maintenance configuration %s: %w", config.Name, wrong[0])
+		if len(wrong) > 0 { // admission lets none in; it must not hold all clusters up
+			log.FromContext(ctx).Info("a maintenance configuration is left out", "namespace", config.Namespace, "name", config.Name, "error", wrong[0])
+			continue
 		}
 		window, some := calendar.Find(now)
 		switch {
 		case !some:
-			found[owner.UID] = now.Add(never)
+			found[owner.UID] = rollout.Never
 		case !window.Open(now):
 			found[owner.UID] = window.Start
 		}

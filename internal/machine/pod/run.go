@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// runSlack is what a machine gets to report a script that it has ended itself.
-	runSlack = 30 * time.Second
+	// runSlack is what a machine gets beside a script's own time: to wait for its boot and for
+	// a patch of its own that is being installed, and to report a script that it has ended itself.
+	runSlack = time.Minute + 2*time.Minute + 30*time.Second
 	// runOutput bounds what is read of a machine's answer.
 	runOutput = 1 << 20
 )

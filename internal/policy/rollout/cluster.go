@@ -123,7 +123,8 @@ type facts struct {
 	of, same bool
 	// late: its components have not been ready for longer than the plan allows.
 	late bool
-	// closed: its maintenance window is, and is still waited for.
+	// closed: its maintenance window is, and is still waited for: not where components are
+	// not ready, which the images may mend.
 	closed bool
 }
 
@@ -189,9 +190,12 @@ func (in Input) factsOf(c Cluster, status *v1beta1.ComponentRolloutStatus, now t
 		wave: status.Wave, attempt: status.Attempt,
 		of: c.At.Name == in.Rollout.Name, same: len(c.Has) > 0 && sameImages(c.Has, in.Rollout.Spec.Images),
 		late:   now.Sub(in.watched(c)) > in.Plan.ReadyWithin,
-		closed: now.Before(c.Opens) && now.Before(in.windowsUntil()),
+		closed: now.Before(c.Opens) && now.Before(in.windowsUntil()) && c.Health != NotReady,
 	}
 }
+
+// Never is when a window opens of which there is none in sight.
+var Never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // windowsUntil is how long maintenance windows are waited for: a flaw must be patched on
 // every cluster (H1), and an engineer may say that it cannot wait at all.
@@ -199,7 +203,16 @@ func (in Input) windowsUntil() time.Time {
 	if in.Rollout.Spec.Expedited {
 		return time.Time{}
 	}
-	return in.Rollout.CreationTimestamp.Add(in.Plan.WaitForWindows)
+	return WindowsSince(in.Rollout).Add(in.Plan.WaitForWindows)
+}
+
+// WindowsSince is from when on a rollout counts how long it waits for windows: from its own
+// making, or from that of an earlier one that was not completed.
+func WindowsSince(one *v1beta1.ComponentRollout) time.Time {
+	if one.Spec.WindowsSince != nil {
+		return one.Spec.WindowsSince.Time
+	}
+	return one.CreationTimestamp.Time
 }
 
 // watched is since when the components of a cluster had the time to become ready: not while

@@ -155,6 +155,8 @@ func TestRollout(t *testing.T) {
 		{"it ends with the last window", rolling(progressing, ReasonBaking, 2, 2, readySince(-60*m)), []Cluster{reached("a", 1, taken, 0, Ready), running("b", shut)}, m, progressing, ReasonWindows, 2, ""},
 		{"a window opens while its wave has room", rolling(progressing, ReasonBaking, 2, 2, readySince(59*m)), []Cluster{reached("a", 1, taken, 0, Ready), running("b", shut)}, 60 * m, progressing, ReasonTaking, 2, "b:Taking/2/v2"},
 		{"and when the next wave's turn is", rolling(progressing, ReasonWindows, 1, 1, readySince(0)), []Cluster{reached("a", 1, taken, 0, Ready), running("b", shut)}, 60 * m, progressing, ReasonTaking, 2, "b:Taking/2/v2"},
+		{"what is ill may be mended, and waits for no window", rolling("", "", 0, 0), []Cluster{running("a", shut, ill)}, 0, progressing, ReasonTaking, 1, "a:Given/1/v2"},
+		{"also not for longer because newer ones took the place of others", rolling("", "", 0, 0, func(r *v1beta1.ComponentRollout) { since := at(-14 * 24 * time.Hour); r.Spec.WindowsSince = &since }), []Cluster{running("a", shut)}, 0, progressing, ReasonTaking, 1, "a:Taking/1/v2"},
 		{"windows are waited for two weeks at most", rolling("", "", 0, 0), []Cluster{running("a", func(c *Cluster) { c.Opens = start.Add(20 * 24 * time.Hour) })}, 14 * 24 * time.Hour, progressing, ReasonTaking, 1, "a:Taking/1/v2"},
 		{"and not at all where it cannot wait", rolling("", "", 0, 0, expedited), []Cluster{running("a", shut)}, 0, progressing, ReasonTaking, 1, "a:Taking/1/v2"},
 		{"the mend waits for a window too", rolling(stopped, ReasonFailed, 1, 1, tryAgain), []Cluster{func() Cluster { c := reached("z", 1, returned, 0, Ready); shut(&c); return c }()}, 30 * m, progressing, ReasonBaking, 1, ""},

@@ -25,8 +25,12 @@ func message(in Input, t *tally, status *v1beta1.ComponentRolloutStatus) string 
 		return fmt.Sprintf("wave %d is ready, and is watched for %s", status.Wave, in.Plan.wave(status.Wave).Bake)
 	case ReasonWindows:
 		first := slices.MinFunc(t.waiting, func(a, b Cluster) int { return a.Opens.Compare(b.Opens) })
-		return fmt.Sprintf("%d clusters wait for their maintenance windows: %s from %s on, all until %s at the latest",
-			len(t.waiting), first.Key, first.Opens.UTC().Format(time.RFC3339), in.windowsUntil().UTC().Format(time.RFC3339))
+		opens := first.Opens
+		if until := in.windowsUntil(); until.Before(opens) {
+			opens = until
+		}
+		return fmt.Sprintf("%d clusters wait for their maintenance windows: %s until %s, all until %s at the latest",
+			len(t.waiting), first.Key, opens.UTC().Format(time.RFC3339), in.windowsUntil().UTC().Format(time.RFC3339))
 	case ReasonTaking:
 		if len(t.taking) > 0 {
 			return fmt.Sprintf("wave %d: the components of %s are not ready yet", status.Wave, names(t.taking))
