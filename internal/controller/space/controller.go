@@ -118,13 +118,13 @@ func runs(cluster *v1beta1.ManagedCluster) bool {
 	return cluster.DeletionTimestamp.IsZero() && cluster.Status.APIServerReady != nil && !cluster.Status.Recovery.UnderWay()
 }
 
-// comes lets changes in that give a cluster an etcd to be looked after, or take it. Others
-// are many, and each look asks etcd.
-var comes = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+// comes lets changes in that give a cluster an etcd to be looked after, or take it, and what
+// somebody asks for. Other changes of status are many, and each look asks etcd.
+var comes = predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	before, wasCluster := e.ObjectOld.(*v1beta1.ManagedCluster)
 	after, isCluster := e.ObjectNew.(*v1beta1.ManagedCluster)
 	return !isCluster || !wasCluster || runs(before) != runs(after)
-}}
+}})
 
 // busy: something goes on in the cluster's etcd, or with its members.
 func busy(cluster *v1beta1.ManagedCluster) bool {
