@@ -165,7 +165,8 @@ func (w *world) wake(by time.Duration, of *v1beta1.EventSubscription) {
 	w.t.Helper()
 	w.ahead.Add(int64(by))
 	patch := client.RawPatch("application/merge-patch+json", []byte(fmt.Sprintf(`{"metadata":{"annotations":{"test":"%d"}}}`, w.ahead.Load())))
-	if err := w.client.Patch(w.t.Context(), of.DeepCopy(), patch); err != nil {
+	// One that has expired may be gone already.
+	if err := w.client.Patch(w.t.Context(), of.DeepCopy(), patch); client.IgnoreNotFound(err) != nil {
 		w.t.Fatal(err)
 	}
 }
