@@ -16,7 +16,7 @@ import (
 var fullSweep = flag.Bool("full-sweep", false, "kill the controllers at every single side effect, each in a run of its own")
 
 // samples is how many single crashes are tried without -full-sweep.
-const samples = 6
+const samples = 4
 
 // Killed over and over, after every few side effects, the controllers must still
 // create, scale, stop, start and delete a cluster, and leave nothing half-made. One side effect
