@@ -16,11 +16,17 @@ const fastRepair, ownRepair = `{"spec":{"nodeRepair":{"after":"4s","wait":"4s"}}
 // AKS's waits it takes 15 minutes more, less the 8 seconds of the fast ones.
 func measureRepair(e *harness.Env, results *table, name string) {
 	e.T.Helper()
-	node := e.ReadyNodes(name)[0]
+	var nodes []string
+	e.Eventually("the node is Ready after what was done before", recoveryPatience, func() error {
+		if nodes = e.ReadyNodes(name); len(nodes) != 1 {
+			return fmt.Errorf("%d nodes are", len(nodes))
+		}
+		return nil
+	})
 	e.Management("patch", "servicepolicies", "default", "--type=merge", "-p", fastRepair)
 	defer e.Management("patch", "servicepolicies", "default", "--type=merge", "-p", ownRepair)
 	broken := time.Now()
-	e.BreakKubelet(node)
+	e.BreakKubelet(nodes[0])
 	e.Eventually("the node is repaired", recoveryPatience, func() error {
 		machines, err := e.Machines(name)
 		if err != nil || len(machines) != 1 {
