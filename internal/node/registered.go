@@ -17,8 +17,12 @@ import (
 )
 
 // missesBeforeRestart is how many checks in a row must not find the Node: one alone may meet an API server whose cache
-// is behind.
-const missesBeforeRestart = 2
+// is behind. unseenBeforeRestart is how many where none ever found it: it has yet to register, or did between two checks
+// and was lost with what etcd stored.
+const (
+	missesBeforeRestart = 2
+	unseenBeforeRestart = 9
+)
 
 // checkRegistered adds to a kubelet's health that its Node is there. A kubelet registers when it starts and never again:
 // where somebody deletes the Node, its pods are lost after 40 seconds unless the kubelet is started again before. An API
@@ -36,10 +40,9 @@ func checkRegistered(healthy func(context.Context) error, kubeconfig, node strin
 		case there:
 			misses, seen = 0, true
 			return nil
-		case !seen:
-			return nil // it has yet to register
 		}
-		if misses++; misses < missesBeforeRestart {
+		misses++
+		if misses < missesBeforeRestart || !seen && misses < unseenBeforeRestart {
 			return nil
 		}
 		misses, seen = 0, false

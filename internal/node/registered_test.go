@@ -32,6 +32,7 @@ func TestAKubeletWhoseNodeWasDeletedIsReplaced(t *testing.T) {
 		want string
 	}{
 		{"a kubelet that has yet to register is waited for", "nnnn", "...."},
+		{"but not for ever: it may have between two checks, and been lost", "nnnnnnnnn", "........r"},
 		{"a node that is there is left alone", "oooo", "...."},
 		{"the second miss in a row replaces", "onn", "..r"},
 		{"one miss does not", "onono", "....."},
