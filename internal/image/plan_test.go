@@ -283,6 +283,8 @@ func TestCleanRootfsLeavesNothingOfTheHost(t *testing.T) {
 	} {
 		write(t, filepath.Join(tree, file), "host")
 	}
+	write(t, filepath.Join(tree, "etc/apt/sources.list"), "deb [signed-by=/a@b] https://me:secret@mirror/debian bookworm main\n")
+	write(t, filepath.Join(tree, "etc/apt/sources.list.d/0.sources"), "URIs: http://token@mirror/debian http://mirror/plain\n")
 	if err := cleanRootfs(tree); err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +296,9 @@ func TestCleanRootfsLeavesNothingOfTheHost(t *testing.T) {
 		}
 		return err
 	})
-	want := []string{"/etc/hostname=", "/etc/machine-id=", "/etc/passwd=host", "/etc/resolv.conf=", "/var/lib/dpkg/status=host"}
+	want := []string{
+		"/etc/apt/sources.list=deb [signed-by=/a@b] https://mirror/debian bookworm main\n",
+		"/etc/apt/sources.list.d/0.sources=URIs: http://mirror/debian http://mirror/plain\n", "/etc/hostname=", "/etc/machine-id=", "/etc/passwd=host", "/etc/resolv.conf=", "/var/lib/dpkg/status=host"}
 	if err != nil || !slices.Equal(kept, want) {
 		t.Errorf("kept %v, %v; want %v", kept, err, want)
 	}

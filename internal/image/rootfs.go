@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -61,6 +62,34 @@ func cleanRootfs(tree string) error {
 			return err
 		}
 	}
+	return withoutCredentials(filepath.Join(tree, "etc/apt"))
+}
+
+// userInfo is what a URL may have before its host: a name, a password, a token.
+var userInfo = regexp.MustCompile(`(://)[^/@\s]+@`)
+
+// withoutCredentials takes the credentials out of the sources that a root file system has
+// from the host that built it: everyone who has the image could read them.
+func withoutCredentials(etcApt string) error {
+	paths, err := filepath.Glob(filepath.Join(etcApt, "sources.list.d", "*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range append([]string{filepath.Join(etcApt, "sources.list")}, paths...) {
+		raw, err := os.ReadFile(path)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read the sources of a root file system: %w", err)
+		}
+		if !userInfo.Match(raw) {
+			continue
+		}
+		if err := writeFile(path, userInfo.ReplaceAll(raw, []byte("$1"))); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -89,7 +118,7 @@ func rootfsStep() Step {
 	const output = debianTree
 	return Step{
 		Name: "rootfs", Title: "Debian 12 root file system",
-		Recipe:  append(rootfsArgv("", nil, nil), fmt.Sprint(emptied, removed, blank)),
+		Recipe:  append(rootfsArgv("", nil, nil), fmt.Sprint(emptied, removed, blank, userInfo)),
 		Outputs: []string{output},
 		Run: func(ctx context.Context, w *Work) error {
 			sources, err := hostSources("/etc/apt", w.Temporary)

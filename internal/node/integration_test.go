@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth.dev/berth/internal/pki"
+	"berth.dev/berth/internal/testenv"
 )
 
 // The test binary plays three parts, told apart by this variable: the test itself, the process that puts the machine's
@@ -256,15 +257,7 @@ func TestAMachineBootsRunsAPodAndStops(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: namespaces and cgroups")
 	}
-	found, _ := filepath.Glob("../../build/rootfs/v*")
-	if len(found) == 0 {
-		t.Skip("needs build/rootfs: make build")
-	}
-	rootFS, err := filepath.Abs(found[len(found)-1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := launchMachine(t, rootFS)
+	m := launchMachine(t, testenv.RootFS(t))
 	m.eventually("containerd answers", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth.dev/berth/internal/node/supervise"
+	"berth.dev/berth/internal/testenv"
 )
 
 // patchedRootFS is what a machine's root file system was patched to.
@@ -79,14 +80,7 @@ func patchRootFS(rootFS, scratch string) error {
 // install a newer package, whose service is not started (AKS: nodeOSUpgradeChannel Unmanaged).
 func TestANodeImagePatchesItself(t *testing.T) {
 	d := newDebian(t)
-	found, _ := filepath.Glob("../../build/rootfs/v*")
-	if len(found) == 0 {
-		t.Skip("needs build/rootfs: make build")
-	}
-	rootFS, err := filepath.Abs(found[len(found)-1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	rootFS := testenv.RootFS(t)
 	scratch := t.TempDir()
 	if err := writeTree(scratch, map[string]string{"root/": "", "tmpfs/": ""}); err != nil {
 		t.Fatal(err)

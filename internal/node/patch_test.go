@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -188,7 +189,7 @@ type debian struct {
 
 // newDebian makes both; dpkg and apt are this host's.
 func newDebian(t *testing.T) *debian {
-	for _, name := range []string{"apt-get", "dpkg", "dpkg-deb", "dpkg-scanpackages"} {
+	for _, name := range []string{"apt-get", "dpkg", "dpkg-deb"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skipf("needs %s", name)
 		}
@@ -257,14 +258,25 @@ func (d *debian) offer(name, version, content, scripts string) string {
 	}
 	path := filepath.Join(d.repository, name+"_"+version+"_all.deb")
 	d.shell("dpkg-deb", "--root-owner-group", "--build", tree, path)
-	index, err := exec.Command("sh", "-c", "cd "+d.repository+" && dpkg-scanpackages -m . 2>/dev/null").Output()
+	d.list(control, path)
+	return path
+}
+
+// list adds a package to the repository's index.
+func (d *debian) list(control, path string) {
+	d.Helper()
+	content, err := os.ReadFile(path)
 	if err != nil {
 		d.Fatal(err)
 	}
-	if err := os.WriteFile(d.repository+"/Packages", index, 0o644); err != nil {
+	index, err := os.OpenFile(filepath.Join(d.repository, "Packages"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
 		d.Fatal(err)
 	}
-	return path
+	_, err = fmt.Fprintf(index, "%sFilename: ./%s\nSize: %d\nSHA256: %x\n\n", control, filepath.Base(path), len(content), sha256.Sum256(content))
+	if err := errors.Join(err, index.Close()); err != nil {
+		d.Fatal(err)
+	}
 }
 
 func (d *debian) shell(argv ...string) {

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"path/filepath"
 	"sync"
 	"testing"
 )
@@ -15,6 +16,22 @@ func Program(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// RootFS is the newest root file system of a node that the build has made, as an absolute
+// path. It skips and fails as Program does.
+func RootFS(t testing.TB) string {
+	t.Helper()
+	skipShort(t)
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := filepath.Glob(filepath.Join(root, "build", "rootfs", "v*"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("build/rootfs has no root file system (make build): %v", err)
+	}
+	return found[len(found)-1]
 }
 
 func skipShort(t testing.TB) {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"berth.dev/berth/test/harness"
@@ -125,19 +124,7 @@ func serveOutside(e *harness.Env, asked *atomic.Int32) (image string) {
 func pushDemo(e *harness.Env) (image string) {
 	e.T.Helper()
 	_, tag, _ := strings.Cut(filepath.Base(e.DemoImage()), ":")
-	source := filepath.Join(e.Root, "build", "images", "demo_"+tag)
-	index, err := layout.ImageIndexFromPath(source)
-	if err != nil {
-		e.T.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil || len(manifest.Manifests) == 0 {
-		e.T.Fatalf("%s: %v, manifests %v", source, err, manifest)
-	}
-	built, err := index.Image(manifest.Manifests[0].Digest)
-	if err != nil {
-		e.T.Fatal(err)
-	}
+	built := e.BuiltImage(filepath.Join(e.Root, "build", "images", "demo_"+tag))
 	reference, err := name.ParseReference(outsideAddress+"/somebody/demo:1", name.Insecure)
 	if err != nil {
 		e.T.Fatal(err)

@@ -44,8 +44,8 @@ func (e *Env) Patch(component, tag string, change func(*v1.Config)) (image strin
 	return image
 }
 
-// pushPatch puts a changed copy of the image in an OCI layout into Berth's registry.
-func (e *Env) pushPatch(source, image string, change func(*v1.Config)) {
+// BuiltImage opens the image in an OCI layout of the build.
+func (e *Env) BuiltImage(source string) v1.Image {
 	e.T.Helper()
 	index, err := layout.ImageIndexFromPath(source)
 	if err != nil {
@@ -55,10 +55,17 @@ func (e *Env) pushPatch(source, image string, change func(*v1.Config)) {
 	if err != nil || len(manifest.Manifests) == 0 {
 		e.T.Fatalf("%s: %v, manifests %v", source, err, manifest)
 	}
-	patched, err := index.Image(manifest.Manifests[0].Digest)
+	built, err := index.Image(manifest.Manifests[0].Digest)
 	if err != nil {
 		e.T.Fatal(err)
 	}
+	return built
+}
+
+// pushPatch puts a changed copy of the image in an OCI layout into Berth's registry.
+func (e *Env) pushPatch(source, image string, change func(*v1.Config)) {
+	e.T.Helper()
+	patched := e.BuiltImage(source)
 	file, err := patched.ConfigFile()
 	if err != nil {
 		e.T.Fatal(err)
