@@ -68,8 +68,8 @@ func Plans(in Input, roots *Roots) ([]Plan, error) {
 		plan(ControllerKubeconfig, kubeconfigFile(KubeconfigKey, ca, clientOf(PlatformUser, mastersGroup), pki.KubeconfigRequest{
 			Server: fmt.Sprintf("https://%s:%d", in.APIServerAddress, APIServerPort),
 		})),
-		plan(AdminKubeconfig, customerKubeconfig(in, ca, "clusterAdmin", in.ClusterName+"-admin")),
-		plan(UserKubeconfig, customerKubeconfig(in, ca, "clusterUser", in.ClusterName)),
+		plan(AdminKubeconfig, customerKubeconfig(in, ca, "clusterAdmin")),
+		plan(UserKubeconfig, customerKubeconfig(in, ca, "clusterUser")),
 	}
 	if in.highlyAvailable() {
 		plans = append(plans, plan(MembersSecret,
@@ -79,13 +79,13 @@ func Plans(in Input, roots *Roots) ([]Plan, error) {
 	return plans, nil
 }
 
-// customerKubeconfig names its entries as AKS does. Without a directory behind
+// customerKubeconfig names its entries as AKS does; clients add -admin to an admin's context. Without a directory behind
 // the cluster the user's file holds the admin's rights (D:control-kubeconfig-access).
-func customerKubeconfig(in Input, ca *pki.Authority, prefix, context string) file {
+func customerKubeconfig(in Input, ca *pki.Authority, prefix string) file {
 	return kubeconfigFile(KubeconfigKey, ca, clientOf(adminUser, mastersGroup), pki.KubeconfigRequest{
 		Cluster:       in.ClusterName,
 		User:          fmt.Sprintf("%s_%s_%s", prefix, in.ResourceGroup, in.ClusterName),
-		Context:       context,
+		Context:       in.ClusterName,
 		Server:        in.GatewayURL,
 		TLSServerName: in.FQDN,
 	})

@@ -139,7 +139,7 @@ func TestKubeconfigs(t *testing.T) {
 	for _, c := range []struct {
 		why, secret, server, tlsName, user, context string
 	}{
-		{"az renames the context of a user whose name starts with clusterAdmin", AdminKubeconfig, "https://127.0.0.1:6443", "demo-abcdefgh.hcp.westeurope.berth.internal", "clusterAdmin_Group_Demo", "Demo-admin"},
+		{"az renames the context of a user whose name starts with clusterAdmin", AdminKubeconfig, "https://127.0.0.1:6443", "demo-abcdefgh.hcp.westeurope.berth.internal", "clusterAdmin_Group_Demo", "Demo"},
 		{"the user's", UserKubeconfig, "https://127.0.0.1:6443", "demo-abcdefgh.hcp.westeurope.berth.internal", "clusterUser_Group_Demo", "Demo"},
 		{"Berth's own goes past the gateway", ControllerKubeconfig, "https://100.65.0.20:6443", "", PlatformUser, "cluster"},
 	} {
