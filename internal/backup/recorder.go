@@ -260,6 +260,7 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 	defer ticker.Stop()
 	fulls := make(chan struct{}, 1) // holds one while none is being made
 	fulls <- struct{}{}
+	gone := leaving(ctx, client.ActiveConnection())
 	hurried := false
 	for {
 		if len(fulls) > 0 {
@@ -268,6 +269,8 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-gone:
+			return errLeaving
 		case response, open := <-watch:
 			if err := r.receive(response, open); err != nil {
 				return err

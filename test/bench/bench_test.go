@@ -100,6 +100,18 @@ func TestBench(t *testing.T) {
 			e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
 		})
 	}
+	for range count() {
+		measure(&results, "berth down", "s", "", func() { e.Run("berth", "down", "--state-dir", e.State) })
+		measure(&results, "berth up, warm", "s", "", e.Up)
+	}
+}
+
+func TestBenchUpgrades(t *testing.T) {
+	e := harness.New(t)
+	var results table
+	defer results.print()
+	e.Up()
+	e.Run("berth", "group", "create", "-n", "bench", "-l", "westus2")
 	measureNodeUpgrade(e, &results)
 	for _, s := range upgrades(e) {
 		for i := range count() {
@@ -107,10 +119,6 @@ func TestBench(t *testing.T) {
 			measureUpgrade(e, &results, name, s)
 			e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
 		}
-	}
-	for range count() {
-		measure(&results, "berth down", "s", "", func() { e.Run("berth", "down", "--state-dir", e.State) })
-		measure(&results, "berth up, warm", "s", "", e.Up)
 	}
 }
 

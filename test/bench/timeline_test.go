@@ -20,24 +20,57 @@ import (
 // fewer questions to the management cluster.
 const lookEvery = 25 * time.Millisecond
 
-// TestTimeline shows where the time of a create and of a delete goes: when each
-// step was first seen. It is how a wait is told from work.
+// TestTimeline shows where the time of a create, a stop, a start, a loss and a delete goes: when
+// each step was first seen. It is how a wait is told from work.
 func TestTimeline(t *testing.T) {
 	e := harness.New(t)
 	e.Up()
 	e.Run("berth", "group", "create", "-n", "bench", "-l", "westus2")
 	for i := range count() {
 		name := fmt.Sprintf("t%d", i)
-		line := timeline{e: e, management: e.ManagementClient(), key: clusterKey(e, name)}
+		line := timeline{e: e, management: e.ManagementClient(), name: name, key: clusterKey(e, name)}
 		line.begin("create " + name)
 		e.Run("berth", "cluster", "create", "-g", "bench", "-n", name, "-c", "1", "--no-wait")
 		line.note("PUT answered", true)
 		line.follow(func(s snapshot) bool { return s.cluster.Status.ProvisioningState == v1beta1.StateSucceeded })
+		line.power("stop", v1beta1.PowerStopped)
+		line.power("start", v1beta1.PowerRunning)
+		line.lose()
 		line.begin("delete " + name)
 		e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y", "--no-wait")
 		line.note("DELETE answered", true)
 		line.follow(func(s snapshot) bool { return s.gone })
 	}
+}
+
+// power stops or starts the cluster and follows it until it is done.
+func (l *timeline) power(verb string, reached v1beta1.PowerCode) {
+	l.begin(verb + " " + l.name)
+	l.e.Run("berth", "cluster", verb, "-g", "bench", "-n", l.name, "--no-wait")
+	l.note(verb+" answered", true)
+	l.follow(func(s snapshot) bool {
+		return s.cluster.Status.PowerState.Code == reached && s.cluster.Status.ProvisioningState == v1beta1.StateSucceeded
+	})
+}
+
+// lose removes what etcd stores and follows the cluster until the API server answers.
+func (l *timeline) lose() {
+	cluster, err := l.e.ManagedCluster(l.name)
+	if err != nil {
+		l.e.T.Fatal(err)
+	}
+	l.e.Eventually("a backup", recoveryPatience, func() error {
+		return l.e.BackedUpAfter(cluster.Spec.ID, "full", cluster.CreationTimestamp.Time)
+	})
+	l.begin("lose the etcd of " + l.name)
+	l.e.LoseEtcd(cluster.Spec.ID)
+	l.note("data removed", true)
+	l.follow(func(s snapshot) bool {
+		recovery := s.cluster.Status.Recovery
+		l.note("recovery begun", recovery != nil)
+		l.note("recovery ended", recovery != nil && !recovery.UnderWay())
+		return recovery != nil && !recovery.UnderWay() && s.cluster.Status.APIServerReady != nil
+	})
 }
 
 // snapshot is what one look sees.
@@ -53,6 +86,7 @@ type snapshot struct {
 type timeline struct {
 	e          *harness.Env
 	management client.Client
+	name       string
 	key        client.ObjectKey
 	started    time.Time
 	last       time.Time
@@ -144,8 +178,14 @@ func (l *timeline) noteAll(s snapshot) {
 	for i := range s.machines {
 		l.notePod(&s.machines[i])
 	}
+	if s.cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped {
+		l.note("Machine object gone", s.machine.Name == "")
+		l.note("machine pods gone", len(s.machines) == 0)
+		l.note("control plane pods gone", len(s.control) == 0)
+	}
 	l.note("/readyz", s.cluster.Status.APIServerReady != nil)
 	l.note("Machine "+string(s.machine.Status.Phase), s.machine.Name != "")
+	l.note("power state "+string(s.cluster.Status.PowerState.Code), true)
 	for _, c := range s.cluster.Status.Conditions {
 		l.note("condition "+c.Type, c.Status == "True")
 	}
@@ -159,8 +199,10 @@ func (l *timeline) notePod(pod *corev1.Pod) {
 	}
 	l.note("pod "+name+" made", true)
 	l.note("pod "+name+" scheduled", pod.Spec.NodeName != "")
+	l.note("pod "+name+" ends", pod.DeletionTimestamp != nil)
 	for _, status := range pod.Status.ContainerStatuses {
 		l.note("container "+status.Name+" runs", status.State.Running != nil)
+		l.note("container "+status.Name+" ended", status.State.Terminated != nil)
 		l.note("container "+status.Name+" started", status.Started != nil && *status.Started)
 		l.note(fmt.Sprintf("container %s restarted %d", status.Name, status.RestartCount), status.RestartCount > 0)
 		l.note("container "+status.Name+" ready", status.Ready)
