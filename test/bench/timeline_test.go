@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"text/tabwriter"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -68,6 +70,8 @@ func (l *timeline) lose() {
 	l.follow(func(s snapshot) bool {
 		recovery := s.cluster.Status.Recovery
 		l.note("recovery begun", recovery != nil)
+		l.note("API server found unready", s.cluster.Status.APIServerReady == nil)
+		l.note("API server found ready", s.cluster.Status.APIServerReady != nil && l.seen["API server found unready"])
 		l.note("recovery ended", recovery != nil && !recovery.UnderWay())
 		return recovery != nil && !recovery.UnderWay() && s.cluster.Status.APIServerReady != nil
 	})
@@ -91,11 +95,12 @@ type timeline struct {
 	started    time.Time
 	last       time.Time
 	seen       map[string]bool
+	pods       map[string][]types.UID
 	out        *tabwriter.Writer
 }
 
 func (l *timeline) begin(what string) {
-	l.started, l.seen = time.Now(), map[string]bool{}
+	l.started, l.seen, l.pods = time.Now(), map[string]bool{}, map[string][]types.UID{}
 	l.last = l.started
 	l.out = tabwriter.NewWriter(os.Stdout, 2, 8, 2, ' ', 0)
 	fmt.Fprintf(l.out, "%s\tAT (s)\tAFTER (s)\n", what)
@@ -197,14 +202,28 @@ func (l *timeline) notePod(pod *corev1.Pod) {
 	if name == "" {
 		name = "machine"
 	}
+	which := l.which(name, pod.UID)
+	name += which
 	l.note("pod "+name+" made", true)
 	l.note("pod "+name+" scheduled", pod.Spec.NodeName != "")
 	l.note("pod "+name+" ends", pod.DeletionTimestamp != nil)
 	for _, status := range pod.Status.ContainerStatuses {
+		status.Name += which
 		l.note("container "+status.Name+" runs", status.State.Running != nil)
 		l.note("container "+status.Name+" ended", status.State.Terminated != nil)
 		l.note("container "+status.Name+" started", status.Started != nil && *status.Started)
 		l.note(fmt.Sprintf("container %s restarted %d", status.Name, status.RestartCount), status.RestartCount > 0)
 		l.note("container "+status.Name+" ready", status.Ready)
 	}
+}
+
+// which tells a pod from the ones before it of the same name.
+func (l *timeline) which(name string, uid types.UID) string {
+	if !slices.Contains(l.pods[name], uid) {
+		l.pods[name] = append(l.pods[name], uid)
+	}
+	if n := slices.Index(l.pods[name], uid); n > 0 {
+		return fmt.Sprintf(" (%d)", n+1)
+	}
+	return ""
 }

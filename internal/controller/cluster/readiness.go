@@ -5,20 +5,30 @@ import (
 	"fmt"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
 )
 
-// probeTimeout bounds one question to an API server.
-const probeTimeout = 2 * time.Second
+// probeTimeout bounds one question to an API server, and probeBriefly one whose etcd is
+// away: it waits for that as long as it is let, and something else may be to be done.
+const (
+	probeTimeout = 2 * time.Second
+	probeBriefly = 300 * time.Millisecond
+)
 
 // readiness asks the API server, and sees what the add-on controller reported.
 func (r *reconciler) readiness(ctx context.Context, p *pass) (bool, error) {
 	if p.input.Stopped {
 		return true, nil
 	}
-	probe, cancel := context.WithTimeout(ctx, probeTimeout)
+	timeout := probeTimeout
+	if !r.etcdServes(ctx, p) {
+		timeout = probeBriefly
+	}
+	probe, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	p.found.notReady = r.Tenants.Ready(probe, p.cluster.Spec.ID)
 	if p.found.notReady != nil {
@@ -26,6 +36,14 @@ func (r *reconciler) readiness(ctx context.Context, p *pass) (bool, error) {
 	}
 	p.found.addonsApplied = componentsIn(p.cluster, p.cluster.Status.CurrentKubernetesVersion)
 	return true, nil
+}
+
+// etcdServes says whether enough members of etcd are ready for it to answer, as far as the
+// cache knows.
+func (r *reconciler) etcdServes(ctx context.Context, p *pass) bool {
+	var set appsv1.StatefulSet
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.EtcdStatefulSet}, &set)
+	return err == nil && set.Status.ReadyReplicas > p.input.Members/2
 }
 
 // defaultCreateTimeout is ServicePolicy.spec.createTimeout when nothing is set.

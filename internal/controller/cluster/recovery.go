@@ -182,8 +182,11 @@ func (r *reconciler) giveUpRecovery(ctx context.Context, p *pass) error {
 // beginRecovery writes down that one begins, if etcd does not start on its data.
 func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 	status := &p.cluster.Status
-	// A control plane that answered at the last look has its data.
-	if !status.Initialized || len(r.BackupCA) == 0 || !recoverable(status.Upgrade) || meta.IsStatusConditionTrue(status.Conditions, v1beta1.ConditionControlPlaneReady) {
+	if !status.Initialized || len(r.BackupCA) == 0 || !recoverable(status.Upgrade) {
+		return false, nil
+	}
+	// A control plane that answered at the last look, and whose etcd serves, has its data.
+	if meta.IsStatusConditionTrue(status.Conditions, v1beta1.ConditionControlPlaneReady) && r.etcdServes(ctx, p) {
 		return false, nil
 	}
 	pods, err := r.podsOf(ctx, p.cluster)

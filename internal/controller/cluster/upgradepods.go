@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -27,7 +28,17 @@ type upgradePods struct {
 // ended says whether a pod has done its work for the snapshot.
 func (u upgradePods) ended(name, snapshot string) bool {
 	pod := u.pods[name]
-	return pod != nil && pod.Status.Phase == corev1.PodSucceeded && pod.Annotations[controlplane.AnnotationSnapshot] == snapshot
+	return pod != nil && allDone(pod) && pod.Annotations[controlplane.AnnotationSnapshot] == snapshot
+}
+
+// allDone says whether the processes of a pod that is started once have all ended well. Its
+// phase says so only when the kubelet has tidied up after them, a second later.
+func allDone(pod *corev1.Pod) bool {
+	statuses := pod.Status.ContainerStatuses
+	return pod.Spec.RestartPolicy == corev1.RestartPolicyNever && len(statuses) == len(pod.Spec.Containers) &&
+		!slices.ContainsFunc(statuses, func(container corev1.ContainerStatus) bool {
+			return container.State.Terminated == nil || container.State.Terminated.ExitCode != 0
+		})
 }
 
 // failed says whether it did not.
