@@ -82,10 +82,15 @@ func (w *world) address() {
 	w.must(w.client.Status().Update(w.Context(), cluster))
 }
 
+// The node images that there are.
+const olderImage, newerImage = "BerthDebian-12containerd-202601.01.0", "BerthDebian-12containerd-202602.01.0"
+
 func (w *world) reconcileWith(c client.Client) error {
+	built := map[string]string{"1.36.3": "r", "1.37.2": "r"}
 	r := agentpool.New(c, w.client, agentpool.Config{Catalogue: &release.Catalogue{
 		Releases:         []release.Release{{Version: "1.37.2", Default: true}, {Version: "1.36.3"}},
-		NodeImageVersion: "BerthDebian-12containerd-202602.01.0",
+		NodeImageVersion: newerImage,
+		NodeImages:       []release.NodeImage{{Version: newerImage, Images: built}, {Version: olderImage, Images: built}},
 	}})
 	_, err := r.Reconcile(w.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(w.pool)})
 	return err
@@ -134,7 +139,7 @@ func (w *world) settle() {
 		metav1.SetMetaDataAnnotation(&m.ObjectMeta, machine.AnnotationSettled, strconv.FormatInt(m.Generation, 10))
 		w.must(w.client.Update(w.Context(), &m))
 		m.Status.Phase = v1beta1.MachineReady
-		m.Status.KubernetesVersion, m.Status.NodeImageVersion = m.Spec.KubernetesVersion, m.Spec.NodeImageVersion
+		m.Status.KubernetesVersion, m.Status.NodeImageVersion, m.Status.UnmanagedOS = m.Spec.KubernetesVersion, m.Spec.NodeImageVersion, m.Spec.UnmanagedOS
 		w.must(w.client.Status().Update(w.Context(), &m))
 	}
 }

@@ -21,7 +21,7 @@ const noRoom = "Unschedulable"
 
 // rollout is all that the next steps of an upgrade depend on.
 type rollout struct {
-	goal  versions
+	goal  aim
 	count int32
 	// surge is how many nodes may be added and unavailable how many may be missing.
 	// Without a surge nodes are replaced in place; with one, none may be missing.
@@ -79,7 +79,7 @@ func muster(r rollout) fleet {
 			f.quarantined = append(f.quarantined, m)
 		case m.Spec.Surge:
 			f.surge = append(f.surge, m)
-		case specVersions(m) != r.goal:
+		case specVersions(m) != r.goal.of(m):
 			f.stale = append(f.stale, m)
 		case serves(m):
 			f.fresh = append(f.fresh, m)

@@ -78,7 +78,7 @@ func TestRolloutSteps(t *testing.T) {
 				count++
 			}
 		}
-		plan := planRollout(rollout{goal: newVersions, count: count, surge: c.surge, unavailable: c.unavailable, cordon: c.cordon,
+		plan := planRollout(rollout{goal: aim{versions: newVersions}, count: count, surge: c.surge, unavailable: c.unavailable, cordon: c.cordon,
 			machines: c.machines, now: epoch.Add(time.Minute), patience: 30 * time.Minute})
 		if got := spell(t, plan); got != c.want {
 			t.Errorf("%s: %q, want %q (%+v)", c.why, got, c.want, plan.failure)
@@ -133,7 +133,7 @@ func TestRolloutGivesUpWithAReason(t *testing.T) {
 		{"a node that does not come back", []v1beta1.Machine{lost}, 1, 0, late, 1, lost.Spec.NodeName + " was not Ready"},
 		{"a node that cannot be drained names pod and budget", []v1beta1.Machine{undrained}, 1, 0, epoch, 1, undrained.Status.DrainBlocker},
 	} {
-		plan := planRollout(rollout{goal: newVersions, count: 1, surge: c.surge, unavailable: c.unavailable, machines: c.machines, now: c.now, patience: 30 * time.Minute})
+		plan := planRollout(rollout{goal: aim{versions: newVersions}, count: 1, surge: c.surge, unavailable: c.unavailable, machines: c.machines, now: c.now, patience: 30 * time.Minute})
 		if plan.surge != c.wantSurge || (plan.failure == nil) != (c.wantError == "") {
 			t.Errorf("%s: surge %d, %+v", c.why, plan.surge, plan.failure)
 			continue
@@ -169,7 +169,7 @@ func TestRolloutProperties(t *testing.T) {
 		}
 		w := simulation{
 			T: t, name: fmt.Sprintf("round %d: count %d, surge %d, unavailable %d, fates %v", round, count, surge, unavailable, fates), random: random, fates: fates,
-			in: rollout{goal: newVersions, count: count, surge: surge, unavailable: unavailable, cordon: random.IntN(2) == 0, machines: machines, now: epoch, patience: 30 * time.Minute},
+			in: rollout{goal: aim{versions: newVersions}, count: count, surge: surge, unavailable: unavailable, cordon: random.IntN(2) == 0, machines: machines, now: epoch, patience: 30 * time.Minute},
 		}
 		w.run()
 	}

@@ -231,8 +231,13 @@ func readyCount(machines []v1beta1.Machine) int32 {
 	return ready
 }
 
+// oldestImage is the oldest node image of the pool's nodes; the one of its next node if it
+// has none.
 func oldestImage(v view) string {
-	oldest := v.template.NodeImageVersion
+	if len(v.machines) == 0 {
+		return v.template.NodeImageVersion
+	}
+	oldest := v.machines[0].Spec.NodeImageVersion
 	for _, m := range v.machines {
 		if release.CompareNodeImages(m.Spec.NodeImageVersion, oldest) < 0 {
 			oldest = m.Spec.NodeImageVersion

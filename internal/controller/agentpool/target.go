@@ -44,6 +44,34 @@ func upgradeVersions(upgrade *v1beta1.PoolUpgrade) versions {
 	return versions{upgrade.OrchestratorVersion, upgrade.NodeImageVersion, upgrade.UnmanagedOS}
 }
 
+// aim is what an upgrade makes of a pool's nodes.
+type aim struct {
+	versions
+	// back: the pool goes back to a node image that it had (AKS:
+	// roll-back-node-pool-version).
+	back bool
+}
+
+// aimOf is how a pool goes to versions.
+func aimOf(goal versions, pool *v1beta1.AgentPool) aim {
+	return aim{goal, release.CompareNodeImages(goal.image, pool.Status.NodeImageVersion) < 0}
+}
+
+// of is what is made of one node: an upgrade that was taken back half done may have left it
+// a newer image than the pool's, and an image never becomes older unless the pool goes back
+// (AKS: upgrade-node-image).
+func (a aim) of(m *v1beta1.Machine) versions {
+	has := madeVersions(m)
+	if has.kubernetes == "" || m.Status.Phase == v1beta1.MachineReimaged {
+		has = specVersions(m)
+	}
+	made := a.versions
+	if !a.back && has.kubernetes == made.kubernetes && release.CompareNodeImages(has.image, made.image) > 0 {
+		made.image = has.image
+	}
+	return made
+}
+
 func (v versions) String() string {
 	text := fmt.Sprintf("Kubernetes %s with the image %s", v.kubernetes, v.image)
 	if v.unmanaged {

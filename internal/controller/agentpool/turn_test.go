@@ -168,6 +168,33 @@ func TestTarget(t *testing.T) {
 	}
 }
 
+// A node image never becomes older but where the pool goes back (AKS: upgrade-node-image).
+func TestAimOf(t *testing.T) {
+	const kubernetes, older, newer = "1.36.3", "BerthDebian-12containerd-202601.01.0", "BerthDebian-12containerd-202602.01.0"
+	old, next := versions{kubernetes, older, false}, versions{kubernetes, newer, true}
+	for _, c := range []struct {
+		why              string
+		pool             string
+		goal             versions
+		phase            v1beta1.MachinePhase
+		spec, made, want versions
+	}{
+		{"a node gets what is asked for", older, next, v1beta1.MachineReady, old, old, next},
+		{"one that is done already when it is taken back keeps its image", older, old, v1beta1.MachineReady, next, next, versions{kubernetes, newer, false}},
+		{"one that drains has its old one", older, old, v1beta1.MachineDraining, next, old, old},
+		{"one that is being reimaged gets the newer one", older, old, v1beta1.MachineReimaged, next, old, versions{kubernetes, newer, false}},
+		{"so does one that was never made", older, old, v1beta1.MachinePending, next, versions{}, versions{kubernetes, newer, false}},
+		{"a rollback is one", newer, old, v1beta1.MachineReady, next, next, old},
+		{"the image is another version's", older, versions{"1.37.2", older, false}, v1beta1.MachineReady, next, next, versions{"1.37.2", older, false}},
+	} {
+		m := machineOf(0, c.phase, c.spec, c.made)
+		pool := &v1beta1.AgentPool{Status: v1beta1.AgentPoolStatus{NodeImageVersion: c.pool}}
+		if got := aimOf(c.goal, pool).of(&m); got != c.want {
+			t.Errorf("%s: %v, want %v", c.why, got, c.want)
+		}
+	}
+}
+
 func TestStageOf(t *testing.T) {
 	at := func(spec versions) v1beta1.Machine { return machineOf(0, v1beta1.MachineReady, spec, spec) }
 	set := func(change func(*v1beta1.Machine)) v1beta1.Machine {

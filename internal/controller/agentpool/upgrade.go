@@ -190,7 +190,7 @@ func (r *Reconciler) roll(ctx context.Context, v *view, cluster *v1beta1.Managed
 	}
 	count, settings := v.wantedCount(), v.pool.Spec.UpgradeSettings
 	v.rollout = planRollout(rollout{
-		goal: v.goal, count: count, surge: v.pool.Status.Upgrade.Surge, unavailable: unavailableCount(settings, count),
+		goal: aimOf(v.goal, v.pool), count: count, surge: v.pool.Status.Upgrade.Surge, unavailable: unavailableCount(settings, count),
 		cordon:   settings != nil && settings.UndrainableNodeBehavior == policy.UndrainableCordon,
 		machines: v.machines, now: v.now, patience: periods.create,
 	})
@@ -243,7 +243,7 @@ func (r *Reconciler) change(ctx context.Context, v *view) error {
 		m.Spec.Surge = false
 	}
 	for _, m := range v.rollout.retarget {
-		remake(m, v.goal)
+		remake(m, aimOf(v.goal, v.pool).of(m))
 		applyUpgradeSettings(&m.Spec, v.pool)
 	}
 	for _, list := range [][]*v1beta1.Machine{v.rollout.quarantine, v.rollout.promote, v.rollout.retarget} {

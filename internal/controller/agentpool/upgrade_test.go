@@ -193,3 +193,55 @@ func TestPoolGoesBack(t *testing.T) {
 		t.Errorf("recently used versions %+v; what it went back to is not among them", used)
 	}
 }
+
+// A channel Unmanaged that came halfway and is taken back leaves the newer image where it is, and
+// the older one where that is (AKS: upgrade-node-image, auto-upgrade-node-os-image).
+func TestTakenBackUnmanagedKeepsNewerImages(t *testing.T) {
+	w := upgradable(t, "sub-unmanaged")
+	for _, m := range w.machines() {
+		m.Spec.NodeImageVersion = olderImage
+		w.must(w.client.Update(t.Context(), &m))
+	}
+	w.settle()
+	w.pool.Status.NodeImageVersion = olderImage
+	w.must(w.client.Status().Update(t.Context(), w.pool))
+	w.nodeOS("Unmanaged")
+	w.expect("first a surge node", v1beta1.StateUpgradingNodeImage, 0, 1, 2)
+	w.settle()
+	w.expect("then the oldest node", v1beta1.StateUpgradingNodeImage, 0, 1, 2)
+	w.settle()
+	if m := w.machine(0); m.Status.NodeImageVersion != newerImage || !m.Status.UnmanagedOS {
+		t.Fatalf("half done: %+v", m.Status)
+	}
+	w.expect("then the other one", v1beta1.StateUpgradingNodeImage, 0, 1, 2)
+	w.make(w.machine(1), v1beta1.MachineBlocked, "pod a/b")
+	w.expect("which cannot be drained", v1beta1.StateFailed, 0, 1, 2)
+	w.expect("and is put back", v1beta1.StateFailed, 0, 1, 2)
+	w.settle()
+	w.nodeOS("None")
+	w.pool.Annotations = map[string]string{v1beta1.AnnotationOperation: "back"}
+	w.must(w.client.Update(t.Context(), w.pool))
+	for range 12 {
+		w.reconcile()
+		if m := w.machine(0).Spec; m.NodeImageVersion != newerImage {
+			t.Fatalf("a node image is taken back to %s", m.NodeImageVersion)
+		}
+		w.settle()
+	}
+	if s := w.pool.Status; s.ProvisioningState != v1beta1.StateSucceeded || s.NodeImageVersion != olderImage || s.UnmanagedOS {
+		t.Errorf("status %+v", s)
+	}
+	for i, want := range []string{newerImage, olderImage} {
+		if m := w.machine(i).Status; m.NodeImageVersion != want || m.UnmanagedOS {
+			t.Errorf("node %d: %+v; want image %s", i, m, want)
+		}
+	}
+}
+
+func (w *world) nodeOS(channel string) {
+	w.Helper()
+	cluster := &v1beta1.ManagedCluster{}
+	w.must(w.client.Get(w.Context(), client.ObjectKey{Namespace: w.namespace, Name: "rg.c"}, cluster))
+	cluster.Spec.AutoUpgradeProfile = &v1beta1.AutoUpgradeProfile{NodeOSUpgradeChannel: channel}
+	w.must(w.client.Update(w.Context(), cluster))
+}
