@@ -29,27 +29,38 @@ func NewNodeImageCommand() *cobra.Command {
 
 func nodeImageBuildCommand() *cobra.Command {
 	var force bool
+	var sources string
 	command := &cobra.Command{
 		Use:   "build",
 		Short: "Build a node image with Debian's current packages",
 		Long: `Builds the node image anew from Debian's current packages, security updates included.
 If nothing in it changed, the newest node image stays what it is. "berth up" brings a new one
-to the service; pools take it when they are upgraded, by hand or by their channel.`,
+to the service; pools take it when they are upgraded, by hand or by their channel.
+
+Nodes that patch themselves get their patches from deb.debian.org and security.debian.org. A
+site that does not reach them names its own with --apt-sources, in either format of
+sources.list(5): later builds go on with them.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return buildNodeImage(command, force)
+			return buildNodeImage(command, force, sources)
 		},
 	}
 	command.Flags().BoolVar(&force, "force", false, "make a new version even if nothing changed")
+	command.Flags().StringVar(&sources, "apt-sources", "", `the file of apt sources that nodes get, from now on; "debian" for Debian's own again`)
 	return command
 }
 
-func buildNodeImage(command *cobra.Command, force bool) error {
+func buildNodeImage(command *cobra.Command, force bool, sources string) error {
 	root, err := repository()
 	if err != nil {
 		return err
 	}
 	build := filepath.Join(root, "build")
+	if sources != "" {
+		if err := rememberSources(build, sources); err != nil {
+			return err
+		}
+	}
 	before, err := builtCatalogue(build)
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,7 +15,7 @@ const suite = "bookworm"
 // nodePackages is what a machine has beside Debian's essential packages.
 // usr-is-merged keeps usrmerge, and with it the whole of Perl, out.
 var nodePackages = []string{
-	"ca-certificates", "conntrack", "dropbear-bin", "ethtool", "iproute2", "ipset", "iptables", "kmod",
+	"ca-certificates", "conntrack", "debian-archive-keyring", "dropbear-bin", "ethtool", "iproute2", "ipset", "iptables", "kmod",
 	"mount", "nftables", "procps", "socat", "usr-is-merged",
 }
 
@@ -40,7 +39,9 @@ var (
 	blank   = []string{"etc/machine-id", "etc/resolv.conf", "etc/hostname"}
 )
 
-func cleanRootfs(tree string) error {
+// cleanRootfs leaves nothing of the host in a root file system, whose nodes get their
+// packages from sources.
+func cleanRootfs(tree, sources string) error {
 	for _, dir := range emptied {
 		entries, err := os.ReadDir(filepath.Join(tree, dir))
 		if err != nil {
@@ -62,35 +63,7 @@ func cleanRootfs(tree string) error {
 			return err
 		}
 	}
-	return withoutCredentials(filepath.Join(tree, "etc/apt"))
-}
-
-// userInfo is what a URL may have before its host: a name, a password, a token.
-var userInfo = regexp.MustCompile(`(://)[^/@\s]+@`)
-
-// withoutCredentials takes the credentials out of the sources that a root file system has
-// from the host that built it: everyone who has the image could read them.
-func withoutCredentials(etcApt string) error {
-	paths, err := filepath.Glob(filepath.Join(etcApt, "sources.list.d", "*"))
-	if err != nil {
-		return err
-	}
-	for _, path := range append([]string{filepath.Join(etcApt, "sources.list")}, paths...) {
-		raw, err := os.ReadFile(path)
-		if os.IsNotExist(err) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read the sources of a root file system: %w", err)
-		}
-		if !userInfo.Match(raw) {
-			continue
-		}
-		if err := writeFile(path, userInfo.ReplaceAll(raw, []byte("$1"))); err != nil {
-			return err
-		}
-	}
-	return nil
+	return setSources(filepath.Join(tree, "etc/apt"), sources)
 }
 
 // rootfsArgv is the command that makes Debian's part of a machine in target.
@@ -118,9 +91,14 @@ func rootfsStep() Step {
 	const output = debianTree
 	return Step{
 		Name: "rootfs", Title: "Debian 12 root file system",
-		Recipe:  append(rootfsArgv("", nil, nil), fmt.Sprint(emptied, removed, blank, userInfo)),
+		Recipe:  append(rootfsArgv("", nil, nil), fmt.Sprint(emptied, removed, blank), debianSources),
+		Inputs:  []Input{siteSources},
 		Outputs: []string{output},
 		Run: func(ctx context.Context, w *Work) error {
+			later, err := nodeSources(w.Build)
+			if err != nil {
+				return err
+			}
 			sources, err := hostSources("/etc/apt", w.Temporary)
 			if err != nil {
 				return err
@@ -141,7 +119,7 @@ func rootfsStep() Step {
 			}); err != nil {
 				return err
 			}
-			return cleanRootfs(w.Output(output))
+			return cleanRootfs(w.Output(output), later)
 		},
 	}
 }
