@@ -111,7 +111,7 @@ type ClusterAdvisory struct {
 	Name string `json:"name"`
 	// Clause is H1 for a managed component and H2 for nodes.
 	Clause string `json:"clause"`
-	// Turn says who acts next: Service or Customer.
+	// Turn says who acts next: Service, Customer, or "Customer, Service" where both have something to do.
 	Turn string `json:"turn"`
 	// Evidence is what in the cluster has the flaw, and Next what is done about it.
 	Evidence string `json:"evidence"`

@@ -15,7 +15,8 @@ import (
 
 // Advise says which advisories affect a cluster, what in it, and whose turn it is: the
 // customer's where a version without the flaw is there to upgrade to, the service's
-// otherwise. What was known before keeps its time.
+// otherwise, and of both where each has something to do. What was known before keeps its
+// time.
 func Advise(advisories []v1beta1.Advisory, c Cluster, catalogue *release.Catalogue, last []v1beta1.ClusterAdvisory, now time.Time) []v1beta1.ClusterAdvisory {
 	var all []v1beta1.ClusterAdvisory
 	for i := range advisories {
@@ -38,19 +39,18 @@ func Advise(advisories []v1beta1.Advisory, c Cluster, catalogue *release.Catalog
 // next says under which clause, by whom and how a flaw goes. Nodes come first: their
 // owners must know (H2).
 func next(hits []Hit, steps string) (clauseID, turn, words string) {
-	var said []string
-	clauseID, turn = string(hits[0].Clause), string(vulnerability.Service)
+	var said, turns []string
+	clauseID = string(hits[0].Clause)
 	for _, hit := range hits {
 		if hit.Clause == node {
 			clauseID = string(node)
 		}
-		step := "The service brings a patched version of " + strings.TrimPrefix(hit.Part, "component ") + "."
+		whose, step := vulnerability.Service, "The service brings a patched version of "+strings.TrimPrefix(hit.Part, "component ")+"."
 		switch {
 		case hit.Cure != "":
-			turn = string(vulnerability.Customer)
-			step = cureStep(hit)
+			whose, step = vulnerability.Customer, cureStep(hit)
 		case hit.SelfPatched:
-			turn = string(vulnerability.Customer)
+			whose = vulnerability.Customer
 			step = fmt.Sprintf("The nodes of %s patch their operating system themselves, daily from 06:00 UTC on: see that they have the fix, and reboot what uses it.", strings.TrimPrefix(hit.Part, "node "))
 		case hit.Patched != "":
 			step = fmt.Sprintf("The service has %s %s without it, and brings it to the clusters in waves.", strings.TrimPrefix(hit.Part, "component "), hit.Patched)
@@ -60,11 +60,15 @@ func next(hits []Hit, steps string) (clauseID, turn, words string) {
 		if !slices.Contains(said, step) {
 			said = append(said, step)
 		}
+		if !slices.Contains(turns, string(whose)) {
+			turns = append(turns, string(whose))
+		}
 	}
 	if steps != "" {
 		said = append(said, steps)
 	}
-	return clauseID, turn, strings.Join(said, " ")
+	slices.Sort(turns)
+	return clauseID, strings.Join(turns, ", "), strings.Join(said, " ")
 }
 
 func cureStep(hit Hit) string {

@@ -109,9 +109,18 @@ func poolHits(affected *v1beta1.Affected, pool Pool, catalogue *release.Catalogu
 	if inAny(affected.Kubernetes, pool.Kubernetes, release.Compare) {
 		hits = append(hits, Hit{Clause: node, Part: part, Has: "Kubernetes " + pool.Kubernetes, Cure: kubernetesCure(affected, pool.Kubernetes, catalogue)})
 	}
-	if has, os := imageHas(affected, pool.NodeImage, catalogue); has != "" {
-		hit := Hit{Clause: node, Part: part, Has: has, SelfPatched: os && pool.SelfPatched}
-		if newest, _ := imageHas(affected, catalogue.NodeImageVersion, catalogue); newest == "" {
+	kinds := []imageParts{allParts}
+	if pool.SelfPatched {
+		// Packages are their owners' to patch there, and all else comes with an image.
+		kinds = []imageParts{osPackages, builtParts}
+	}
+	for _, of := range kinds {
+		has := imageHas(affected, pool.NodeImage, of, catalogue)
+		if has == "" {
+			continue
+		}
+		hit := Hit{Clause: node, Part: part, Has: has, SelfPatched: of == osPackages}
+		if imageHas(affected, catalogue.NodeImageVersion, of, catalogue) == "" {
 			hit.Cure = catalogue.NodeImageVersion
 		}
 		hits = append(hits, hit)
@@ -119,26 +128,36 @@ func poolHits(affected *v1beta1.Affected, pool Pool, catalogue *release.Catalogu
 	return hits
 }
 
-// imageHas says what of a node image is affected, or nothing, and whether that is a
-// package of its operating system.
-func imageHas(affected *v1beta1.Affected, version string, catalogue *release.Catalogue) (has string, os bool) {
-	if inAny(affected.NodeImages, version, release.CompareNodeImages) {
-		return "node image " + version, false
+// imageParts are parts of a node image.
+type imageParts int
+
+const (
+	allParts imageParts = iota
+	// osPackages are the packages of its operating system, and builtParts the rest.
+	osPackages
+	builtParts
+)
+
+// imageHas says which of these parts of a node image is affected, or nothing.
+func imageHas(affected *v1beta1.Affected, version string, of imageParts, catalogue *release.Catalogue) string {
+	if of != osPackages && inAny(affected.NodeImages, version, release.CompareNodeImages) {
+		return "node image " + version
 	}
 	image, known := catalogue.NodeImage(version)
 	if !known {
-		return "", false
+		return ""
 	}
 	for _, part := range affected.Packages {
-		has, os := image.Packages[part.Name]
+		has, kind := image.Packages[part.Name], osPackages
 		if has == "" {
-			has = image.Components[part.Name]
+			has, kind = image.Components[part.Name], builtParts
 		}
-		if has != "" && within(part.AffectedRange, has, vulnerability.CompareVersions) {
-			return fmt.Sprintf("%s %s in node image %s", part.Name, has, version), os
+		asked := of == allParts || of == kind
+		if asked && has != "" && within(part.AffectedRange, has, vulnerability.CompareVersions) {
+			return fmt.Sprintf("%s %s in node image %s", part.Name, has, version)
 		}
 	}
-	return "", false
+	return ""
 }
 
 // kubernetesCure is the newest patch of a version's minor, if it is not affected.

@@ -273,6 +273,17 @@ func TestNodesThatPatchThemselves(t *testing.T) {
 			v1beta1.Affected{Packages: part("libc6", "", "2.36-9+deb12u13")}},
 		{"an image has it: that heals for sure", "Customer", "Upgrade node pool old to node image " + newest + ": `berth nodepool upgrade --node-image-only`.",
 			v1beta1.Affected{Packages: part("libssl3", "", "3.0.17-1~deb12u2")}},
+		{"a package and containerd: the service has its part, too", "Customer, Service", "The nodes of pool new patch their operating system themselves, daily from 06:00 UTC on: see that they have the fix, and reboot what uses it. " +
+			"The service builds a node image without it; upgrade to it when it is there. " +
+			"The nodes of pool old patch their operating system themselves, daily from 06:00 UTC on: see that they have the fix, and reboot what uses it.",
+			v1beta1.Affected{Packages: append(part("libc6", "", "2.36-9+deb12u13"), part("containerd", "", "9")...)}},
+		{"containerd is healed by an image, the package by its owner", "Customer", "The nodes of pool new patch their operating system themselves, daily from 06:00 UTC on: see that they have the fix, and reboot what uses it. " +
+			"The nodes of pool old patch their operating system themselves, daily from 06:00 UTC on: see that they have the fix, and reboot what uses it. " +
+			"Upgrade node pool old to node image " + newest + ": `berth nodepool upgrade --node-image-only`.",
+			v1beta1.Affected{Packages: append(part("libc6", "", "2.36-9+deb12u13"), part("containerd", "", "2.4.2")...)}},
+		{"a package and a managed component", "Customer, Service", "The service brings a patched version of coredns. " +
+			"Upgrade node pool old to node image " + newest + ": `berth nodepool upgrade --node-image-only`.",
+			v1beta1.Affected{Components: part("coredns", "", "v2"), Packages: part("libssl3", "", "3.0.17-1~deb12u2")}},
 		{"containerd is no package", "Service", "The service builds a node image without it; upgrade to it when it is there.", v1beta1.Affected{Packages: part("containerd", "", "9")}},
 	} {
 		got := Advise([]v1beta1.Advisory{{Spec: v1beta1.AdvisorySpec{Affected: test.affected}}}, c, catalogue(), nil, noon)
