@@ -132,4 +132,6 @@ type Result struct {
 	// removed while it ran, in order, and ChangedCount is how many there are.
 	Changed      []string `json:"changed,omitempty"`
 	ChangedCount int32    `json:"changedCount,omitempty"`
+	// NotRun says why the script was not run, as can be tried later; empty if it was.
+	NotRun string `json:"notRun,omitempty"`
 }

@@ -52,12 +52,3 @@ func holdFiles(ctx context.Context, path string, alone bool, within time.Duratio
 		}
 	}
 }
-
-// shareFiles is holdFiles for a script.
-func shareFiles(ctx context.Context, path string, within time.Duration) (release func(), err error) {
-	release, err = holdFiles(ctx, path, false, within)
-	if errors.Is(err, errHeld) {
-		return nil, errors.New("the node installs its own patches at the moment; the script was not run")
-	}
-	return release, err
-}

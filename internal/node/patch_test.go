@@ -166,8 +166,12 @@ func TestHoldFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := shareFiles(t.Context(), path, time.Millisecond); err == nil || !strings.Contains(err.Error(), "was not run") {
-		t.Errorf("a script beside a patch: %v", err)
+	// Whoever asked is told why, and need not look for what a script has changed that never began.
+	if got, err := beside(t.Context(), script{}, path, time.Millisecond); err != nil || got.ExitCode != notRun || !strings.Contains(got.NotRun, "installs patches") || got.Stderr != got.NotRun {
+		t.Errorf("a script beside a patch: %+v, %v", got, err)
+	}
+	if _, err := beside(t.Context(), script{Settle: true}, path, time.Millisecond); !errors.Is(err, errHeld) {
+		t.Errorf("nobody knows what an earlier one changed: %v", err)
 	}
 	patch()
 	if last, err := hold(true); err != nil {
@@ -393,7 +397,7 @@ func TestPatchIsNoScriptsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.offer("tool", "1.1", "new", "")
-	runs, err := shareFiles(t.Context(), d.patcher.lock, time.Second)
+	runs, err := holdFiles(t.Context(), d.patcher.lock, false, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,12 @@ type outcome struct {
 	Stderr       string   `json:"stderr,omitempty"`
 	Changed      []string `json:"changed,omitempty"`
 	ChangedCount int32    `json:"changedCount,omitempty"`
+	NotRun       string   `json:"notRun,omitempty"`
 }
+
+// notRun is the exit code of a script that was not run and can be later (EX_TEMPFAIL of
+// sysexits.h), for those who do not know more.
+const notRun = 75
 
 // killed is the exit code of a script that took too long, as a shell has it.
 const killed = 128 + int(syscall.SIGKILL)
@@ -61,22 +66,32 @@ func NewRunCommand() *cobra.Command {
 			if known, told := ended(keptDir, asked); told {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(known)
 			}
-			release, err := shareFiles(cmd.Context(), filesLock, scriptPatience)
-			if err != nil {
-				return err
-			}
-			defer release()
-			do := runScript
-			if asked.Settle {
-				do = settle
-			}
-			result, err := do(cmd.Context(), asked, places{image: imageDirs, kept: keptDir})
+			result, err := beside(cmd.Context(), asked, filesLock, scriptPatience)
 			if err != nil {
 				return err
 			}
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(result)
 		},
 	}
+}
+
+// beside runs or settles a script when the machine does not change its own files, for which
+// it waits so long and no longer.
+func beside(ctx context.Context, asked script, lock string, within time.Duration) (outcome, error) {
+	release, err := holdFiles(ctx, lock, false, within)
+	if errors.Is(err, errHeld) && !asked.Settle && ctx.Err() == nil {
+		why := fmt.Sprintf("the node installs patches of its operating system, for which the script waited %s", within)
+		return outcome{ExitCode: notRun, Stderr: why, NotRun: why}, nil
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	defer release()
+	do := runScript
+	if asked.Settle {
+		do = settle
+	}
+	return do(ctx, asked, places{image: imageDirs, kept: keptDir})
 }
 
 // joinInit enters the mount namespace of PID 1, whose mounts are the machine's.

@@ -140,6 +140,11 @@ func (c *Commander) run(ctx context.Context, object *v1beta1.Machine, secret *co
 	if err != nil {
 		return ctrl.Result{}, c.settle(ctx, object, failed("RunCommandFailed", "the script could not be run to its end: "+err.Error()))
 	}
+	if result.NotRun != "" {
+		// Nothing began, so that there is nothing to settle: that would wait as long again, and again.
+		return ctrl.Result{}, c.end(ctx, object, nil, failed("Conflict", "the script was not run: "+result.NotRun+
+			". Run it again when that has ended, of which the events NodePatched and NodePatchFailed of the node tell"))
+	}
 	if err := c.keep(ctx, secret, result); err != nil {
 		return ctrl.Result{}, err
 	}

@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,11 +42,13 @@ func TestScriptsOfOperationsThatEnded(t *testing.T) {
 		runs      int
 		operation string
 		state     v1beta1.OperationStatusCode
+		notRun    string
 	}{
-		{"under way", v1beta1.OperationInProgress, false, 1, "op", v1beta1.OperationSucceeded},
-		{"given up", v1beta1.OperationFailed, false, 0, "op", v1beta1.OperationFailed},
-		{"canceled", v1beta1.OperationCanceled, false, 0, "op", v1beta1.OperationFailed},
-		{"overtaken while it runs", v1beta1.OperationInProgress, true, 1, "restart", v1beta1.OperationInProgress},
+		{"under way", v1beta1.OperationInProgress, false, 1, "op", v1beta1.OperationSucceeded, ""},
+		{"given up", v1beta1.OperationFailed, false, 0, "op", v1beta1.OperationFailed, ""},
+		{"canceled", v1beta1.OperationCanceled, false, 0, "op", v1beta1.OperationFailed, ""},
+		{"overtaken while it runs", v1beta1.OperationInProgress, true, 1, "restart", v1beta1.OperationInProgress, ""},
+		{"the node patches itself: nothing is settled, and whoever asked learns why", v1beta1.OperationInProgress, false, 1, "op", v1beta1.OperationFailed, "it installs patches"},
 	} {
 		op := &v1beta1.Operation{ObjectMeta: metav1.ObjectMeta{Namespace: "sub-1", Name: "op"}, Status: v1beta1.OperationStatus{Status: c.status}}
 		object := &v1beta1.Machine{
@@ -65,7 +68,7 @@ func TestScriptsOfOperationsThatEnded(t *testing.T) {
 			if c.overtaken {
 				return machine.Result{}, overtake(t.Context(), store, key)
 			}
-			return machine.Result{}, nil
+			return machine.Result{NotRun: c.notRun}, nil
 		}
 		if err := machines.Ensure(t.Context(), machine.Machine{Ref: machine.Ref{ClusterID: "id", Name: "node"}}); err != nil {
 			t.Fatal(err)
@@ -81,6 +84,9 @@ func TestScriptsOfOperationsThatEnded(t *testing.T) {
 		}
 		if progress := object.Status.Instance; runs != c.runs || progress.Operation != c.operation || progress.State != c.state {
 			t.Errorf("%s: %d runs, %+v", c.why, runs, progress)
+		}
+		if failure := object.Status.Instance.Error; c.notRun != "" && (failure == nil || failure.Code != "Conflict" || !strings.Contains(failure.Message, c.notRun)) {
+			t.Errorf("%s: %+v", c.why, failure)
 		}
 	}
 }
