@@ -110,11 +110,11 @@ func (r *Reconciler) forgetNode(ctx context.Context, s *scene, _ *outcome) error
 	if s.tenant == nil {
 		return errNoTenant
 	}
-	ctx, cancel := whileHeld(ctx, s.cluster)
+	held, cancel := whileHeld(ctx, s.cluster)
 	defer cancel()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: s.ref.Name}}
-	err := client.IgnoreNotFound(s.tenant.Delete(ctx, node))
-	if err == nil || passes(ctx, s.cluster, err) {
+	err := client.IgnoreNotFound(s.tenant.Delete(held, node))
+	if err == nil || s.passes(ctx, held, "nodes", err) {
 		return nil
 	}
 	return fmt.Errorf("delete node %s: %w", s.ref.Name, err)

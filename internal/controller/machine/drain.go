@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,11 +79,15 @@ func refusal(err error) string {
 	return text
 }
 
+// hookWords are those of the API server about an admission webhook: it denied, or gave no
+// answer that can be used.
+var hookWords = []string{`admission webhook "`, "failed calling webhook"}
+
 // byWebhook says whether a write did not go through for an admission webhook, which denied
 // it or did not answer. The API server tells it in words alone.
 func byWebhook(err error) bool {
 	status := apierrors.APIStatus(nil)
-	return errors.As(err, &status) && strings.Contains(status.Status().Message, "webhook")
+	return errors.As(err, &status) && slices.ContainsFunc(hookWords, func(words string) bool { return strings.Contains(status.Status().Message, words) })
 }
 
 // evict asks once for each pod that is left. A pod that a disruption budget

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +25,7 @@ import (
 func someScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{v1beta1.AddToScheme, corev1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{v1beta1.AddToScheme, corev1.AddToScheme, admissionv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -103,16 +104,29 @@ func TestMarkOfAMachineThatMoved(t *testing.T) {
 }
 
 // A webhook that says nothing, on whatever a machine's end would delete in the cluster,
-// holds no stop up (J1); elsewhere it is waited for.
+// holds no stop up (J1); elsewhere it is waited for, and so is an API server that is slow by
+// itself, for as long as a drain may take.
 func TestAHangingWebhookHoldsNoStopUp(t *testing.T) {
+	every := admissionv1.RuleWithOperations{Operations: []admissionv1.OperationType{"*"}, Rule: admissionv1.Rule{APIGroups: []string{"*"}, Resources: []string{"*/*"}}}
+	creations := every
+	creations.Operations = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}
 	for _, c := range []struct {
-		why   string
-		stops bool
-	}{{"a stop", true}, {"a pool with fewer nodes", false}} {
+		why      string
+		stops    bool
+		rule     admissionv1.RuleWithOperations
+		timeUp   bool
+		released bool
+	}{
+		{"a stop", true, every, false, true},
+		{"a pool with fewer nodes", false, every, false, false},
+		{"a stop, and no webhook is asked", true, creations, false, false},
+		{"the same, when the time of a drain is over", true, creations, true, true},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			scheme := someScheme(t)
 			s := someScene()
 			s.ref = machine.Ref{ClusterID: "id", Name: s.object.Spec.NodeName}
+			s.timeUp = c.timeUp
 			s.object.Finalizers, s.object.Status.BootstrapTokenID = []string{v1beta1.Finalizer}, "abcdef"
 			if c.stops {
 				s.cluster.Spec.PowerState = &v1beta1.PowerState{Code: v1beta1.PowerStopped}
@@ -128,7 +142,9 @@ func TestAHangingWebhookHoldsNoStopUp(t *testing.T) {
 			for i := range cap(pods) {
 				pods = append(pods, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: string(rune('a' + i))}, Spec: corev1.PodSpec{NodeName: s.ref.Name}})
 			}
-			s.tenant = fake.NewClientBuilder().WithScheme(scheme).WithObjects(pods...).
+			s.tenant = fake.NewClientBuilder().WithScheme(scheme).WithObjects(pods...).WithObjects(&admissionv1.MutatingWebhookConfiguration{
+				ObjectMeta: metav1.ObjectMeta{Name: "hook"}, Webhooks: []admissionv1.MutatingWebhook{{Name: "w.example.com", Rules: []admissionv1.RuleWithOperations{c.rule}}},
+			}).
 				WithIndex(&corev1.Pod{}, "spec.nodeName", func(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }).
 				WithInterceptorFuncs(interceptor.Funcs{Delete: func(ctx context.Context, _ client.WithWatch, _ client.Object, _ ...client.DeleteOption) error {
 					<-ctx.Done()
@@ -137,7 +153,7 @@ func TestAHangingWebhookHoldsNoStopUp(t *testing.T) {
 			r := New(store, store, Config{Provider: memory.New()})
 			began := time.Now()
 			out, err := r.act(t.Context(), s, StepForget)
-			if out.released != c.stops || (err == nil) != c.stops || time.Since(began) > actTimeout {
+			if out.released != c.released || (err == nil) != c.released || time.Since(began) > actTimeout {
 				t.Errorf("%s: %+v, %v, after %s", c.why, out, err, time.Since(began))
 			}
 		})

@@ -29,8 +29,10 @@ type scene struct {
 	// tenant is nil when the API server does not answer, node when it has none.
 	tenant client.Client
 	node   *corev1.Node
-	// leaving are the pods that must leave the node.
+	// leaving are the pods that must leave the node, and timeUp says that a drain had its time,
+	// whether they have left or not.
 	leaving   []corev1.Pod
+	timeUp    bool
 	situation Situation
 	// repair is what is decided about the node's health; repairedBefore is what the
 	// status said.
@@ -155,7 +157,7 @@ func (r *Reconciler) observePods(ctx context.Context, s *scene) error {
 		return err
 	}
 	if started := s.object.Status.DrainStarted; started != nil && r.Now().Sub(started.Time) >= timeout {
-		s.situation.Pods = PodsTimeUp
+		s.situation.Pods, s.timeUp = PodsTimeUp, true
 	}
 	if s.node == nil {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -42,9 +43,13 @@ func withoutManaged(cluster *v1beta1.ManagedCluster, pods []corev1.Pod) []corev1
 }
 
 // heldTimeout bounds what the end of a machine would like to do in a cluster that is being
-// stopped: a webhook of the customer's may take half a minute to say nothing. What does
-// it three times stays within actTimeout.
-const heldTimeout = 4 * time.Second
+// stopped: a webhook of the customer's may take half a minute to say nothing, longer than
+// anybody here waits for the API server's words about it. hooksTimeout bounds the look whether
+// there is one. What does both three times stays within actTimeout.
+const (
+	heldTimeout  = 3500 * time.Millisecond
+	hooksTimeout = time.Second
+)
 
 // whileHeld bounds what is done in a cluster that is being stopped.
 func whileHeld(ctx context.Context, cluster *v1beta1.ManagedCluster) (context.Context, context.CancelFunc) {
@@ -54,10 +59,53 @@ func whileHeld(ctx context.Context, cluster *v1beta1.ManagedCluster) (context.Co
 	return context.WithTimeout(ctx, heldTimeout)
 }
 
-// passes says whether what could not be done within whileHeld is left undone: no webhook of
-// the customer's holds a stop up, whether it denies or does not answer (J1).
-func passes(ctx context.Context, cluster *v1beta1.ManagedCluster, err error) bool {
-	return poweredOff(cluster) && (byWebhook(err) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil)
+// passes says whether a deletion of such a resource that failed is left undone: no webhook of
+// the customer's holds a stop up, whether it denies or does not answer (J1). What takes too
+// long without one that is asked is an API server that is slow, and tried again for as long
+// as a drain may take. held is what bounded the deletion.
+func (s *scene) passes(ctx, held context.Context, resource string, err error) bool {
+	switch {
+	case !poweredOff(s.cluster):
+		return false
+	case byWebhook(err):
+		return true
+	case !errors.Is(err, context.DeadlineExceeded) && held.Err() == nil:
+		return false
+	default:
+		return s.timeUp || s.hooked(ctx, resource)
+	}
+}
+
+// hooked says whether an admission webhook is asked when such a resource is deleted.
+func (s *scene) hooked(ctx context.Context, resource string) bool {
+	ctx, cancel := context.WithTimeout(ctx, hooksTimeout)
+	defer cancel()
+	var validating admissionv1.ValidatingWebhookConfigurationList
+	var mutating admissionv1.MutatingWebhookConfigurationList
+	if s.tenant.List(ctx, &validating) != nil || s.tenant.List(ctx, &mutating) != nil {
+		return false
+	}
+	var rules []admissionv1.RuleWithOperations
+	for _, configuration := range validating.Items {
+		for _, hook := range configuration.Webhooks {
+			rules = append(rules, hook.Rules...)
+		}
+	}
+	for _, configuration := range mutating.Items {
+		for _, hook := range configuration.Webhooks {
+			rules = append(rules, hook.Rules...)
+		}
+	}
+	return slices.ContainsFunc(rules, func(rule admissionv1.RuleWithOperations) bool { return onDelete(rule, resource) })
+}
+
+// onDelete says whether a rule is about deletions of a resource of the core group.
+func onDelete(rule admissionv1.RuleWithOperations, resource string) bool {
+	return slices.ContainsFunc(rule.Operations, func(o admissionv1.OperationType) bool {
+		return o == admissionv1.OperationAll || o == admissionv1.Delete
+	}) &&
+		slices.ContainsFunc(rule.APIGroups, func(group string) bool { return group == "*" || group == "" }) &&
+		slices.ContainsFunc(rule.Resources, func(named string) bool { return named == "*" || named == "*/*" || named == resource })
 }
 
 // endPods deletes what was bound to a node that is gone: a pod without a
@@ -67,18 +115,21 @@ func (r *Reconciler) endPods(ctx context.Context, s *scene, _ *outcome) error {
 	if s.tenant == nil {
 		return errNoTenant
 	}
-	ctx, cancel := whileHeld(ctx, s.cluster)
+	held, cancel := whileHeld(ctx, s.cluster)
 	defer cancel()
 	var pods corev1.PodList
-	if err := s.tenant.List(ctx, &pods, client.MatchingFields{"spec.nodeName": s.ref.Name}); err != nil {
+	if err := s.tenant.List(held, &pods, client.MatchingFields{"spec.nodeName": s.ref.Name}); err != nil {
 		return fmt.Errorf("list pods of node %s: %w", s.ref.Name, err)
 	}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		uid := pod.UID
-		err := s.tenant.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &uid})
-		if client.IgnoreNotFound(err) != nil && !passes(ctx, s.cluster, err) {
+		err := s.tenant.Delete(held, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &uid})
+		if client.IgnoreNotFound(err) != nil && !s.passes(ctx, held, "pods", err) {
 			return fmt.Errorf("delete pod %s/%s of node %s: %w", pod.Namespace, pod.Name, s.ref.Name, err)
+		}
+		if err != nil && held.Err() != nil {
+			break
 		}
 	}
 	return nil

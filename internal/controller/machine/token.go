@@ -171,10 +171,10 @@ func (r *Reconciler) retireToken(ctx context.Context, s *scene, _ *outcome) erro
 	if s.tenant == nil {
 		return errNoTenant
 	}
-	ctx, cancel := whileHeld(ctx, s.cluster)
+	held, cancel := whileHeld(ctx, s.cluster)
 	defer cancel()
 	secret := bootstrapToken(s.object, "", r.Now())
-	if err := client.IgnoreNotFound(s.tenant.Delete(ctx, secret)); err != nil && !passes(ctx, s.cluster, err) {
+	if err := client.IgnoreNotFound(s.tenant.Delete(held, secret)); err != nil && !s.passes(ctx, held, "secrets", err) {
 		return fmt.Errorf("delete bootstrap token: %w", err)
 	}
 	return nil
