@@ -157,6 +157,25 @@ func TestALoneReplicaStays(t *testing.T) {
 	}
 }
 
+// The successor of a lone replica has to find room in a full cluster of one node, beside what
+// it replaces (H1).
+func TestSuccessorsMakeRoom(t *testing.T) {
+	deployments := 0
+	for _, object := range render(t, testInput()) {
+		one, is := object.(*appsv1.Deployment)
+		if !is {
+			continue
+		}
+		deployments++
+		if pod := one.Spec.Template.Spec; pod.PriorityClassName != "system-node-critical" || pod.PreemptionPolicy != nil {
+			t.Errorf("%s has priority class %q, preemption %v: no pod of system-cluster-critical gives way to it", one.Name, pod.PriorityClassName, pod.PreemptionPolicy)
+		}
+	}
+	if deployments == 0 {
+		t.Error("there is no deployment")
+	}
+}
+
 // A node of the smallest size, 2 CPUs and 4 GiB, must have most of itself left.
 func TestRequestsAreSmall(t *testing.T) {
 	cpu, memory := resource.Quantity{}, resource.Quantity{}

@@ -11,14 +11,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-const (
-	clusterCritical = "system-cluster-critical"
-	nodeCritical    = "system-node-critical"
-)
+// nodeCritical is the priority class of AKS's own components, the highest that there is:
+// where a node is full, the scheduler has pods of any lower one give way, those of
+// system-cluster-critical too, which customers may use. The successor of a lone replica
+// finds room thereby in a cluster of one node.
+const nodeCritical = "system-node-critical"
 
 // deployment fills in what every managed Deployment has.
 func deployment(name, app string, replicas int32, pod corev1.PodSpec) client.Object {
-	pod.PriorityClassName = clusterCritical
+	pod.PriorityClassName = nodeCritical
 	pod.EnableServiceLinks = ptr(false)
 	pod.Tolerations = append(pod.Tolerations, criticalAddonsOnly())
 	pod.Affinity = &corev1.Affinity{NodeAffinity: onNodes(), PodAntiAffinity: apart(app)}
