@@ -23,9 +23,9 @@ import (
 func NewReleaseCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "release",
-		Short: "Add versions of Kubernetes and see which ones there are",
+		Short: "Add and remove versions of Kubernetes and see which ones there are",
 	}
-	command.AddCommand(releaseAddCommand(), releaseListCommand())
+	command.AddCommand(releaseAddCommand(), releaseRemoveCommand(), releaseListCommand())
 	return command
 }
 

@@ -105,7 +105,7 @@ func (u *upper) run(ctx context.Context) error {
 	if err := u.retire(ctx); err != nil {
 		return err
 	}
-	steps := []func(context.Context) error{u.prepare, u.fillRegistry, u.start, u.connect, u.revive, u.installCluster, u.installBerth, u.seed, u.account}
+	steps := []func(context.Context) error{u.prepare, u.fillRegistry, u.start, u.connect, u.revive, u.installCluster, u.installBerth, u.seed, u.account, u.tellMissing}
 	if u.Demo {
 		steps = append(steps, u.demo)
 	}
