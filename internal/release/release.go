@@ -94,6 +94,12 @@ func (c *Catalogue) Release(version string) (Release, bool) {
 	return Release{}, false
 }
 
+// Unknown says that a version which runs is in no catalogue of this Berth, such as one that was
+// built in another directory, and what its operator does about it.
+func Unknown(version string) error {
+	return fmt.Errorf("this Berth does not have Kubernetes %s; its operator adds it with `berth release add %s`", version, version)
+}
+
 // DefaultRelease is the version of the management machine.
 func (c *Catalogue) DefaultRelease() Release {
 	for _, r := range c.Releases {

@@ -13,13 +13,14 @@ import (
 	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/policy/rollout"
+	"berth.dev/berth/internal/release"
 )
 
 // input gathers what the components are rendered from.
 func (r *reconciler) input(ctx context.Context, cluster *v1beta1.ManagedCluster) (addon.Input, error) {
 	running, ok := r.Catalogue.Release(cluster.Status.ComponentsVersion())
 	if !ok {
-		return addon.Input{}, fmt.Errorf("version %q is not in the release catalogue", cluster.Status.ComponentsVersion())
+		return addon.Input{}, release.Unknown(cluster.Status.ComponentsVersion())
 	}
 	var roots, metrics corev1.Secret
 	for name, into := range map[string]*corev1.Secret{controlplane.RootsSecret: &roots, controlplane.MetricsSecret: &metrics} {

@@ -104,7 +104,7 @@ func (r *reconciler) beginUpgrade(ctx context.Context, p *pass, wanted release.R
 	switch {
 	case !ok:
 		p.found.broken = &v1beta1.OperationError{Code: codeUpgradeFailed, Target: "kubernetesVersion", Message: fmt.Sprintf(
-			"Kubernetes %s, which runs, is not in the release catalogue, so that it could not be put back; add it again", current)}
+			"Kubernetes %s, which runs, could not be put back: %v", current, release.Unknown(current))}
 		return false, nil
 	case release.Compare(wanted.Version, current) < 0:
 		p.found.broken = &v1beta1.OperationError{Code: "OperationNotAllowed", Target: "kubernetesVersion", Message: fmt.Sprintf(

@@ -52,11 +52,7 @@ func (r *reconciler) wanted(p *pass) (release.Release, bool) {
 	asked, current := p.cluster.Spec.KubernetesVersion, p.cluster.Status.CurrentKubernetesVersion
 	wanted, ok := wantedRelease(r.Catalogue, asked, current)
 	if !ok {
-		p.found.broken = &v1beta1.OperationError{
-			Code:    "K8sVersionNotSupported",
-			Message: fmt.Sprintf("Kubernetes version %q is not in the release catalogue; ask for one that is", asked),
-			Target:  "kubernetesVersion",
-		}
+		p.found.broken = notThere(asked, current)
 		return wanted, false
 	}
 	if current != "" && current != wanted.Version && halted(p.cluster) {
@@ -64,6 +60,20 @@ func (r *reconciler) wanted(p *pass) (release.Release, bool) {
 	}
 	p.goal = wanted
 	return policy.NextStep(r.Catalogue, current, wanted), true
+}
+
+// notThere is that nothing of what a cluster asks for is in the catalogue: also not what it runs
+// already, where it asks for nothing else.
+func notThere(asked, current string) *v1beta1.OperationError {
+	failure := &v1beta1.OperationError{
+		Code:    "K8sVersionNotSupported",
+		Message: fmt.Sprintf("Kubernetes version %q is not in the release catalogue; ask for one that is", asked),
+		Target:  "kubernetesVersion",
+	}
+	if current != "" && (asked == current || asked == release.Minor(current)) {
+		failure.Message = fmt.Sprintf("The cluster runs on, but cannot be changed: %v", release.Unknown(current))
+	}
+	return failure
 }
 
 // halted says whether an upgrade was aborted that has not begun, or has done a step of

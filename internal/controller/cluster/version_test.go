@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,21 @@ func TestWantedRelease(t *testing.T) {
 		got, ok := wantedRelease(catalogue, c.asked, c.current)
 		if got.Version != c.want || ok != (c.want != "") {
 			t.Errorf("%s: %q with %q running gives %q, want %q", c.why, c.asked, c.current, got.Version, c.want)
+		}
+	}
+}
+
+// A cluster on a version that this Berth was not built with asks for nothing that its owner could
+// change: the operator does.
+func TestNotThere(t *testing.T) {
+	for _, c := range []struct{ why, asked, current, want string }{
+		{"the minor that runs", "1.35", "1.35.4", "berth release add 1.35.4"},
+		{"the version that runs", "1.35.4", "1.35.4", "berth release add 1.35.4"},
+		{"another one", "1.99", "1.35.4", "ask for one that is"},
+		{"of a cluster that runs nothing yet", "1.35.4", "", "ask for one that is"},
+	} {
+		if got := notThere(c.asked, c.current); got.Code != "K8sVersionNotSupported" || !strings.Contains(got.Message, c.want) {
+			t.Errorf("%s: %+v, want %q", c.why, got, c.want)
 		}
 	}
 }

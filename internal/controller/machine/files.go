@@ -15,6 +15,7 @@ import (
 	"berth.dev/berth/internal/node"
 	"berth.dev/berth/internal/pki"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/release"
 )
 
 // The files of a machine, in machine.FilesDir.
@@ -84,7 +85,7 @@ func (r *Reconciler) image(made v1beta1.MachineStatus) (string, error) {
 	}
 	found, ok := r.Catalogue.Release(made.KubernetesVersion)
 	if !ok {
-		return "", fmt.Errorf("Kubernetes %s is not in the release catalogue", made.KubernetesVersion)
+		return "", release.Unknown(made.KubernetesVersion)
 	}
 	repository, isVersion := strings.CutSuffix(found.NodeImage, ":"+r.Catalogue.NodeImageVersion)
 	if !isVersion || made.NodeImageVersion == "" {
