@@ -30,6 +30,23 @@ type Corruption struct {
 	Members []Hash
 }
 
+// Alarms are the names of those that etcd has raised: NOSPACE, CORRUPT. The error wraps
+// ErrNoLeader if none leads.
+func (Client) Alarms(ctx context.Context, target Target) ([]string, error) {
+	var names []string
+	err := withLeader(ctx, target, func(ctx context.Context, client *clientv3.Client, _ map[uint64]*clientv3.StatusResponse) error {
+		alarms, err := client.AlarmList(ctx)
+		if err != nil {
+			return fmt.Errorf("list the alarms of etcd: %w", err)
+		}
+		for _, alarm := range alarms.Alarms {
+			names = append(names, alarm.Alarm.String())
+		}
+		return nil
+	})
+	return names, err
+}
+
 // hashTime bounds the hash of what a member holds, all of which is read.
 const hashTime = 2 * time.Minute
 

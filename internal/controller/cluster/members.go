@@ -24,6 +24,7 @@ const membersAgain = 2 * time.Second
 type Members interface {
 	List(ctx context.Context, target etcd.Target) ([]etcd.Member, error)
 	Corruption(ctx context.Context, target etcd.Target) (etcd.Corruption, error)
+	Alarms(ctx context.Context, target etcd.Target) ([]string, error)
 	Do(ctx context.Context, target etcd.Target, change etcd.Change) error
 }
 
@@ -68,7 +69,19 @@ func (r *reconciler) members(ctx context.Context, p *pass, seen seenReplicas) (b
 
 // etcdTarget is how the members that run are reached.
 func (r *reconciler) etcdTarget(ctx context.Context, p *pass) (etcd.Target, error) {
-	stored, err := r.storedSecrets(ctx, p.cluster)
+	target, err := r.etcdWithout(ctx, p.cluster)
+	if err != nil {
+		return target, err
+	}
+	for _, address := range p.input.MemberAddresses[:min(int(p.input.Members), len(p.input.MemberAddresses))] {
+		target.Endpoints = append(target.Endpoints, fmt.Sprintf("https://%s:%d", address, controlplane.EtcdPort))
+	}
+	return target, nil
+}
+
+// etcdWithout is how an etcd is reached, without its addresses.
+func (r *reconciler) etcdWithout(ctx context.Context, cluster *v1beta1.ManagedCluster) (etcd.Target, error) {
+	stored, err := r.storedSecrets(ctx, cluster)
 	if err != nil {
 		return etcd.Target{}, err
 	}
@@ -77,14 +90,7 @@ func (r *reconciler) etcdTarget(ctx context.Context, p *pass) (etcd.Target, erro
 		return etcd.Target{}, errors.New("etcd's certificates are not there")
 	}
 	config, err := controlplane.BackupTLS(roots, own)
-	if err != nil {
-		return etcd.Target{}, err
-	}
-	target := etcd.Target{TLS: config}
-	for _, address := range p.input.MemberAddresses[:min(int(p.input.Members), len(p.input.MemberAddresses))] {
-		target.Endpoints = append(target.Endpoints, fmt.Sprintf("https://%s:%d", address, controlplane.EtcdPort))
-	}
-	return target, nil
+	return etcd.Target{TLS: config}, err
 }
 
 // etcdWorld puts together what a step is decided on.

@@ -28,6 +28,8 @@ type upgradeWorld struct {
 	// tried: the control plane's process was started; it is not only waiting for a
 	// place or an image.
 	tried bool
+	// etcdIll: etcd does not answer, or has raised an alarm: no version can come up on it.
+	etcdIll bool
 }
 
 // upgradeRule leads from one phase to the next when what it names was seen.
@@ -45,7 +47,7 @@ func oldRuns(w upgradeWorld) bool    { return w.oldRuns }
 func applied(w upgradeWorld) bool    { return w.applied }
 func unwanted(w upgradeWorld) bool   { return w.unwanted }
 func late(w upgradeWorld) bool       { return w.late }
-func deadAgain(w upgradeWorld) bool  { return w.late && w.tried }
+func deadAgain(w upgradeWorld) bool  { return w.late && w.tried && !w.etcdIll }
 func keptOut(w upgradeWorld) bool    { return w.late && w.refused }
 
 // What a rule saw, as an upgrade's message says it.
@@ -61,7 +63,8 @@ const (
 // that holds counts. The control plane is untouched until an API server of the new
 // version answers beside it. What customers wrote is given up, for the snapshot of
 // before the upgrade, only if the version that ran does not come up on what etcd
-// holds now.
+// holds now, and etcd itself is well: an etcd that is full, or whose members differ, has
+// what was written, and no version comes up on it.
 var upgradeRules = map[v1beta1.UpgradePhase][]upgradeRule{
 	v1beta1.UpgradeSnapshot: {
 		{sawUnwanted, unwanted, v1beta1.UpgradeFailed},

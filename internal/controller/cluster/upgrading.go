@@ -57,6 +57,9 @@ func (r *reconciler) upgrade(ctx context.Context, p *pass, wanted release.Releas
 	if err != nil {
 		return false, err
 	}
+	if err := r.holdUpgrade(ctx, p, world); err != nil {
+		return false, err
+	}
 	if phase, why := nextPhase(status.Upgrade.Phase, world); phase != status.Upgrade.Phase && !status.Recovery.UnderWay() {
 		detail := pods.complaint(status.Upgrade.Phase)
 		if phase == v1beta1.UpgradeIncomplete {
@@ -210,6 +213,8 @@ func (r *reconciler) lookAtUpgrade(ctx context.Context, p *pass, pods upgradePod
 		w.applied, w.refused = w.newRuns && componentsIn(p.cluster, up.To), keptOutBy(p.cluster) != ""
 	case v1beta1.UpgradeRollBack, v1beta1.UpgradeRestore:
 		w.oldRuns = r.runs(ctx, p, pods, up.From)
+		asks := up.Phase == v1beta1.UpgradeRollBack && !w.oldRuns && (w.late || p.now.Sub(up.PhaseSince.Time) >= holdEvery)
+		w.etcdIll = asks && r.etcdIll(ctx, p.cluster)
 	}
 	return w, nil
 }

@@ -58,6 +58,20 @@ func (h *hostedEtcd) Corruption(context.Context, etcd.Target) (etcd.Corruption, 
 	return found, nil
 }
 
+// Alarms implements cluster.Members.
+func (h *hostedEtcd) Alarms(context.Context, etcd.Target) ([]string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var names []string
+	if h.full {
+		names = append(names, "NOSPACE")
+	}
+	for range h.alarmed {
+		names = append(names, "CORRUPT")
+	}
+	return names, nil
+}
+
 // corrupt says whether no member is ready, since the alarm CORRUPT is raised.
 func (h *hostedEtcd) corrupt() bool {
 	h.mu.Lock()
@@ -176,49 +190,6 @@ func (w *world) tells(reason, part string) bool {
 		return false
 	}
 	return slices.ContainsFunc(list.Items, func(e eventsv1.Event) bool { return e.Reason == reason && strings.Contains(e.Note, part) })
-}
-
-// A member of three that holds other data than the two others is made anew, also where it
-// leads; the alarm is taken back as soon as it has gone, and the others are left alone.
-func TestStandardClusterReplacesAMemberThatHoldsOtherData(t *testing.T) {
-	w := newWorld(t)
-	w.start(w.nextGuard())
-	w.standard()
-	before := w.volumes()
-	w.etcd.differ(0)
-	w.eventually("etcd-0 is made anew", func() bool {
-		made := w.etcd.made()
-		return slices.Equal(made, []string{string(etcd.MoveLeader), string(etcd.Remove), string(etcd.Disarm), string(etcd.AddVoter)}) && w.cluster().Status.Replicas.Replacing == nil
-	})
-	w.checkReplicas(3)
-	after := w.volumes()
-	for name, uid := range before {
-		if changed := after[name] != uid; changed != (name == controlplane.MemberClaim(0)) {
-			t.Errorf("claim %s was %s and is %s", name, uid, after[name])
-		}
-	}
-	for reason, part := range map[string]string{"EtcdMemberLost": "holds other data than the two others", "EtcdMemberReplaced": "etcd-0", "EtcdAgrees": "taken back"} {
-		w.eventually("an event "+reason, func() bool { return w.tells(reason, part) })
-	}
-	w.delete()
-	w.checkGone()
-}
-
-// Where no two members hold the same, nothing is done by itself, and the operator is told.
-func TestMembersThatAllDifferAreLeftAlone(t *testing.T) {
-	w := newWorld(t)
-	w.start(w.nextGuard())
-	w.standard()
-	w.etcd.differ(1, 2)
-	w.eventually("the operator is told", func() bool {
-		c := meta.FindStatusCondition(w.cluster().Status.Conditions, v1beta1.ConditionHighlyAvailable)
-		return c != nil && strings.Contains(c.Message, "no two of its 3 members") && w.tells("EtcdCorrupt", "have the backups back")
-	})
-	if made := w.etcd.made(); len(made) > 0 || w.cluster().Status.Replicas.Replacing != nil {
-		t.Errorf("members were changed: %v", made)
-	}
-	w.delete()
-	w.checkGone()
 }
 
 // lookAgain has a cluster looked at before its time.

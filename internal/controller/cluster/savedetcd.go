@@ -1,0 +1,69 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/etcd"
+	"berth.dev/berth/internal/policy"
+)
+
+// holdEvery is how often it is written down that the time of an upgrade does not pass.
+const holdEvery = 10 * time.Second
+
+// holdUpgrade has the time that the old version may take to come up begin anew while etcd is
+// ill: what was saved before the upgrade must not take the place of what is written because
+// of the time that etcd took to be well again.
+func (r *reconciler) holdUpgrade(ctx context.Context, p *pass, w upgradeWorld) error {
+	up := p.cluster.Status.Upgrade
+	if !w.etcdIll || p.now.Sub(up.PhaseSince.Time) < holdEvery {
+		return nil
+	}
+	next := up.DeepCopy()
+	next.PhaseSince = metav1.NewTime(p.now)
+	return r.persist(ctx, p, next)
+}
+
+// etcdIll says whether etcd does not answer, or has raised an alarm.
+func (r *reconciler) etcdIll(ctx context.Context, cluster *v1beta1.ManagedCluster) bool {
+	target, err := r.standingEtcd(ctx, cluster)
+	if err != nil {
+		return true
+	}
+	alarms, err := r.Members.Alarms(ctx, target)
+	return err != nil || len(alarms) > 0
+}
+
+// standingEtcd is how the etcd that was rendered last is reached.
+func (r *reconciler) standingEtcd(ctx context.Context, cluster *v1beta1.ManagedCluster) (etcd.Target, error) {
+	target, err := r.etcdWithout(ctx, cluster)
+	if err != nil {
+		return target, err
+	}
+	services := []string{controlplane.EtcdService}
+	if replicas := cluster.Status.Replicas; policy.ReplicasShapeOf(replicas.At()).Addressed {
+		services = nil
+		for ordinal := range max(replicas.Members, 1) {
+			services = append(services, controlplane.MemberName(ordinal))
+		}
+	}
+	for _, name := range services {
+		var service corev1.Service
+		if err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(cluster), Name: name}, &service); err != nil {
+			return target, fmt.Errorf("address of etcd: %w", err)
+		}
+		if service.Spec.ClusterIP == "" {
+			return target, errors.New("etcd has no address")
+		}
+		target.Endpoints = append(target.Endpoints, fmt.Sprintf("https://%s:%d", service.Spec.ClusterIP, controlplane.EtcdPort))
+	}
+	return target, nil
+}
