@@ -35,6 +35,9 @@ type ControlPlaneReplicas struct {
 	Members int32 `json:"members,omitempty"`
 	// Replacing is the member that lost its data and is made anew; nil if none is.
 	Replacing *MemberReplacement `json:"replacing,omitempty"`
+	// Kept is what was held by the last member that held other data than the others; nil if
+	// nothing is kept.
+	Kept *KeptMember `json:"kept,omitempty"`
 }
 
 // MemberReplacement is a member of etcd that is removed, and added again without data.
@@ -43,6 +46,18 @@ type MemberReplacement struct {
 	// ID is the member's in etcd, in hexadecimal, and Claim the UID of the claim for its volume.
 	ID    string `json:"id"`
 	Claim string `json:"claim,omitempty"`
+}
+
+// KeptMember is the volume of a member of etcd that held other data than the others and was
+// made anew. It outlives its claim for ServicePolicy.spec.oddMemberRetention.
+type KeptMember struct {
+	// Name is the member's, such as etcd-1, and ID its in etcd, in hexadecimal.
+	Name string `json:"name"`
+	ID   string `json:"id"`
+	// Volume is the name of the PersistentVolume.
+	Volume string `json:"volume"`
+	// Time is since when it is kept.
+	Time metav1.Time `json:"time"`
 }
 
 // At is the phase; ReplicasSingle for a control plane that never had another.

@@ -39,6 +39,9 @@ const (
 	// AnnotationKeyReplaced is on a Secret with a key of backups that took the place of one
 	// that was lost, and says when (RFC 3339). The operator removes it when that is known.
 	AnnotationKeyReplaced = "berth.dev/key-replaced"
+	// AnnotationKeptFrom is on a PersistentVolume that is kept of a member of etcd (A3), and
+	// names the reclaim policy that it gets back.
+	AnnotationKeptFrom = "berth.dev/kept-from"
 	// Finalizer keeps an object until everything made for it is gone.
 	Finalizer = "berth.dev/cleanup"
 )

@@ -66,6 +66,10 @@ type ServicePolicySpec struct {
 	DeletedClusterRetention *metav1.Duration `json:"deletedClusterRetention,omitempty"`
 	// BackupRetention says for how long what is kept.
 	BackupRetention *BackupRetention `json:"backupRetention,omitempty"`
+	// OddMemberRetention is how long the volume of a member of etcd is kept that was made anew
+	// since it held other data than the two others: 168h, which are 7 days; 0s keeps nothing.
+	// One is kept of each cluster, the last (A3).
+	OddMemberRetention *metav1.Duration `json:"oddMemberRetention,omitempty"`
 	// NodeRepair says when nodes that are ill are repaired, and how (E4).
 	NodeRepair *NodeRepair `json:"nodeRepair,omitempty"`
 	// AddonPutBack says how soon changes of managed components are put back (A7).

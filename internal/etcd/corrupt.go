@@ -14,6 +14,8 @@ import (
 // Hash is what one member holds, as a hash of it.
 type Hash struct {
 	ID uint64
+	// Learner: it has no vote.
+	Learner bool
 	// Answered: the rest is known.
 	Answered bool
 	// Hash is of all keys and values up to Revision, which is what the member has reached;
@@ -72,7 +74,7 @@ func (Client) Corruption(ctx context.Context, target Target) (Corruption, error)
 			return fmt.Errorf("list the members of etcd: %w", err)
 		}
 		for _, m := range list.Members {
-			found.Members = append(found.Members, Hash{ID: m.ID})
+			found.Members = append(found.Members, Hash{ID: m.ID, Learner: m.IsLearner})
 		}
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
@@ -80,6 +81,73 @@ func TestMemberThatHoldsOtherDataIsMadeAnew(t *testing.T) {
 	if found := m.corruption(func(etcd.Corruption) error { return nil }); len(found.Alarmed) > 0 {
 		t.Errorf("the alarm is raised: %+v", found)
 	}
+}
+
+// What was wrong in history that has gone since is not wrong any more, and is what members
+// remember all the same: the alarm that was taken back comes again, until history goes by one
+// more revision.
+func TestAlarmOfWhatHasGoneIsForgotten(t *testing.T) {
+	m := newMembers(t)
+	m.flags = []string{"--feature-gates=CompactHashCheck=true", "--compact-hash-check-time=1s"}
+	for i := range 3 {
+		m.start(i, "new", m.cluster(0, 1, 2))
+	}
+	m.wait(2, "it votes", voter)
+	client := m.dial(0)
+	const right, wrong = "what-was-acknowledged", "what-was-never-written"
+	last := int64(0)
+	for _, value := range []string{right, "b", "c", "d"} {
+		put, err := client.Put(t.Context(), "a", value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = put.Header.Revision
+	}
+	m.damage(2, right, wrong[:len(right)])
+	m.start(2, "existing", m.cluster(0, 1, 2))
+	m.wait(2, "it is back", voter)
+	if _, err := client.Compact(t.Context(), last-2); err != nil {
+		t.Fatal(err)
+	}
+	again := func(c etcd.Corruption) error {
+		if len(c.Alarmed) == 0 || len(c.Members) != 3 {
+			return fmt.Errorf("%+v", c)
+		}
+		for _, member := range c.Members {
+			if first := c.Members[0]; !member.Answered || member.Learner || member.Hash != first.Hash || member.Revision != last || member.Compacted != last-2 {
+				return fmt.Errorf("%+v", c)
+			}
+		}
+		return nil
+	}
+	for range 2 {
+		m.corruption(again)
+		if alarms, err := (etcd.Client{}).Alarms(t.Context(), m.target()); err != nil || len(alarms) == 0 || alarms[0] != "CORRUPT" {
+			t.Errorf("alarms %v, %v", alarms, err)
+		}
+		m.do(etcd.Change{Action: etcd.Disarm})
+	}
+	m.corruption(again) // it has come again, twice
+	var quiet time.Time
+	m.eventually("the alarm stays away", func() error {
+		alarms, err := (etcd.Client{}).Alarms(t.Context(), m.target())
+		switch {
+		case err != nil:
+			return err
+		case len(alarms) > 0:
+			quiet = time.Time{}
+			if err := (etcd.Client{}).Do(t.Context(), m.target(), etcd.Change{Action: etcd.Disarm}); err != nil {
+				return err
+			}
+			if err := (etcd.Client{}).Compact(t.Context(), m.target(), last-1); err != nil {
+				return err
+			}
+			quiet = time.Now()
+		case !quiet.IsZero() && time.Since(quiet) > 4*time.Second:
+			return nil
+		}
+		return fmt.Errorf("alarms %v", alarms)
+	})
 }
 
 func (m *members) corruption(ok func(etcd.Corruption) error) (found etcd.Corruption) {

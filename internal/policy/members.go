@@ -32,11 +32,13 @@ type EtcdWorld struct {
 	Lost []int32
 	// Replacing is the member that is being made anew; nil if none is.
 	Replacing *EtcdReplacement
-	// Odd is the ID of the member that holds other data than the others, which agree; zero
-	// if there is none.
-	Odd uint64
-	// Agreed: the alarm that members hold different data has nothing left to tell of.
-	Agreed bool
+	// Alarmed: the alarm is raised that members hold different data. Odd is the ID of the one
+	// that holds other data than the others, which agree; zero if there is none. Kept: its
+	// volume outlives it, if it has one. Agreed: the alarm has nothing left to tell of.
+	Alarmed bool
+	Odd     uint64
+	Kept    bool
+	Agreed  bool
 }
 
 // EtcdReplacement is a member that is removed and added again.
@@ -64,6 +66,8 @@ const (
 	// EtcdMark writes down that a member is replaced, EtcdForget that it was.
 	EtcdMark   EtcdAction = "Mark"
 	EtcdForget EtcdAction = "Forget"
+	// EtcdKeep has the volume of a member that is about to be replaced outlive it.
+	EtcdKeep EtcdAction = "Keep"
 	// EtcdWipe deletes a replaced member's volume.
 	EtcdWipe EtcdAction = "Wipe"
 	// EtcdAddLearner adds a member without a vote, and EtcdAddVoter one with.
@@ -83,8 +87,10 @@ type etcdRule struct {
 // etcdRules take etcd from what it has to what is wanted, one member at a time; the first
 // that holds counts. Nothing is done without a leader, which only a majority has. A
 // single member's place is never taken by one without a vote or without data, and the
-// last to go is never the first. What holds other data than the others leads no more and
-// goes; the others take writes again before it is made anew.
+// last to go is never the first. What holds other data than the others leads no more, is put
+// aside and goes; the others take writes again before it is made anew. While it is not known
+// who holds other data, nobody goes and nobody comes: a new member copies another one's data,
+// and would make a majority of what may be wrong.
 var etcdRules = []etcdRule{
 	{EtcdWait, whole(func(w EtcdWorld) bool { return !w.any(EtcdMember.leads) })},
 	{EtcdAddress, whole(func(w EtcdWorld) bool { return len(w.Members) == 1 && w.Members[0].Alone != w.Alone })},
@@ -98,9 +104,16 @@ var etcdRules = []etcdRule{
 		return w.ordinal(func(m EtcdMember) bool { return w.Replacing != nil && m.ID == w.Replacing.ID && !m.Leader })
 	}},
 	{EtcdDisarm, whole(func(w EtcdWorld) bool { return w.Agreed })},
+	{EtcdForget, func(w EtcdWorld) (int32, bool) {
+		return w.replaced(func(m EtcdMember) bool { return m.Started || w.Replacing.Wiped })
+	}},
+	{EtcdKeep, func(w EtcdWorld) (int32, bool) {
+		return w.ordinal(func(m EtcdMember) bool { return w.Replacing == nil && m.ID == w.Odd && !m.Leader && !w.Kept })
+	}},
 	{EtcdMark, func(w EtcdWorld) (int32, bool) {
 		return w.ordinal(func(m EtcdMember) bool { return w.Replacing == nil && m.ID == w.Odd && !m.Leader })
 	}},
+	{EtcdWait, whole(func(w EtcdWorld) bool { return w.Alarmed })},
 	{EtcdMark, func(w EtcdWorld) (int32, bool) {
 		return w.ordinal(func(m EtcdMember) bool {
 			return w.Replacing == nil && m.Started && !m.Healthy && slices.Contains(w.Lost, m.Ordinal)
@@ -120,9 +133,6 @@ var etcdRules = []etcdRule{
 	}},
 	{EtcdAddVoter, func(w EtcdWorld) (int32, bool) { return w.missing(w.Serving && len(w.Members) > 1) }},
 	{EtcdAddLearner, func(w EtcdWorld) (int32, bool) { return w.missing(true) }},
-	{EtcdForget, func(w EtcdWorld) (int32, bool) {
-		return w.replaced(func(m EtcdMember) bool { return m.Started || w.Replacing.Wiped })
-	}},
 	{EtcdForget, func(w EtcdWorld) (int32, bool) { return 0, w.Replacing != nil && w.Replacing.Ordinal >= w.Wanted }},
 	{EtcdWipe, func(w EtcdWorld) (int32, bool) { return w.replaced(func(EtcdMember) bool { return true }) }},
 	{EtcdWait, whole(func(w EtcdWorld) bool { return w.any(EtcdMember.unfinished) })},

@@ -25,8 +25,10 @@ func TestEtcdSteps(t *testing.T) {
 		w.Replacing = &EtcdReplacement{ID: id, Ordinal: ordinal, Wiped: wiped}
 		return w
 	}
-	odd := func(w EtcdWorld, id uint64) EtcdWorld { w.Odd = id; return w }
-	agreed := func(w EtcdWorld) EtcdWorld { w.Agreed = true; return w }
+	alarmed := func(w EtcdWorld) EtcdWorld { w.Alarmed = true; return w }
+	unkept := func(w EtcdWorld, id uint64) EtcdWorld { w.Alarmed, w.Odd = true, id; return w }
+	odd := func(w EtcdWorld, id uint64) EtcdWorld { w.Alarmed, w.Odd, w.Kept = true, id, true; return w }
+	agreed := func(w EtcdWorld) EtcdWorld { w.Alarmed, w.Agreed = true, true; return w }
 	alone := func(w EtcdWorld, is, wanted bool) EtcdWorld { w.Members[0].Alone, w.Alone = is, wanted; return w }
 	for _, c := range []struct {
 		why  string
@@ -69,6 +71,17 @@ func TestEtcdSteps(t *testing.T) {
 		{"and not when the new one has come up on it", replacing(serving(etcdOf(3, "Lvv")), 9, 2, false), "Forget 2"},
 		{"which is all", serving(etcdOf(3, "Lvn")), "Wait 0"},
 		{"of three one is left, whose data were put back", serving(etcdOf(3, "--L")), "AddLearner 0"},
+		{"what one holds that holds other data is put aside", serving(unkept(etcdOf(3, "Lvv"), 3)), "Keep 2"},
+		{"it leads no more before", serving(unkept(etcdOf(3, "Lvv"), 1)), "MoveLeader 1"},
+		{"it is put aside also if it is away", serving(lost(unkept(etcdOf(3, "Lvd"), 3), 2)), "Keep 2"},
+		{"and made anew", serving(odd(etcdOf(3, "Lvd"), 3)), "Mark 2"},
+		{"nobody else goes while it is not known who holds other data", serving(lost(alarmed(etcdOf(3, "Lvd")), 2)), "Wait 0"},
+		{"nor comes, as it would copy what may be wrong", replacing(serving(alarmed(etcdOf(3, "Lv-"))), 3, 2, false), "Wait 0"},
+		{"nor has its volume wiped", replacing(serving(alarmed(etcdOf(3, "Lvn"))), 9, 2, false), "Wait 0"},
+		{"nor gets a vote", alarmed(etcdOf(3, "Ll")), "Wait 0"},
+		{"nor does it shrink", alarmed(etcdOf(1, "Lvv")), "Wait 0"},
+		{"one that has been made anew is forgotten all the same", replacing(serving(alarmed(etcdOf(3, "Lvv"))), 9, 2, true), "Forget 2"},
+		{"so that another one has its turn", replacing(serving(odd(etcdOf(3, "Lvv"), 2)), 9, 2, true), "Forget 2"},
 		{"one that holds other data is written down", serving(odd(etcdOf(3, "Lvv"), 3)), "Mark 2"},
 		{"one that leads leads no more before", serving(odd(etcdOf(3, "Lvv"), 1)), "MoveLeader 1"},
 		{"also one that has come to lead since", replacing(serving(odd(etcdOf(3, "vvL"), 3)), 3, 2, false), "MoveLeader 0"},
@@ -100,12 +113,12 @@ func TestEtcdStepsLeadThere(t *testing.T) {
 		}
 		for _, wanted := range []int32{1, 3} {
 			for _, serving := range []bool{false, true} {
-				for odd := range uint64(4) { // none, or one of three that are well
+				for odd := range uint64(4) { // none, or one of three of which the others are well
 					w := etcdOf(wanted, prefix)
-					if !majority(w) || leaders(w) != 1 || odd > 0 && (len(w.Members) < 3 || w.any(EtcdMember.unfinished)) {
+					if !majority(w) || leaders(w) != 1 || odd > 0 && (len(w.Members) < 3 || w.any(func(m EtcdMember) bool { return m.unfinished() && m.ID != odd })) {
 						continue
 					}
-					w.Serving, w.Odd = serving && wanted == 3, odd
+					w.Serving, w.Odd, w.Alarmed = serving && wanted == 3, odd, odd > 0
 					w.drive(t, fmt.Sprint(prefix, odd))
 				}
 			}
@@ -162,7 +175,14 @@ func (w EtcdWorld) drive(t *testing.T, from string) {
 				m.Healthy, m.Started = m.Healthy || !m.Started, true
 				return m, true
 			})
+		case EtcdKeep:
+			w.Kept = true
+		case EtcdDisarm:
+			w.Alarmed, w.Agreed = false, false
 		case EtcdMark:
+			if w.Alarmed && !w.Kept {
+				t.Errorf("%s to %d gives up what a member holds: %v", from, w.Wanted, path)
+			}
 			w.edit(func(m EtcdMember) (EtcdMember, bool) {
 				if m.Ordinal == ordinal {
 					w.Replacing = &EtcdReplacement{ID: m.ID, Ordinal: ordinal}
@@ -177,6 +197,7 @@ func (w EtcdWorld) drive(t *testing.T, from string) {
 			w.edit(func(m EtcdMember) (EtcdMember, bool) { m.Leader = m.Ordinal == ordinal; return m, true })
 		case EtcdRemove:
 			w.edit(func(m EtcdMember) (EtcdMember, bool) { return m, m.Ordinal != ordinal })
+			w.Agreed = w.Alarmed && !w.any(func(m EtcdMember) bool { return m.ID == w.Odd })
 		case EtcdPromote:
 			w.edit(func(m EtcdMember) (EtcdMember, bool) { m.Learner = m.Learner && m.Ordinal != ordinal; return m, true })
 		case EtcdAddLearner, EtcdAddVoter:

@@ -2,56 +2,95 @@ package cluster
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/etcd"
 	"berth.dev/berth/internal/policy"
 )
 
-// tornAgain is how soon an etcd is looked at again that waits for the operator: all that its
-// members hold is read for it.
-const tornAgain = time.Minute
+const (
+	// looksApart is how long after a first look what the members hold is looked at again, if
+	// nothing else is set: nothing is read or written meanwhile.
+	looksApart = 10 * time.Second
+	// tornAgain is how soon an etcd is looked at again that waits for the operator: all that
+	// its members hold is read for it.
+	tornAgain = time.Minute
+	// forgetTime bounds what is done to have etcd forget why it raised an alarm.
+	forgetTime = 30 * time.Second
+)
 
-// torn remembers what was said of etcds that wait for the operator.
-type torn struct {
-	mu   sync.Mutex
-	said map[types.UID]saying
+// looks remembers what the members of etcds with the alarm CORRUPT were seen to hold.
+type looks struct {
+	mu sync.Mutex
+	of map[types.UID]look
 }
 
-type saying struct {
+type look struct {
+	found policy.EtcdCorruption
+	// since is the first look of several that found the same, and at the last.
+	since, at time.Time
+	// message is what was said, which holds for so long.
 	message string
-	at      time.Time
+	holds   time.Duration
 }
 
-// known is what was said of a cluster's etcd just now; empty if it is to be looked at again.
-func (t *torn) known(cluster types.UID, now time.Time) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if last := t.said[cluster]; now.Sub(last.at).Abs() < tornAgain {
+// said is what was said of a cluster's etcd just now; empty if it is to be looked at again.
+func (l *looks) said(cluster types.UID, now time.Time) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last := l.of[cluster]; now.Sub(last.at).Abs() < last.holds {
 		return last.message
 	}
-	delete(t.said, cluster)
 	return ""
 }
 
-func (t *torn) note(cluster types.UID, message string, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.said == nil {
-		t.said = map[types.UID]saying{}
+// note adds a look, and says whether the same was found so long before.
+func (l *looks) note(cluster types.UID, found policy.EtcdCorruption, now time.Time, apart time.Duration) look {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(found.Alarmed) == 0 {
+		delete(l.of, cluster)
+		return look{found: found}
 	}
-	t.said[cluster] = saying{message, now}
+	next := look{found: found, since: now, at: now}
+	if last := l.of[cluster]; slices.Equal(last.found.Alarmed, found.Alarmed) && slices.Equal(last.found.Members, found.Members) {
+		next.since = last.since
+	}
+	next.found.Again = now.Sub(next.since) >= apart
+	if next.message = policy.CorruptMessage(next.found); next.message != "" {
+		next.holds = tornAgain
+		if !next.found.Again {
+			next.holds = apart
+		}
+	}
+	if l.of == nil {
+		l.of = map[types.UID]look{}
+	}
+	l.of[cluster] = next
+	return next
+}
+
+func (l *looks) last(cluster types.UID) policy.EtcdCorruption {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.of[cluster].found
 }
 
 // corruption finds out, where etcd has raised the alarm CORRUPT, which member holds other
 // data than the others, and tells the operator where nobody can (A3). While the alarm is
 // raised no member is ready, so that it is looked for wherever one is not.
 func (r *reconciler) corruption(ctx context.Context, p *pass, target etcd.Target, w *policy.EtcdWorld) error {
-	if message := r.torn.known(p.cluster.UID, p.now); message != "" {
+	if message := r.looks.said(p.cluster.UID, p.now); message != "" {
+		w.Alarmed = true
 		p.found.replicas.add(message)
 		return nil
 	}
@@ -59,24 +98,75 @@ func (r *reconciler) corruption(ctx context.Context, p *pass, target etcd.Target
 	if err != nil {
 		return err
 	}
-	found := policy.EtcdCorruption{Alarmed: seen.Alarmed}
+	found := policy.EtcdCorruption{Alarmed: seen.Alarmed, Replacing: w.Replacing != nil}
 	for _, m := range seen.Members {
 		found.Members = append(found.Members, policy.EtcdHash(m))
 	}
-	replacing := w.Replacing != nil
-	w.Odd, _ = found.Odd()
-	w.Agreed = found.Agreed(replacing)
-	if message := policy.CorruptMessage(found, replacing); message != "" {
-		p.found.replicas.add(message)
-		r.torn.note(p.cluster.UID, message, p.now)
-		r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdCorrupt", "Wait", message)
+	slices.Sort(found.Alarmed) // etcd lists them in no order
+	looked := r.looks.note(p.cluster.UID, found, p.now, r.LooksApart)
+	verdict := looked.found.Verdict()
+	w.Alarmed = verdict != policy.CorruptNone
+	w.Agreed = verdict == policy.CorruptSettled || verdict == policy.CorruptStale
+	if verdict == policy.CorruptOdd {
+		w.Odd, _ = looked.found.Odd()
+	}
+	if looked.message == "" {
+		return nil
+	}
+	p.found.replicas.add(looked.message)
+	if verdict != policy.CorruptOnce {
+		r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdCorrupt", "Wait", looked.message)
 	}
 	return nil
 }
 
-// tellAgrees records that the alarm was taken back, if that is what was done.
-func (r *reconciler) tellAgrees(p *pass, action policy.EtcdAction) {
-	if action == policy.EtcdDisarm {
+// agreed records that the alarm was taken back. Where nobody was made anew for it, the members
+// still remember to have held different data, and are to forget it; what comes of that is
+// seen when the alarm comes again.
+func (r *reconciler) agreed(ctx context.Context, p *pass, target etcd.Target, w policy.EtcdWorld) {
+	found := r.looks.last(p.cluster.UID)
+	if found.Verdict() != policy.CorruptStale {
 		r.events.Event(p.cluster, corev1.EventTypeNormal, "EtcdAgrees", "Disarm", "all members of etcd hold the same again: the alarm CORRUPT was taken back, and etcd is read and written")
+		return
 	}
+	r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdAgrees", "Disarm", fmt.Sprintf(
+		"etcd had raised the alarm CORRUPT about %s, and a majority of its members was seen twice to hold the same, and none to hold anything else: the alarm was taken back, and etcd is read and written. What was wrong has gone with old revisions, or was misread for once",
+		named(found.Alarmed, w)))
+	ctx, cancel := context.WithTimeout(ctx, forgetTime)
+	defer cancel()
+	for _, revision := range found.Forget() {
+		if err := r.Members.Compact(ctx, target, revision); err != nil {
+			p.found.replicas.add(err.Error())
+			return
+		}
+	}
+}
+
+// named are the names of those whom an alarm is about.
+func named(alarmed []uint64, w policy.EtcdWorld) string {
+	var names []string
+	for _, id := range alarmed {
+		at := slices.IndexFunc(w.Members, func(m policy.EtcdMember) bool { return m.ID == id })
+		if at < 0 {
+			return "all members"
+		}
+		names = append(names, controlplane.MemberName(w.Members[at].Ordinal))
+	}
+	return strings.Join(names, ", ")
+}
+
+// healInUpgrade goes on with the members of etcd while the version changes, if one is being
+// made anew or the alarm CORRUPT is raised, with which none is ready: no API server of any
+// version comes up on an etcd that is not read. All else waits for the upgrade's end.
+func (r *reconciler) healInUpgrade(ctx context.Context, p *pass) error {
+	now := p.cluster.Status.Replicas
+	if now.At() != v1beta1.ReplicasThree {
+		return nil
+	}
+	seen, err := r.seeReplicas(ctx, p)
+	if err != nil || now.Replacing == nil && seen.etcd.Status.ReadyReplicas > 0 {
+		return err
+	}
+	_, err = r.members(ctx, p, seen)
+	return err
 }

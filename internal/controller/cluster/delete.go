@@ -134,8 +134,8 @@ func (r *reconciler) deleteVolumes(ctx context.Context, p *pass) (bool, error) {
 	return true, nil
 }
 
-// volumesOf counts the volumes that a namespace's claims were bound to. A volume
-// whose class retains it is left to the operator.
+// volumesOf counts the volumes that a namespace's claims were bound to. One that was kept
+// of a member of etcd goes too. A volume whose class retains it is left to the operator.
 func (r *reconciler) volumesOf(ctx context.Context, namespace string) (int, error) {
 	var volumes corev1.PersistentVolumeList
 	if err := r.reader.List(ctx, &volumes); err != nil {
@@ -144,7 +144,13 @@ func (r *reconciler) volumesOf(ctx context.Context, namespace string) (int, erro
 	count := 0
 	for _, volume := range volumes.Items {
 		claim := volume.Spec.ClaimRef
-		if claim != nil && claim.Namespace == namespace && volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
+		if claim == nil || claim.Namespace != namespace {
+			continue
+		}
+		if err := r.letGoVolume(ctx, &volume); err != nil {
+			return 0, err
+		}
+		if volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
 			count++
 		}
 	}

@@ -26,6 +26,7 @@ type Members interface {
 	Corruption(ctx context.Context, target etcd.Target) (etcd.Corruption, error)
 	Alarms(ctx context.Context, target etcd.Target) ([]string, error)
 	Do(ctx context.Context, target etcd.Target, change etcd.Change) error
+	Compact(ctx context.Context, target etcd.Target, revision int64) error
 }
 
 // members does the next step towards the members that etcd is to have, and says whether
@@ -49,6 +50,12 @@ func (r *reconciler) members(ctx context.Context, p *pass, seen seenReplicas) (b
 	if err := r.corruption(ctx, p, target, &world); err != nil {
 		p.found.replicas.add(err.Error())
 		return false, nil
+	}
+	if p.found.upgrading && !world.Alarmed && world.Replacing == nil {
+		return false, nil
+	}
+	if world.Kept, err = r.isKept(ctx, p, world); err != nil {
+		return false, err
 	}
 	if err := r.followMembers(ctx, p, world); err != nil {
 		return false, err
@@ -164,6 +171,8 @@ var etcdChanges = map[policy.EtcdAction]etcd.Action{
 // etcdStep carries one step out.
 func (r *reconciler) etcdStep(ctx context.Context, p *pass, target etcd.Target, w policy.EtcdWorld, action policy.EtcdAction, ordinal int32) error {
 	switch action {
+	case policy.EtcdKeep:
+		return r.keepMember(ctx, p, memberWith(w, ordinal))
 	case policy.EtcdMark:
 		return r.markMember(ctx, p, w, memberWith(w, ordinal))
 	case policy.EtcdForget:
@@ -183,20 +192,26 @@ func (r *reconciler) etcdStep(ctx context.Context, p *pass, target etcd.Target, 
 			return err
 		}
 	}
-	change := etcd.Change{Action: kind, Peer: controlplane.MemberPeer(ordinal), ID: memberWith(w, ordinal).ID}
-	if action == policy.EtcdAddress && w.Alone {
-		change.Peer = controlplane.SinglePeer
-	}
-	if action == policy.EtcdRemove && w.Replacing != nil && ordinal == w.Replacing.Ordinal {
-		change.ID = w.Replacing.ID
-	}
-	err := r.Members.Do(ctx, target, change)
-	if err != nil {
+	if err := r.Members.Do(ctx, target, changeOf(w, kind, ordinal)); err != nil {
 		p.found.replicas.add(err.Error())
 		return nil
 	}
-	r.tellAgrees(p, action)
+	if action == policy.EtcdDisarm {
+		r.agreed(ctx, p, target, w)
+	}
 	return nil
+}
+
+// changeOf is the call to etcd that a step is.
+func changeOf(w policy.EtcdWorld, kind etcd.Action, ordinal int32) etcd.Change {
+	change := etcd.Change{Action: kind, Peer: controlplane.MemberPeer(ordinal), ID: memberWith(w, ordinal).ID}
+	if kind == etcd.Update && w.Alone {
+		change.Peer = controlplane.SinglePeer
+	}
+	if kind == etcd.Remove && w.Replacing != nil && ordinal == w.Replacing.Ordinal {
+		change.ID = w.Replacing.ID
+	}
+	return change
 }
 
 func memberWith(w policy.EtcdWorld, ordinal int32) policy.EtcdMember {
@@ -208,9 +223,14 @@ func memberWith(w policy.EtcdWorld, ordinal int32) policy.EtcdMember {
 	return policy.EtcdMember{}
 }
 
-// markMember writes down that a member is replaced, before anything is done for it.
+// markMember writes down that a member is replaced, before anything is done for it. A
+// snapshot of before an upgrade may be of what it held.
 func (r *reconciler) markMember(ctx context.Context, p *pass, w policy.EtcdWorld, m policy.EtcdMember) error {
 	claim, err := r.claimOf(ctx, p, m.Ordinal)
+	if err != nil {
+		return err
+	}
+	dropped, err := r.dropSnapshot(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -219,15 +239,21 @@ func (r *reconciler) markMember(ctx context.Context, p *pass, w policy.EtcdWorld
 	if claim != nil {
 		next.Replacing.Claim = string(claim.UID)
 	}
+	why, kept := "does not start on its data any more, or they are on a node that is gone", ""
+	if m.ID == w.Odd {
+		why = "holds other data than the two others, which agree"
+		if !m.Healthy {
+			why = "held other data than the two others, which agree, as the alarm CORRUPT says, and is away"
+		}
+		if kept, err = r.keptWhere(ctx, p, m); err != nil {
+			return err
+		}
+	}
 	if err := r.persistReplicas(ctx, p, next); err != nil {
 		return err
 	}
-	why := "does not start on its data any more, or they are on a node that is gone"
-	if m.ID == w.Odd {
-		why = "holds other data than the two others, which agree"
-	}
 	r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdMemberLost", "Replace",
-		fmt.Sprintf("%s %s. It is made anew; the others have all that was written", controlplane.MemberName(m.Ordinal), why))
+		fmt.Sprintf("%s %s. It is made anew; the others have all that was written%s%s", controlplane.MemberName(m.Ordinal), why, kept, dropped))
 	return nil
 }
 
@@ -254,6 +280,11 @@ func (r *reconciler) wipeMember(ctx context.Context, p *pass) error {
 		return err
 	}
 	if claim != nil && string(claim.UID) == replacing.Claim && claim.DeletionTimestamp.IsZero() {
+		if replacing.Ordinal == 0 { // whose volume has it
+			if _, err := r.dropSnapshot(ctx, p); err != nil {
+				return err
+			}
+		}
 		if err := r.client.Delete(ctx, claim, client.Preconditions{UID: &claim.UID}); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("delete claim %s: %w", claim.Name, err)
 		}

@@ -36,8 +36,8 @@ type reconciler struct {
 	events  activity.Recorder
 	// archiving is held by whoever may be the next to be archived.
 	archiving sync.Mutex
-	// torn are the clusters whose etcd waits for the operator.
-	torn torn
+	// looks are those at etcds whose members may hold different data.
+	looks looks
 }
 
 // pass is what one reconcile knows and finds out.
@@ -76,7 +76,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{RequeueAfter: operation.TakeoverAgain}, nil
 	}
 	steps := []step{
-		r.claim, r.version, r.foundation, r.adopt, r.secrets, r.recovery, r.power, r.archive, r.replicas, r.workloads, r.upgradePodsStep, r.rotateCertificates,
+		r.claim, r.version, r.foundation, r.adopt, r.secrets, r.keptMember, r.recovery, r.power, r.archive, r.replicas, r.workloads, r.upgradePodsStep, r.rotateCertificates,
 		r.pools, r.nodeGroup, r.readiness, r.release, r.proof, r.patience,
 	}
 	if !cluster.DeletionTimestamp.IsZero() {

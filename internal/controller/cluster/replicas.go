@@ -45,7 +45,8 @@ func (p *pass) shapeReplicas() {
 }
 
 // replicas takes the control plane from one replica to three or back (A3), and keeps
-// three members of etcd where there are three. A version that changes goes first.
+// three members of etcd where there are three. A version that changes goes first, but
+// before what etcd cannot be read for.
 func (r *reconciler) replicas(ctx context.Context, p *pass) (bool, error) {
 	now, wanted := p.cluster.Status.Replicas, p.cluster.Spec.SKU.HighlyAvailable()
 	phase := now.At()
@@ -54,8 +55,11 @@ func (r *reconciler) replicas(ctx context.Context, p *pass) (bool, error) {
 		return true, nil
 	}
 	p.found.replicas = &redundancy{reason: "Changing", message: "the number of the control plane's replicas is changing"}
-	if !p.cluster.Status.Initialized || p.input.Stopped || p.found.upgrading {
+	if !p.cluster.Status.Initialized || p.input.Stopped {
 		return true, nil
+	}
+	if p.found.upgrading {
+		return true, r.healInUpgrade(ctx, p)
 	}
 	if phase == v1beta1.ReplicasSingle {
 		return true, r.enterReplicas(ctx, p, v1beta1.ReplicasAddress)

@@ -32,6 +32,23 @@ func (r *reconciler) holdUpgrade(ctx context.Context, p *pass, w upgradeWorld) e
 	return r.persist(ctx, p, next)
 }
 
+// dropSnapshot gives up what was saved before an upgrade, since it is on a volume that goes,
+// or may be of a member that held other data than the others. Before anything was changed
+// it is saved anew; later, it is said what that means.
+func (r *reconciler) dropSnapshot(ctx context.Context, p *pass) (string, error) {
+	up := p.cluster.Status.Upgrade
+	if !up.UnderWay() || up.Snapshot == "" {
+		return "", nil
+	}
+	next := up.DeepCopy()
+	if up.Phase == v1beta1.UpgradeSnapshot {
+		next.Snapshot = snapshotName(up.From, up.To, p.now)
+		return "", r.persist(ctx, p, next)
+	}
+	next.Snapshot = ""
+	return fmt.Sprintf(". What was saved before the upgrade to Kubernetes %s is not put back any more", up.To), r.persist(ctx, p, next)
+}
+
 // etcdIll says whether etcd does not answer, or has raised an alarm.
 func (r *reconciler) etcdIll(ctx context.Context, cluster *v1beta1.ManagedCluster) bool {
 	target, err := r.standingEtcd(ctx, cluster)

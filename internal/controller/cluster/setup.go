@@ -50,7 +50,10 @@ type Config struct {
 	BackupCA []byte
 	// Members changes the membership of highly available etcds; nil means etcd.Client.
 	Members Members
-	Now     func() time.Time
+	// LooksApart is how long after a first look what the members of an etcd hold is looked at
+	// again before anything is done about it; zero means 10 s.
+	LooksApart time.Duration
+	Now        func() time.Time
 }
 
 // CacheOptions narrows the manager's cache to what belongs to clusters; on a
@@ -73,6 +76,9 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	}
 	if cfg.Members == nil {
 		cfg.Members = etcd.Client{}
+	}
+	if cfg.LooksApart == 0 {
+		cfg.LooksApart = looksApart
 	}
 	if cfg.PrivateRanges == nil {
 		cfg.PrivateRanges = controlplane.DefaultPrivateRanges()

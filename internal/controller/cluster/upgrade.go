@@ -30,6 +30,8 @@ type upgradeWorld struct {
 	tried bool
 	// etcdIll: etcd does not answer, or has raised an alarm: no version can come up on it.
 	etcdIll bool
+	// unsaved: there is no snapshot any more of before the upgrade.
+	unsaved bool
 }
 
 // upgradeRule leads from one phase to the next when what it names was seen.
@@ -47,7 +49,8 @@ func oldRuns(w upgradeWorld) bool    { return w.oldRuns }
 func applied(w upgradeWorld) bool    { return w.applied }
 func unwanted(w upgradeWorld) bool   { return w.unwanted }
 func late(w upgradeWorld) bool       { return w.late }
-func deadAgain(w upgradeWorld) bool  { return w.late && w.tried && !w.etcdIll }
+func deadAgain(w upgradeWorld) bool  { return w.late && w.tried && !w.etcdIll && !w.unsaved }
+func unsaved(w upgradeWorld) bool    { return w.unsaved }
 func keptOut(w upgradeWorld) bool    { return w.late && w.refused }
 
 // What a rule saw, as an upgrade's message says it.
@@ -55,6 +58,7 @@ const (
 	sawUnwanted   = "the version that ran was asked for again"
 	sawSaveFailed = "etcd's content could not be saved, so that nothing was changed"
 	sawLateSave   = "etcd's content was not saved in time, so that nothing was changed"
+	sawUnsaved    = "a member of etcd was made anew, and what was saved before may be of that one"
 	sawLate       = "the new version did not come up in time"
 	sawKeptOut    = "the new version runs, but the cluster did not let its managed components in"
 )
@@ -74,6 +78,7 @@ var upgradeRules = map[v1beta1.UpgradePhase][]upgradeRule{
 	},
 	v1beta1.UpgradeTrial: {
 		{sawUnwanted, unwanted, v1beta1.UpgradeRollBack},
+		{sawUnsaved, unsaved, v1beta1.UpgradeRollBack},
 		{"", trialReady, v1beta1.UpgradeRollOut},
 		{sawLate, late, v1beta1.UpgradeRollBack},
 	},
@@ -139,9 +144,13 @@ func newUpgrade(cluster *v1beta1.ManagedCluster, to string, now time.Time) *v1be
 	from, since := cluster.Status.CurrentKubernetesVersion, metav1.NewTime(now)
 	return &v1beta1.ControlPlaneUpgrade{
 		From: from, To: to, Operation: cluster.Annotations[v1beta1.AnnotationOperation], Generation: cluster.Generation,
-		Phase: v1beta1.UpgradeSnapshot, Snapshot: fmt.Sprintf("upgrade-%s-%s-%d.db", from, to, now.UnixMilli()),
+		Phase: v1beta1.UpgradeSnapshot, Snapshot: snapshotName(from, to, now),
 		StartTime: since, PhaseSince: since,
 	}
+}
+
+func snapshotName(from, to string, now time.Time) string {
+	return fmt.Sprintf("upgrade-%s-%s-%d.db", from, to, now.UnixMilli())
 }
 
 // advance writes down that the upgrade is in another phase now. Detail is what is

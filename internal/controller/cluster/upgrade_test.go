@@ -13,9 +13,9 @@ import (
 // everyWorld is every combination of what can be seen.
 func everyWorld() []upgradeWorld {
 	var all []upgradeWorld
-	for bits := range 1 << 11 {
+	for bits := range 1 << 12 {
 		on := func(n int) bool { return bits>>n&1 == 1 }
-		all = append(all, upgradeWorld{on(0), on(1), on(2), on(3), on(4), on(5), on(6), on(7), on(8), on(9), on(10)})
+		all = append(all, upgradeWorld{on(0), on(1), on(2), on(3), on(4), on(5), on(6), on(7), on(8), on(9), on(10), on(11)})
 	}
 	return all
 }
@@ -43,6 +43,8 @@ func TestUpgradeRulesHoldEverywhere(t *testing.T) {
 				"writes are given up though the old version runs":            to == v1beta1.UpgradeRestore && phase != to && (w.oldRuns || !w.late || !w.tried),
 				"writes are given up before the old version was tried":       to == v1beta1.UpgradeRestore && phase != to && phase != v1beta1.UpgradeRollBack,
 				"writes are given up though etcd is what is ill":             to == v1beta1.UpgradeRestore && phase != to && w.etcdIll,
+				"what was saved is put back though it is of no use":          to == v1beta1.UpgradeRestore && phase != to && w.unsaved,
+				"the control plane is replaced while nothing is saved":       to == v1beta1.UpgradeRollOut && phase != to && w.unsaved,
 				"a roll back ends before the old version runs":               phase != v1beta1.UpgradeSnapshot && to == v1beta1.UpgradeFailed && phase != to && !w.oldRuns,
 				"an upgrade goes wrong and nobody is told why":               (to == v1beta1.UpgradeRollBack || to == v1beta1.UpgradeIncomplete || phase == v1beta1.UpgradeSnapshot && to == v1beta1.UpgradeFailed) && phase != to && why == "",
 				"a customer who gave an upgrade up is upgraded all the same": w.unwanted && phase == v1beta1.UpgradeTrial && to != v1beta1.UpgradeRollBack,

@@ -202,6 +202,7 @@ func (r *reconciler) lookAtUpgrade(ctx context.Context, p *pass, pods upgradePod
 		unwanted: wanted.Version == up.From,
 		late:     p.now.Sub(up.PhaseSince.Time) >= timeout,
 		tried:    pods.started(),
+		unsaved:  up.Snapshot == "",
 	}
 	switch up.Phase {
 	case v1beta1.UpgradeSnapshot:

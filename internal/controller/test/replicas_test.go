@@ -33,6 +33,8 @@ type hostedEtcd struct {
 	members []etcd.Member
 	// before are the pods that were there when members were added.
 	before map[string]types.UID
+	// mute is the pod that does not answer; empty is none.
+	mute types.UID
 	// changes are those that were made.
 	changes []string
 	storage
@@ -66,6 +68,7 @@ func (h *hostedEtcd) List(ctx context.Context, _ etcd.Target) ([]etcd.Member, er
 		m := &h.members[i]
 		name := h.name(*m)
 		uid, runs := pods[name]
+		runs = runs && uid != h.mute
 		if m.Name == "" && runs && uid != h.before[name] {
 			m.Name = name
 		}

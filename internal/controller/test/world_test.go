@@ -251,7 +251,7 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 		versions.Images["coredns"] = w.coreDNS
 	}
 	for _, err := range []error{
-		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}, BackupCA: w.backupCA}),
+		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}, BackupCA: w.backupCA, LooksApart: 300 * time.Millisecond}),
 		space.Setup(mgr, space.Config{Store: "file:///backups", Etcd: members{w.etcd, g}, Metrics: prometheus.NewRegistry(), Now: w.now}),
 		addon.Setup(mgr, addon.Config{Catalogue: versions, Tenants: tenants}),
 		rollout.Setup(mgr, rollout.Config{Catalogue: versions, Metrics: prometheus.NewRegistry(), Now: w.now}),
