@@ -84,27 +84,22 @@ func etcdStatefulSet(in Input) client.Object {
 	}
 }
 
-// etcdContainer is probed in the clear on a port that serves health and metrics
-// only; the API server compacts the history.
+// etcdContainer is probed in the clear on ports that serve health and metrics
+// only; the API server compacts the history. Its liveness is what components/etcd/server
+// adds to etcd: a member answers nothing while it is defragmented, as one that hangs.
 func etcdContainer(in Input) corev1.Container {
 	container := corev1.Container{
 		Name:            "etcd",
 		Image:           in.Images.Etcd,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Args:            etcdFlags(in),
-		Env: []corev1.EnvVar{{Name: "GOGC", Value: "50"}, {Name: "GOMEMLIMIT", Value: etcdHeap}, {
-			// Not a flag: its change must not replace the pod.
-			Name: "ETCD_INITIAL_CLUSTER_STATE",
-			ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
-				LocalObjectReference: corev1.LocalObjectReference{Name: EtcdConfigMap}, Key: keyClusterState, Optional: ptr(true),
-			}},
-		}},
+		Env:             etcdEnv(),
 		Ports:           []corev1.ContainerPort{{Name: "client", ContainerPort: EtcdPort, Protocol: corev1.ProtocolTCP}},
 		Resources:       resources("25m", "64Mi", etcdMemory),
 		SecurityContext: locked(),
 		StartupProbe:    probe(httpGet("/readyz", etcdMetricsPort), 1, 120),
 		ReadinessProbe:  probe(httpGet("/readyz", etcdMetricsPort), 10, 3),
-		LivenessProbe:   etcdAlive(),
+		LivenessProbe:   alive(httpGet("/livez", etcdLivezPort)),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: dataClaim, MountPath: dirEtcd},
 			{Name: "pki", MountPath: dirEtcdPKI, ReadOnly: true},
@@ -125,11 +120,19 @@ func etcdContainer(in Input) corev1.Container {
 	return container
 }
 
-// etcdAlive leaves a member the time of its defragmentation, in which it answers nothing.
-func etcdAlive() *corev1.Probe {
-	probe := alive(httpGet("/livez", etcdMetricsPort))
-	probe.FailureThreshold = 12
-	return probe
+func etcdEnv() []corev1.EnvVar {
+	return []corev1.EnvVar{
+		{Name: "GOGC", Value: "50"}, {Name: "GOMEMLIMIT", Value: etcdHeap},
+		{Name: "BERTH_LIVEZ_LISTEN", Value: fmt.Sprintf("0.0.0.0:%d", etcdLivezPort)},
+		{Name: "BERTH_LIVEZ_ASK", Value: fmt.Sprintf("http://127.0.0.1:%d/livez", etcdMetricsPort)},
+		{
+			// Not a flag: its change must not replace the pod.
+			Name: "ETCD_INITIAL_CLUSTER_STATE",
+			ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
+				LocalObjectReference: corev1.LocalObjectReference{Name: EtcdConfigMap}, Key: keyClusterState, Optional: ptr(true),
+			}},
+		},
+	}
 }
 
 // EtcdConfigMap holds what etcd's containers read when they start.

@@ -18,6 +18,7 @@ const (
 	EtcdPort         = 2379
 
 	etcdMetricsPort        = 2381
+	etcdLivezPort          = 2382
 	konnectivityHealthPort = 8134
 )
 

@@ -21,6 +21,7 @@ const (
 	managementPods  = 1000
 	nodeMaskSize    = "20"
 	etcdMetricsPort = 2381
+	etcdLivezPort   = 2382
 	apiServerPort   = 6443
 )
 
@@ -110,7 +111,11 @@ func etcdPod(image string) *corev1.Pod {
 	})
 	mountHostPath(pod, "data", dir, false)
 	container := &pod.Spec.Containers[0]
-	container.LivenessProbe = probe(corev1.URISchemeHTTP, etcdMetricsPort, "/livez")
+	// As a hosted etcd's: a defragmentation is no hang.
+	container.Env = append(container.Env,
+		corev1.EnvVar{Name: "BERTH_LIVEZ_LISTEN", Value: fmt.Sprintf("127.0.0.1:%d", etcdLivezPort)},
+		corev1.EnvVar{Name: "BERTH_LIVEZ_ASK", Value: fmt.Sprintf("http://127.0.0.1:%d/livez", etcdMetricsPort)})
+	container.LivenessProbe = probe(corev1.URISchemeHTTP, etcdLivezPort, "/livez")
 	container.StartupProbe = startup(container.LivenessProbe)
 	return pod
 }

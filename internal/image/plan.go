@@ -51,10 +51,10 @@ func componentSteps() []Step {
 	}
 	return []Step{
 		goStep("etcd", "etcd 3.7.3", []goProgram{
-			{Module: module("etcd"), Package: "go.etcd.io/etcd/server/v3", Output: "out/etcd"},
+			{Module: module("etcd"), Package: "./server", Output: "out/etcd"},
 			{Module: module("etcd"), Package: "go.etcd.io/etcd/etcdctl/v3", Output: "out/etcdctl"},
 			{Module: module("etcd"), Package: "./snapshot", Output: "out/etcd-snapshot"},
-		}, Sources(module("etcd")), Sources(module("etcd/snapshot"))),
+		}, Sources(module("etcd")), Sources(module("etcd/server")), Sources(module("etcd/snapshot"))),
 		goStep("konnectivity", "konnectivity 0.36.0", []goProgram{
 			{Module: module("konnectivity"), Package: "sigs.k8s.io/apiserver-network-proxy/cmd/server", Output: "out/proxy-server"},
 			{Module: module("konnectivity"), Package: "sigs.k8s.io/apiserver-network-proxy/cmd/agent", Output: "out/proxy-agent"},

@@ -36,8 +36,9 @@ const (
 	lookSoon  = 10 * time.Second
 	// atOnce is how soon the next step follows one that was made.
 	atOnce = 100 * time.Millisecond
-	// callTime bounds one compaction, or the defragmentation of one member.
-	callTime = 10 * time.Minute
+	// callTime bounds one compaction, or the defragmentation of one member: a little more than
+	// its liveness probe leaves to one whose quota is used up (components/etcd/server).
+	callTime = 15 * time.Minute
 	// atATime is how many clusters have room made at the same time.
 	atATime = 4
 )
