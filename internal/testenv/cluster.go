@@ -44,6 +44,8 @@ const DefaultControllers = "namespace-controller,garbage-collector-controller,de
 type Options struct {
 	// Controllers are the controller-manager's that run; none if empty.
 	Controllers string
+	// EtcdQuota is how many bytes etcd may store; etcd's own default if zero.
+	EtcdQuota int64
 }
 
 // Env is a management cluster: an API server with Berth's CRDs, empty otherwise.
@@ -55,6 +57,8 @@ type Env struct {
 	// ClientCA and ClientCAKey are an authority, PEM, whose certificates the API server takes
 	// from its clients.
 	ClientCA, ClientCAKey []byte
+	// EtcdURL is where its etcd answers, in the clear.
+	EtcdURL string
 	// ReadyAfter is the time from the start of etcd to the API server's /readyz.
 	ReadyAfter time.Duration
 
@@ -103,7 +107,7 @@ func (e *Env) start(options Options) error {
 	if e.Scheme, err = Scheme(); err != nil {
 		return err
 	}
-	if err := e.startServers(); err != nil {
+	if err := e.startServers(options); err != nil {
 		return err
 	}
 	if err := e.installCRDs(); err != nil {
@@ -115,7 +119,7 @@ func (e *Env) start(options Options) error {
 	return e.startControllers(options.Controllers)
 }
 
-func (e *Env) startServers() error {
+func (e *Env) startServers(options Options) error {
 	etcd, err := Binary(Etcd)
 	if err != nil {
 		return err
@@ -134,7 +138,8 @@ func (e *Env) startServers() error {
 	started := time.Now()
 	defer func() { e.ReadyAfter = time.Since(started) }()
 	etcdURL, peerURL := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
-	err = e.run("etcd", etcd, "--name=default", "--data-dir="+filepath.Join(e.dir, "etcd"), "--unsafe-no-fsync", "--log-level=error",
+	e.EtcdURL = etcdURL
+	err = e.run("etcd", etcd, "--name=default", "--data-dir="+filepath.Join(e.dir, "etcd"), "--unsafe-no-fsync", "--log-level=error", fmt.Sprintf("--quota-backend-bytes=%d", options.EtcdQuota),
 		"--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL,
 		"--listen-peer-urls="+peerURL, "--initial-advertise-peer-urls="+peerURL, "--initial-cluster=default="+peerURL)
 	if err != nil {

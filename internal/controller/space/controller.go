@@ -93,6 +93,9 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("set up space controller: %w", err)
 	}
+	if err := mgr.Add(&management{reconciler: r}); err != nil {
+		return fmt.Errorf("look after the management cluster's etcd: %w", err)
+	}
 	return nil
 }
 
@@ -140,32 +143,48 @@ func (r *reconciler) look(ctx context.Context, cluster *v1beta1.ManagedCluster) 
 	if err != nil {
 		return 0, err
 	}
-	w := policy.EtcdSpace{Now: r.Now(), Busy: busy(cluster), Last: cluster.Status.EtcdCleaning.DeepCopy()}
+	key := client.ObjectKeyFromObject(cluster)
+	w := policy.EtcdSpace{
+		Now: r.Now(), Busy: busy(cluster), Last: cluster.Status.EtcdCleaning.DeepCopy(),
+		NoSpace: meta.IsStatusConditionFalse(cluster.Status.Conditions, v1beta1.ConditionEtcdHasSpace),
+	}
+	if answers := r.ask(ctx, key, target, &w); !answers && !w.Last.UnderWay() {
+		return lookSoon, nil
+	}
+	if w.BackedUp, err = r.backedUp(ctx, cluster.Status); err != nil {
+		return 0, err
+	}
+	return r.step(ctx, subject{
+		target: target,
+		keep:   func(ctx context.Context, w policy.EtcdSpace) error { return r.write(ctx, cluster, w) },
+		ended: func(w policy.EtcdSpace) {
+			r.gauges.ended(key, w.Last.Result)
+			r.tell(cluster, w)
+		},
+	}, w)
+}
+
+// ask has an etcd say how much it stores. Where it does not, w is as it was.
+func (r *reconciler) ask(ctx context.Context, key client.ObjectKey, target etcd.Target, w *policy.EtcdSpace) bool {
 	space, err := r.Etcd.Space(ctx, target)
 	if err != nil {
-		space.NoSpace = meta.IsStatusConditionFalse(cluster.Status.Conditions, v1beta1.ConditionEtcdHasSpace)
 		log.FromContext(ctx).V(1).Info("etcd does not say how much it stores", "error", err)
-		if !w.Last.UnderWay() {
-			return lookSoon, nil
-		}
+		return false
 	}
 	w.NoSpace, w.Revision, w.Marked = space.NoSpace, space.Revision, space.Marked
 	for _, m := range space.Members {
 		w.Members = append(w.Members, policy.EtcdUsage(m))
 	}
-	if w.BackedUp, err = r.backedUp(ctx, cluster); err != nil {
-		return 0, err
-	}
-	r.gauges.show(client.ObjectKeyFromObject(cluster), w.Members)
-	return r.step(ctx, cluster, target, w)
+	r.gauges.show(key, w.Members)
+	return true
 }
 
-func (r *reconciler) backedUp(ctx context.Context, cluster *v1beta1.ManagedCluster) (int64, error) {
+func (r *reconciler) backedUp(ctx context.Context, status v1beta1.ManagedClusterStatus) (int64, error) {
 	var service v1beta1.ServicePolicy
 	if err := r.client.Get(ctx, client.ObjectKey{Name: v1beta1.ServicePolicyName}, &service); client.IgnoreNotFound(err) != nil {
 		return 0, fmt.Errorf("read service policy: %w", err)
 	}
-	return policy.BackedUpTo(cluster.Status, policy.Backups(service.Spec, r.Store)), nil
+	return policy.BackedUpTo(status, policy.Backups(service.Spec, r.Store)), nil
 }
 
 // write applies how far an attempt is, and what the condition says then, if it is news.

@@ -18,77 +18,84 @@ import (
 	"berth.dev/berth/internal/policy"
 )
 
+// subject is an etcd in which room is made.
+type subject struct {
+	target etcd.Target
+	// keep keeps how far the last attempt is, and ended tells how it ended.
+	keep  func(context.Context, policy.EtcdSpace) error
+	ended func(policy.EtcdSpace)
+}
+
 // step makes the next step. What is about to be done is written down before, and that it was
 // done after: a process that dies in between has it done again, to the same member.
-func (r *reconciler) step(ctx context.Context, cluster *v1beta1.ManagedCluster, target etcd.Target, w policy.EtcdSpace) (time.Duration, error) {
+func (r *reconciler) step(ctx context.Context, s subject, w policy.EtcdSpace) (time.Duration, error) {
 	step := policy.NextSpaceStep(w)
 	switch step.Action {
 	case policy.SpaceBegin:
 		w.Last = policy.BeginCleaning(w, step.Reason)
-		return atOnce, r.write(ctx, cluster, w)
+		return atOnce, s.keep(ctx, w)
 	case policy.SpaceCompact:
-		return r.compact(ctx, cluster, target, w)
+		return r.compact(ctx, s, w)
 	case policy.SpaceDefragment:
-		return r.defragment(ctx, cluster, target, w, step.Member)
+		return r.defragment(ctx, s, w, step.Member)
 	case policy.SpaceDisarm:
-		return atOnce, r.Etcd.DisarmNoSpace(ctx, target)
+		return atOnce, r.Etcd.DisarmNoSpace(ctx, s.target)
 	case policy.SpaceEnd:
-		return atOnce, r.end(ctx, cluster, w, step.Result)
+		return atOnce, r.end(ctx, s, w, step.Result)
 	case policy.SpaceWait:
 		return lookSoon, nil
 	}
 	if w.NoSpace {
-		return lookSoon, r.write(ctx, cluster, w)
+		return lookSoon, s.keep(ctx, w)
 	}
-	return lookEvery, r.write(ctx, cluster, w)
+	return lookEvery, s.keep(ctx, w)
 }
 
-func (r *reconciler) compact(ctx context.Context, cluster *v1beta1.ManagedCluster, target etcd.Target, w policy.EtcdSpace) (time.Duration, error) {
+func (r *reconciler) compact(ctx context.Context, s subject, w policy.EtcdSpace) (time.Duration, error) {
 	bounded, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	if err := r.Etcd.Compact(bounded, target, w.Last.Revision); err != nil {
+	if err := r.Etcd.Compact(bounded, s.target, w.Last.Revision); err != nil {
 		log.FromContext(ctx).Info("history of etcd not compacted", "revision", w.Last.Revision, "error", err)
 		return lookSoon, nil
 	}
 	w.Last.Compacted = true
-	return atOnce, r.write(ctx, cluster, w)
+	return atOnce, s.keep(ctx, w)
 }
 
 // defragment has one member defragmented. One that does not come to an end with it ends the
 // attempt: it would not the next time.
-func (r *reconciler) defragment(ctx context.Context, cluster *v1beta1.ManagedCluster, target etcd.Target, w policy.EtcdSpace, member uint64) (time.Duration, error) {
+func (r *reconciler) defragment(ctx context.Context, s subject, w policy.EtcdSpace, member uint64) (time.Duration, error) {
 	id := policy.EtcdID(member)
 	w.Last.Defragmenting = id
-	if err := r.write(ctx, cluster, w); err != nil {
+	if err := s.keep(ctx, w); err != nil {
 		return 0, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	err := r.Etcd.Defragment(bounded, target, member)
+	err := r.Etcd.Defragment(bounded, s.target, member)
 	if ctx.Err() != nil {
 		return 0, fmt.Errorf("defragment: %w", ctx.Err())
 	}
 	w.Now = r.Now()
 	if err != nil {
 		log.FromContext(ctx).Info("member of etcd not defragmented", "error", err)
-		return atOnce, r.end(ctx, cluster, w, v1beta1.EtcdCleaningFailed)
+		return atOnce, r.end(ctx, s, w, v1beta1.EtcdCleaningFailed)
 	}
 	w.Last.Defragmenting = ""
 	w.Last.Defragmented = append(slices.Clone(w.Last.Defragmented), id)
-	return atOnce, r.write(ctx, cluster, w)
+	return atOnce, s.keep(ctx, w)
 }
 
-func (r *reconciler) end(ctx context.Context, cluster *v1beta1.ManagedCluster, w policy.EtcdSpace, result v1beta1.EtcdCleaningResult) error {
+func (r *reconciler) end(ctx context.Context, s subject, w policy.EtcdSpace, result v1beta1.EtcdCleaningResult) error {
 	at := metav1.NewTime(w.Now)
 	w.Last.EndTime, w.Last.Result, w.Last.Defragmenting = &at, result, ""
 	if w.Revision > 0 {
 		w.Last.Noted, w.Last.After = w.Revision, w.Largest()
 	}
-	if err := r.write(ctx, cluster, w); err != nil {
+	if err := s.keep(ctx, w); err != nil {
 		return err
 	}
-	r.gauges.ended(client.ObjectKeyFromObject(cluster), result)
-	r.tell(cluster, w)
+	s.ended(w)
 	return nil
 }
 
