@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"berth.dev/berth/test/chaos/objects"
 	"berth.dev/berth/test/chaos/schedule"
 	"berth.dev/berth/test/harness"
 )
@@ -66,6 +67,8 @@ type chaos struct {
 	clusters   []*cluster
 	// volumes is the directory of the etcds' data, a disk of its own.
 	volumes string
+	// store is the second store of backups.
+	store *objects.Store
 	// restarting is held by who brings the management node up again.
 	restarting sync.Mutex
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/install"
+	"berth.dev/berth/test/chaos/objects"
 	"berth.dev/berth/test/chaos/schedule"
 )
 
@@ -50,6 +53,7 @@ var faults = []fault{
 	{"kill the management cluster's API server", false, kill(nothing, "kube control-plane --advertise-address=100.66.0.2")},
 	{"kill the management node", false, killManagement},
 	{"fill up the disk", true, fillDisk},
+	{"freeze a store of backups", true, freezeStore},
 }
 
 // names are the faults' names; those of the short run alone where it is asked for.
@@ -286,8 +290,44 @@ func fillDisk(c *chaos, e schedule.Event) error {
 	return nil
 }
 
-// backUpOften keeps what a lost disk may cost small.
-func (c *chaos) backUpOften() error {
-	policy := v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}}
-	return c.management.Patch(c.env.T.Context(), &policy, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"backupDeltaInterval":"2s"}}`)))
+// freezeStore has one of the two stores of backups take requests and answer none. The other
+// has to go on: a fault that comes to nothing unless backups come to both.
+func freezeStore(c *chaos, e schedule.Event) error {
+	id, began := c.target(e).id, time.Now()
+	release := c.store.Hang()
+	defer release()
+	time.Sleep(e.Hold)
+	goesOn := func() error {
+		if c.store.Held() == 0 {
+			return errors.New("nothing was sent to the store that hangs")
+		}
+		return c.env.BackedUpAfter(id, "delta", began.Add(e.Hold/2))
+	}
+	for waited := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		err := goesOn()
+		if err == nil {
+			break
+		}
+		if time.Since(waited) > stored {
+			return fmt.Errorf("while a store hangs: %w", err)
+		}
+	}
+	return nil
 }
+
+// backUpOften keeps what a lost disk may cost small, and has two stores: the directory of the
+// machine, and one beyond it.
+func (c *chaos) backUpOften() error {
+	c.store = objects.New()
+	listener := c.env.ListenOutside("192.0.2.1/24", storeAddress)
+	server := &http.Server{Handler: c.store, ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }()
+	c.env.T.Cleanup(func() { _ = server.Close() })
+	policy := v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}}
+	change := fmt.Sprintf(`{"spec":{"backupDeltaInterval":"2s","backupStores":[%q,%q]}}`,
+		install.BackupStore, "s3://backups?"+objects.Query+"&endpoint=http://"+storeAddress)
+	return c.management.Patch(c.env.T.Context(), &policy, client.RawPatch("application/merge-patch+json", []byte(change)))
+}
+
+// storeAddress is where the second store listens, outside the machine.
+const storeAddress = "192.0.2.2:9000"
