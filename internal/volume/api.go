@@ -52,6 +52,18 @@ func (a *api) class(ctx context.Context, name string) (*storagev1.StorageClass, 
 	return class, nil
 }
 
+// nodeGone says whether there is no Node of a name.
+func (a *api) nodeGone(ctx context.Context, name string) (bool, error) {
+	err := a.core.Get().Resource("nodes").Name(name).Do(ctx).Error()
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("get node %s: %w", name, err)
+	}
+	return false, nil
+}
+
 // create makes a PersistentVolume and returns the one that is there, which another node may have made first.
 func (a *api) create(ctx context.Context, pv *corev1.PersistentVolume) (*corev1.PersistentVolume, error) {
 	made := &corev1.PersistentVolume{}

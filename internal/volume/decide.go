@@ -107,6 +107,12 @@ func decideVolume(v volume, dir, node string) step {
 	return nothing
 }
 
+// orphaned says that a volume waits for the provisioner of another node than this one, which
+// ends it only if it exists. Its data, which are nobody's any more, are where that node is.
+func orphaned(v volume, dir, node string) bool {
+	return v.node != "" && v.node != node && decideVolume(v, dir, v.node) != nothing
+}
+
 func (r *removal) matches(v volume) bool {
 	return (r.phase == "" || r.phase == v.phase) &&
 		(r.deleting == nil || *r.deleting == v.deleting) &&

@@ -66,6 +66,8 @@ func TestDecideVolumeEverywhere(t *testing.T) {
 					t.Errorf("%+v: let go in use", v)
 				case mine && v.deleting && v.guarded && phase != corev1.VolumeBound && got == nothing:
 					t.Errorf("%+v: never goes away", v)
+				case orphaned(v, "/volumes", "here") && (v.node != "there" || got != nothing || phase == corev1.VolumeBound || !v.owned):
+					t.Errorf("%+v: taken for another node's that nobody uses", v)
 				}
 				for _, row := range removals() {
 					if row.matches(v) {

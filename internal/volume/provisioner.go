@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -32,7 +34,18 @@ type provisioner struct {
 	claims  *watch.Store[*corev1.PersistentVolumeClaim, claim]
 	volumes *watch.Store[*corev1.PersistentVolume, volume]
 	told    map[types.UID]string // what each waiting claim's owner has been told last
+	orphans orphans
 }
+
+// orphans are the volumes that wait for nodes which are gone.
+type orphans struct {
+	after time.Duration        // how long a node must have been gone
+	since map[string]time.Time // when each node was first found to be gone
+}
+
+// goneFor is how long a node's volumes wait for one whose Node was deleted by mistake: it
+// registers again within minutes, and then ends them together with their data.
+const goneFor = 10 * time.Minute
 
 func newProvisioner(options Options, client *watch.Client, log *slog.Logger) (*provisioner, error) {
 	api, err := newAPI(client, options.NodeName)
@@ -45,7 +58,7 @@ func newProvisioner(options Options, client *watch.Client, log *slog.Logger) (*p
 	}
 	p := &provisioner{
 		options: options, api: api, dirs: dirs, log: log,
-		loop: watch.NewLoop(), told: map[types.UID]string{},
+		loop: watch.NewLoop(), told: map[types.UID]string{}, orphans: orphans{goneFor, map[string]time.Time{}},
 	}
 	p.claims = watch.NewStore(keepClaim, equalClaims, p.loop.Notify)
 	p.volumes = watch.NewStore(keepVolume, equalVolumes, p.loop.Notify)
@@ -59,6 +72,14 @@ func Run(ctx context.Context, options Options, client *watch.Client, log *slog.L
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.follow(ctx, client) })
+	group.Go(func() error { p.loop.Run(ctx, log, p.pass); return nil })
+	return errors.Join(group.Wait(), p.dirs.close())
+}
+
+// follow keeps up with all claims and volumes until the context ends.
+func (p *provisioner) follow(ctx context.Context, client *watch.Client) error {
+	group, ctx := errgroup.WithContext(ctx)
 	core := corev1.SchemeGroupVersion
 	group.Go(func() error {
 		resource := watch.Resource{GroupVersion: core, Name: "persistentvolumeclaims", Example: &corev1.PersistentVolumeClaim{}}
@@ -68,8 +89,7 @@ func Run(ctx context.Context, options Options, client *watch.Client, log *slog.L
 		resource := watch.Resource{GroupVersion: core, Name: "persistentvolumes", Example: &corev1.PersistentVolume{}}
 		return client.Follow(ctx, resource, p.volumes)
 	})
-	group.Go(func() error { p.loop.Run(ctx, log, p.pass); return nil })
-	return errors.Join(group.Wait(), p.dirs.close())
+	return group.Wait()
 }
 
 // pass does what is due. Trouble with one volume does not keep the others from theirs.
@@ -91,7 +111,7 @@ func (p *provisioner) pass(ctx context.Context, full bool) error {
 		}
 	}
 	if full {
-		errs = append(errs, p.removeLeftovers())
+		errs = append(errs, p.removeLeftovers(), p.removeOrphans(ctx))
 	}
 	return errors.Join(append(errs, p.dirs.clean())...)
 }
@@ -135,6 +155,47 @@ func (p *provisioner) remove(ctx context.Context, v volume) error {
 		}
 	}
 	return p.api.release(ctx, v.name)
+}
+
+// removeOrphans lets the volumes go that wait for nodes which have been gone for long.
+func (p *provisioner) removeOrphans(ctx context.Context) error {
+	waiting := map[string][]string{}
+	p.volumes.Each(func(_ string, v volume) {
+		if orphaned(v, p.dirs.path, p.options.NodeName) {
+			waiting[v.node] = append(waiting[v.node], v.name)
+		}
+	})
+	maps.DeleteFunc(p.orphans.since, func(node string, _ time.Time) bool { return waiting[node] == nil })
+	var errs []error
+	for node, names := range waiting {
+		gone, err := p.goneForLong(ctx, node)
+		if errs = append(errs, err); !gone {
+			continue
+		}
+		for _, name := range names {
+			if err := errors.Join(p.api.delete(ctx, name), p.api.release(ctx, name)); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			p.log.Info("volume of a node that is gone removed", "volume", name, "node", node)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *provisioner) goneForLong(ctx context.Context, node string) (bool, error) {
+	gone, err := p.api.nodeGone(ctx, node)
+	if err != nil {
+		return false, err
+	}
+	if !gone {
+		delete(p.orphans.since, node)
+		return false, nil
+	}
+	if p.orphans.since[node].IsZero() {
+		p.orphans.since[node] = time.Now()
+	}
+	return time.Since(p.orphans.since[node]) >= p.orphans.after, nil
 }
 
 // provision gives a claim its volume, or tells its owner why not.

@@ -165,6 +165,7 @@ func TestProvisionerOnRealAPI(t *testing.T) {
 	t.Run("what a directory cannot do is refused", b.refusals)
 	t.Run("crashes between steps are healed", b.crashes)
 	t.Run("retained and hand-deleted volumes", b.byHand)
+	t.Run("volumes of a node that is gone", b.orphans)
 }
 
 func (b *bench) firstConsumer(t *testing.T) {
