@@ -53,6 +53,10 @@ func TestRoomIsMadeInAFullEtcd(t *testing.T) {
 		t.Errorf("what has gone before: %v", err)
 	}
 	space = m.space(func(s etcd.Space) error {
+		// A member that was too busy to be asked counts what has gone when it commits the next time.
+		if err := (etcd.Client{}).Compact(t.Context(), m.target(), s.Revision); err != nil {
+			return err
+		}
 		for _, member := range s.Members {
 			if !member.Healthy || member.Quota != quota || member.InUse > quota/2 {
 				return fmt.Errorf("members %+v", s.Members)

@@ -36,6 +36,7 @@ type fault struct {
 var faults = []fault{
 	{"kill etcd", true, kill(anEtcd, "etcd --name")},
 	{"freeze etcd", false, freeze(anEtcd, "etcd --name")},
+	{"hang etcd for good", false, hang(anEtcd, "etcd --name")},
 	{"cut etcd off", false, cutOff(anEtcd)},
 	{"lose etcd's data", true, loseEtcd},
 	{"kill the API server", false, kill(aKube, "kube control-plane")},
