@@ -176,8 +176,8 @@ func (r *reconciler) purge(ctx context.Context, deleted *v1beta1.DeletedCluster)
 		return false, fmt.Errorf("read service policy: %w", err)
 	}
 	stores, id := policy.Backups(service.Spec, r.Store).Stores, deleted.Name
+	newest, had := deleted.Spec.DeletionDate.Add(policy.RecoveryGrace), deleted.Spec.BackupStores
 	if !deleted.Status.BackupsRemoved {
-		newest, had := deleted.Spec.DeletionDate.Add(policy.RecoveryGrace), deleted.Spec.BackupStores
 		ended, err := r.jobs.do(purging(id), stores, func(ctx context.Context, store string) error {
 			return backup.Purge(ctx, store, id, newest, slices.Contains(had, backup.Redact(store)))
 		})
@@ -189,7 +189,13 @@ func (r *reconciler) purge(ctx context.Context, deleted *v1beta1.DeletedCluster)
 			return false, fmt.Errorf("note that the backups are removed: %w", err)
 		}
 	}
-	return r.jobs.do(forgetting(id), stores, func(_ context.Context, store string) error { return backup.Forget(store, id) })
+	// A write that hung when the cluster was deleted may have landed since.
+	return r.jobs.do(forgetting(id), stores, func(ctx context.Context, store string) error {
+		if err := backup.Purge(ctx, store, id, newest, false); err != nil {
+			return err
+		}
+		return backup.Forget(store, id)
+	})
 }
 
 // purging and forgetting name the jobs of a cluster.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -118,12 +120,7 @@ func done(t *testing.T, j *jobs, name string) {
 // The purge of a cluster that has come back ends, and is no answer to the next one: the
 // backups that it makes from now on are not purged by either.
 func TestPurgeOfAClusterThatIsBack(t *testing.T) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1beta1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
+	scheme := knownTypes(t)
 	now := metav1.NewTime(time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC))
 	spec := v1beta1.ManagedClusterSpec{ID: "a", ResourceGroup: "rg", Name: "c"}
 	kept := &v1beta1.DeletedCluster{
@@ -145,5 +142,52 @@ func TestPurgeOfAClusterThatIsBack(t *testing.T) {
 			t.Fatalf("%s: %v", why, err)
 		}
 		done(t, r.jobs, purging("a"))
+	}
+}
+
+func knownTypes(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1beta1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return scheme
+}
+
+// A write that hung when the cluster was deleted may land when its backups were removed: it
+// is removed too, and keeps the purge from its end in no store.
+func TestPurgeOfABackupThatLandedLate(t *testing.T) {
+	now := metav1.NewTime(time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC))
+	late, done, used := t.TempDir(), t.TempDir(), "full-20261126T115900Z-7.zst.age"
+	kept := &v1beta1.DeletedCluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "s", Name: "a", Finalizers: []string{v1beta1.Finalizer}, DeletionTimestamp: &now},
+		Spec:       v1beta1.DeletedClusterSpec{Cluster: v1beta1.ManagedClusterSpec{ID: "a"}, DeletionDate: now, BackupStores: []string{"file://" + late, "file://" + done}},
+		Status:     v1beta1.DeletedClusterStatus{BackupsRemoved: true},
+	}
+	service := &v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}}
+	service.Spec.BackupStores = kept.Spec.BackupStores
+	if err := os.Mkdir(filepath.Join(late, "a"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{used, used + ".1.tmp"} {
+		if err := os.WriteFile(filepath.Join(late, "a", name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kube := fake.NewClientBuilder().WithScheme(knownTypes(t)).WithObjects(kept, service).Build()
+	r := &reconciler{Config: Config{Log: slog.New(slog.DiscardHandler), Now: time.Now}, client: kube, reader: kube, jobs: newJobs()}
+	for deadline := time.Now().Add(time.Minute); ; {
+		ended, err := r.purge(t.Context(), kept)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the purge does not end: %v", err)
+		}
+		if ended {
+			break
+		}
+	}
+	if left, err := os.ReadDir(late); err != nil || len(left) > 0 {
+		t.Errorf("left: %v (%v)", left, err)
 	}
 }
