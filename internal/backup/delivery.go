@@ -57,10 +57,12 @@ func (d *delivery) run(ctx context.Context, targets []target, fill func(context.
 		})
 	}
 	err := fill(reading)
+	// When the places give up, that is why it ends; else what became of the snapshot says
+	// more than that they have not got it.
+	own := err != nil && reading.Err() == nil
 	d.spool.end(err)
 	giving.Wait()
-	// What became of the snapshot says more than that the places have not got it.
-	if err != nil && reading.Err() == nil {
+	if own {
 		return err
 	}
 	return errors.Join(errs...)
@@ -70,15 +72,20 @@ func (d *delivery) run(ctx context.Context, targets []target, fill func(context.
 // that as well, since the place may be full of it.
 func (d *delivery) give(ctx context.Context, t target) error {
 	r := d.recorder
-	dog := newWatchdog(r.Patience, func() { d.silent(t.place) })
-	defer dog.goesOn()
 	// What cannot be removed, or put together, is told, and keeps no snapshot out.
 	kept := errors.Join(r.retain(ctx, t.place), r.bundle(ctx, t.place))
-	reader := func() io.Reader { return &taking{d.spool.reader(), dog, func() { d.goesOn(t.place) }} }
-	if err := t.place.put(ctx, d.object, reader); err != nil {
+	// How long that takes says nothing about the snapshot.
+	dog := newWatchdog(r.Patience, func() { d.silent(t.place) })
+	defer dog.goesOn()
+	reader := func() io.Reader {
+		return &taking{from: d.spool.reader(), dog: dog, goesOn: func(all int64) { d.goesOn(t.place, all) }}
+	}
+	err := t.place.put(ctx, d.object, reader)
+	dog.goesOn()
+	if err != nil {
 		return errors.Join(err, kept)
 	}
-	d.turn.heard(t.place.address, true)
+	d.goesOn(t.place, readAhead+1)
 	object := d.object
 	object.Size = d.spool.length()
 	t.place.stored(object, t.lags)
@@ -106,16 +113,23 @@ func (d *delivery) silent(p *place) {
 	defer d.mu.Unlock()
 	if way := d.going[p]; way != nil {
 		way.silent = true
+		p.hangs(way.giveUp)
 		d.turn.heard(p.address, false)
 		d.waitAside()
 	}
 }
 
-func (d *delivery) goesOn(p *place) {
+// readAhead is how much of a snapshot is read for a store at most before it has taken any of
+// it, in bytes: five parts of an upload to S3.
+const readAhead = 32 << 20
+
+// goesOn notes that a place has been read so much for in all.
+func (d *delivery) goesOn(p *place, all int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if way := d.going[p]; way != nil && way.silent {
+	if way := d.going[p]; way != nil && (way.silent || all > readAhead) {
 		way.silent = false
+		p.hangs(nil)
 		d.turn.heard(p.address, true)
 	}
 }
@@ -126,6 +140,7 @@ func (d *delivery) ended(p *place) int {
 	defer d.mu.Unlock()
 	delete(d.going, p)
 	p.takes(false)
+	p.hangs(nil)
 	d.turn.leave(p.address)
 	d.waitAside()
 	return len(d.going)
@@ -157,13 +172,16 @@ func (d *delivery) waitAside() {
 type taking struct {
 	from   io.Reader
 	dog    *watchdog
-	goesOn func()
+	goesOn func(all int64)
+	all    int64
 }
 
 // Read implements io.Reader.
 func (t *taking) Read(p []byte) (int, error) {
-	t.goesOn()
+	t.goesOn(t.all)
 	t.dog.goesOn()
 	defer t.dog.waits()
-	return t.from.Read(p)
+	n, err := t.from.Read(p)
+	t.all += int64(n)
+	return n, err
 }

@@ -18,7 +18,7 @@ import (
 const fullTimeout = 25 * time.Minute
 
 // listTimeout bounds the look at a store before a snapshot, and retainTimeout what is removed
-// from a full one.
+// from it.
 const (
 	listTimeout   = 20 * time.Second
 	retainTimeout = 2 * time.Minute
@@ -157,9 +157,7 @@ func (r *Recorder) target(ctx context.Context, p *place, begun time.Time) (*targ
 	if p.use(looking, room) == nil {
 		return t, nil
 	}
-	removing, cancel := context.WithTimeout(ctx, retainTimeout)
-	defer cancel()
-	if err := r.retain(removing, p); err != nil {
+	if err := r.retain(ctx, p); err != nil {
 		return nil, err
 	}
 	again, cancel := context.WithTimeout(ctx, listTimeout)
@@ -169,6 +167,8 @@ func (r *Recorder) target(ctx context.Context, p *place, begun time.Time) (*targ
 
 // retain removes in a place what is not to be kept.
 func (r *Recorder) retain(ctx context.Context, p *place) error {
+	ctx, cancel := context.WithTimeout(ctx, retainTimeout)
+	defer cancel()
 	return p.use(ctx, func(s *Store) error { return s.retain(ctx, r.Schedule.Keep, r.Now()) })
 }
 

@@ -33,8 +33,9 @@ type place struct {
 	// gone: there was one, which was found to be missing.
 	newest string
 	gone   bool
-	// busy: a snapshot is on its way to it.
-	busy bool
+	// busy: a snapshot is on its way to it, and giveUp ends that; nil unless it takes nothing.
+	busy   bool
+	giveUp context.CancelCauseFunc
 }
 
 func (p *place) state() StoreState {
@@ -113,14 +114,32 @@ func (p *place) crowded() {
 	p.err = fmt.Sprintf("the store %s does not answer: it has taken nothing of another cluster's backup for too long", p.url)
 }
 
-// tookDelta notes whether it took a delta. One that does so again may take snapshots again.
-func (p *place) tookDelta(took bool) {
+// hangs notes that it takes nothing of the snapshot that is on its way, and how that is
+// given up; nil if it goes on.
+func (p *place) hangs(giveUp context.CancelCauseFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if took && p.refuses {
-		p.failed = 0
+	p.giveUp = giveUp
+}
+
+// errBack says that a store was away, and is back: what it was given before has come to
+// nothing.
+var errBack = errors.New("it was away, and is given another snapshot")
+
+// tookDelta notes whether it took a delta, and says whether it does so again. One that does
+// may take snapshots again: one that hangs is begun anew.
+func (p *place) tookDelta(took bool) (back bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	back = took && p.refuses
+	if p.refuses = !took; !back {
+		return false
 	}
-	p.refuses = !took
+	p.failed = 0
+	if p.giveUp != nil {
+		p.giveUp(errBack)
+	}
+	return true
 }
 
 // stored notes a snapshot.
@@ -335,7 +354,10 @@ func (r *Recorder) toAll(ctx context.Context, object Object, sealed []byte) bool
 	for i, p := range r.places {
 		writing.Go(func() {
 			errs[i] = p.put(ctx, object, func() io.Reader { return bytes.NewReader(sealed) })
-			if p.tookDelta(errs[i] == nil); errs[i] == nil {
+			if p.tookDelta(errs[i] == nil) {
+				r.Turns.isBack(p.address)
+			}
+			if errs[i] == nil {
 				errs[i] = p.holds(ctx)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Turns bounds how many recorders have a snapshot on the local disk at the same time. They
@@ -11,6 +12,7 @@ import (
 type Turns struct {
 	// taken holds one for each turn that somebody has.
 	taken chan struct{}
+	now   func() time.Time
 
 	mu sync.Mutex
 	// stores are those that snapshots are on their way to, and those that take nothing.
@@ -22,9 +24,18 @@ type standing struct {
 	// trying is how many snapshots are on their way to it, and late for how many of these
 	// the turn was given back.
 	trying, late int
-	// silent: it took nothing for too long, and has not gone on since.
+	// silent: it took nothing for too long, and has not gone on since. One more snapshot
+	// tries it at again, and the next after pause.
 	silent bool
+	again  time.Time
+	pause  time.Duration
 }
+
+// The pauses between those who try a store that takes nothing, while others do.
+const (
+	firstTry = 2 * time.Minute
+	lastTry  = 16 * time.Minute
+)
 
 // lateAtOnce is how many snapshots that have given their turn back may wait for one store:
 // they lie on the local disk still.
@@ -32,7 +43,7 @@ const lateAtOnce = 2
 
 // NewTurns makes so many turns.
 func NewTurns(atOnce int) *Turns {
-	return &Turns{taken: make(chan struct{}, atOnce), stores: map[string]*standing{}}
+	return &Turns{taken: make(chan struct{}, atOnce), now: time.Now, stores: map[string]*standing{}}
 }
 
 // take waits for a turn: when a Berth takes over, all its clusters' snapshots are due at once.
@@ -55,7 +66,8 @@ type turn struct {
 }
 
 // admit says whether the snapshot may go to a store, which it then does. One that takes
-// nothing is tried by one snapshot at a time.
+// nothing is tried by one snapshot at a time, and by one more ever more seldom: what is on
+// its way when a store comes back may hang for good.
 func (t *turn) admit(store string) bool {
 	t.of.mu.Lock()
 	defer t.of.mu.Unlock()
@@ -64,8 +76,12 @@ func (t *turn) admit(store string) bool {
 		s = &standing{}
 		t.of.stores[store] = s
 	}
-	if s.silent && s.trying > 0 {
-		return false
+	if now := t.of.now(); s.silent && s.trying > 0 {
+		if now.Before(s.again) || s.late >= lateAtOnce {
+			return false
+		}
+		s.pause = min(2*s.pause, lastTry)
+		s.again = now.Add(s.pause)
 	}
 	s.trying++
 	t.tried = append(t.tried, store)
@@ -76,8 +92,26 @@ func (t *turn) admit(store string) bool {
 func (t *turn) heard(store string, takes bool) {
 	t.of.mu.Lock()
 	defer t.of.mu.Unlock()
-	if slices.Contains(t.tried, store) {
-		t.of.stores[store].silent = !takes
+	if !slices.Contains(t.tried, store) {
+		return
+	}
+	s := t.of.stores[store]
+	if !takes && !s.silent {
+		s.pause, s.again = firstTry, t.of.now().Add(firstTry)
+	}
+	s.silent = !takes
+}
+
+// isBack notes that a store was away and takes again what is written to it.
+func (t *Turns) isBack(store string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.stores[store]
+	if s == nil {
+		return
+	}
+	if s.silent = false; s.trying == 0 {
+		delete(t.stores, store)
 	}
 }
 

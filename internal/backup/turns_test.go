@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -179,7 +181,7 @@ func TestSlowStoreGetsItsSnapshot(t *testing.T) {
 	others := 0
 	d := &delivery{spool: spool, turn: turn, another: func() { others++ }, going: map[*place]*going{p: {giveUp: func(error) { t.Error("it is given up") }}}}
 	dog := newWatchdog(time.Hour, func() {})
-	reader := &taking{spool.reader(), dog, func() { d.goesOn(p) }}
+	reader := &taking{from: spool.reader(), dog: dog, goesOn: func(all int64) { d.goesOn(p, all) }}
 	d.silent(p)
 	if others != 1 || !turns.stores["s"].silent {
 		t.Errorf("others go first %d times, silent: %t", others, turns.stores["s"].silent)
@@ -198,4 +200,112 @@ func TestSlowStoreGetsItsSnapshot(t *testing.T) {
 	if len(turns.stores) != 0 {
 		t.Errorf("what has ended is silent: %v", turns.stores)
 	}
+}
+
+// A store that takes nothing is tried by one more after a while, ever more seldom, and by all
+// when it takes deltas again, or has taken more than is read ahead for it: what is on its way
+// may hang for good.
+func TestTurnsTryASilentStoreAgain(t *testing.T) {
+	noon := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	turns, now := NewTurns(9), noon
+	turns.now = func() time.Time { return now }
+	take := func() *turn {
+		t.Helper()
+		taken, err := turns.take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(taken.end)
+		return taken
+	}
+	hung := take()
+	hung.admit("s")
+	hung.heard("s", false)
+	for _, c := range []struct {
+		after time.Duration
+		want  bool
+	}{{time.Minute, false}, {firstTry, true}, {firstTry + time.Minute, false}, {3 * firstTry, true}, {6 * firstTry, false}, {7 * firstTry, true}} {
+		if now = noon.Add(c.after); take().admit("s") != c.want {
+			t.Errorf("after %s it is not %t that it is tried", c.after, c.want)
+		}
+	}
+	turns.isBack("s")
+	if !take().admit("s") {
+		t.Error("it is back, and is not tried")
+	}
+	hung.heard("s", false)
+	turns.stores["s"].late = lateAtOnce
+	if now = now.Add(time.Hour); take().admit("s") {
+		t.Error("enough wait for it, and one more tries it")
+	}
+	d := &delivery{turn: hung, going: map[*place]*going{{address: "s"}: {}}}
+	for p := range d.going {
+		if d.goesOn(p, readAhead); !turns.stores["s"].silent {
+			t.Error("what is read ahead for it counts as taken")
+		}
+		if d.goesOn(p, readAhead+1); turns.stores["s"].silent {
+			t.Error("it has taken much, and is silent")
+		}
+	}
+	turns.stores["s"].late = 0
+	turns.isBack("other")
+}
+
+// A store that takes deltas again is given a snapshot anew in place of one that hangs.
+func TestSnapshotThatHangsIsBegunAnew(t *testing.T) {
+	p, ended := &place{failed: 5}, error(nil)
+	for _, c := range []struct{ took, hangs, want bool }{{true, true, false}, {false, true, false}, {true, false, false}, {false, true, false}, {true, true, true}} {
+		ended = nil
+		p.hangs(nil)
+		if c.hangs {
+			p.hangs(func(cause error) { ended = cause })
+		}
+		if p.tookDelta(c.took); (ended != nil) != c.want {
+			t.Errorf("%+v: %v", c, ended)
+		}
+	}
+	if !errors.Is(ended, errBack) || p.failed != 0 {
+		t.Errorf("%v, %d failed", ended, p.failed)
+	}
+}
+
+// Why etcd gives no whole snapshot is said, and not that the stores have got none.
+func TestSnapshotThatEtcdBreaksOff(t *testing.T) {
+	dir := t.TempDir()
+	r := sharing(t, "a", NewTurns(1), "file://"+dir)
+	broken := errors.New("etcd has ended")
+	err := r.full(t.Context(), (&breaking{cause: broken}).client(), r.places, func() {})
+	if !errors.Is(err, broken) || fulls(t, dir, "a") > 0 {
+		t.Errorf("it says %v", err)
+	}
+}
+
+// breaking is an etcd that ends in the middle of a snapshot.
+type breaking struct {
+	still
+	cause error
+}
+
+func (b *breaking) SnapshotWithVersion(context.Context) (*clientv3.SnapshotResponse, error) {
+	return &clientv3.SnapshotResponse{Snapshot: io.NopCloser(io.MultiReader(strings.NewReader("some"), iotest.ErrReader(b.cause)))}, nil
+}
+
+func (b *breaking) client() *clientv3.Client { return &clientv3.Client{KV: b, Maintenance: b} }
+
+// What is removed in a store before and after a snapshot, however long that takes, does not
+// make the store one that takes nothing.
+func TestStoreThatIsSlowToRemove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		r := sharing(t, "a", NewTurns(1), "file://"+dir)
+		r.Patience = time.Minute
+		r.Now = func() time.Time { // what is removed depends on it
+			<-time.After(r.Patience + time.Second)
+			return time.Now()
+		}
+		err := r.full(t.Context(), still{}.client(), r.places, func() { t.Error("the store counts as one that takes nothing") })
+		if err != nil || fulls(t, dir, "a") != 1 {
+			t.Errorf("it says %v", err)
+		}
+	})
 }
