@@ -18,10 +18,36 @@ type BackupStatus struct {
 	RecoveryRevision int64 `json:"recoveryRevision,omitempty"`
 	// Final says that all that was written before the cluster's deletion is stored.
 	Final bool `json:"final,omitempty"`
+	// Rollback is what is known of an etcd that came back with less than was recorded, until
+	// its data have been recovered.
+	Rollback *EtcdRollback `json:"rollback,omitempty"`
+	// Doubtful says that members of etcd held different data, and that no full backup of what
+	// they hold since is stored: what was recorded may be of the one that was taken out.
+	Doubtful bool `json:"doubtful,omitempty"`
 	// Stores are the ones that backups go to.
 	// +listType=map
 	// +listMapKey=url
 	Stores []BackupStoreStatus `json:"stores,omitempty"`
+}
+
+// EtcdRollback is what is known of an etcd that came back with less than was recorded of it.
+type EtcdRollback struct {
+	// Time is when this was found out.
+	Time metav1.Time `json:"time"`
+	// Revision is what it has reached by now, and Recorded the last that was recorded before.
+	Revision int64 `json:"revision"`
+	Recorded int64 `json:"recorded"`
+	// Shared is the last revision that it has as it was recorded; none if that cannot be told.
+	Shared int64 `json:"shared,omitempty"`
+	// Written is how many revisions it has taken since that somebody may count on: those that
+	// hold more than what is written again by itself.
+	Written int64 `json:"written,omitempty"`
+}
+
+// Restorable says whether nothing that somebody counts on is lost when the backups take the
+// place of what etcd holds.
+func (b *EtcdRollback) Restorable() bool {
+	return b != nil && b.Shared > 0 && b.Written == 0 && b.Revision < b.Recorded
 }
 
 // BackupStoreStatus is that of one store.
@@ -48,6 +74,9 @@ type ControlPlaneRecovery struct {
 	Examine int32 `json:"examine,omitempty"`
 	// Examined is what was found of them so far, in the order of ordinals.
 	Examined []MemberData `json:"examined,omitempty"`
+	// Running says that etcd ran when it began, on data that had gone back: where nothing can
+	// be put back, it goes on with them.
+	Running bool `json:"running,omitempty"`
 	// Restored says that data were lost and came from backups.
 	Restored bool `json:"restored,omitempty"`
 	// Message says what is back and what is lost, for people.

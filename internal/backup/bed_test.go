@@ -51,8 +51,10 @@ type bed struct {
 	turns   *backup.Turns
 	takes   time.Duration
 	emptied chan string
-	// rolledBack is what recorders are told of the one before.
-	rolledBack bool
+	// rolledBack and doubtful are what recorders are told of the one before.
+	rolledBack, doubtful bool
+	// members are how all of etcd's are reached; none where one answers for all.
+	members []string
 }
 
 func newBed(t testing.TB, stores int) *bed {
@@ -150,13 +152,17 @@ func (b *bed) stopEtcd() { b.etcd.Close(); b.process.Kill() }
 
 // record starts a recorder; stopRecording ends it.
 func (b *bed) record() {
-	b.recorder = backup.NewRecorder(backup.Config{
-		ClusterID: clusterID, Stores: b.urls(), Key: b.key, Schedule: b.schedule, Log: slog.New(slog.DiscardHandler), Scratch: b.t.TempDir(), RolledBack: b.rolledBack,
+	config := backup.Config{
+		ClusterID: clusterID, Stores: b.urls(), Key: b.key, Schedule: b.schedule, Log: slog.New(slog.DiscardHandler), Scratch: b.t.TempDir(), RolledBack: b.rolledBack, Doubtful: b.doubtful,
 		Turns: b.turns, Patience: b.takes, OnEmptied: func(store string) { b.emptied <- store },
 		Connect: func(context.Context) (clientv3.Config, error) {
 			return clientv3.Config{Endpoints: []string{b.client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second}, nil
 		},
-	})
+	}
+	if len(b.members) > 0 {
+		config.Members = func(context.Context) ([]string, error) { return b.members, nil }
+	}
+	b.recorder = backup.NewRecorder(config)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -98,6 +98,10 @@ func (r *Recorder) delivered(object Object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.KeyLost = false
+	r.members.anew()
+	if from := r.renewed.Load(); from > 0 && object.Last >= from {
+		r.doubtful.Store(false)
+	}
 	if r.state.Full == nil || r.state.Full.Last <= object.Last {
 		r.state.Full = &object
 	}

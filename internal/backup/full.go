@@ -185,11 +185,11 @@ func (r *Recorder) found(revision int64) {
 // askForFull returns a revision that a snapshot has at least reached which is begun now. An
 // etcd that is behind what was recorded has lost data.
 func (r *Recorder) askForFull(ctx context.Context, client *clientv3.Client) (int64, error) {
-	revision, err := currentRevision(ctx, client)
+	revision, err := r.revision(ctx, client)
 	if err != nil {
 		return 0, err
 	}
-	if err := r.check(revision, max(r.State().Revision, r.recorded.Load())); err != nil {
+	if err := r.check(ctx, client, revision, max(r.State().Revision, r.recorded.Load())); err != nil {
 		return 0, err
 	}
 	return revision, nil

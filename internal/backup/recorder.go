@@ -32,8 +32,11 @@ type Config struct {
 	Bundle *Bundle
 	// Connect says how etcd is reached, each time anew: certificates are replaced.
 	Connect func(context.Context) (clientv3.Config, error)
-	// RolledBack is what an earlier recorder's State said.
-	RolledBack bool
+	// Members says, of an etcd with several members, how each of them is reached (URLs); nil
+	// means that one answers for all.
+	Members func(context.Context) ([]string, error)
+	// RolledBack and Doubtful are what an earlier recorder's State said.
+	RolledBack, Doubtful bool
 	// Scratch is a directory with room for a sealed snapshot; empty means the system's.
 	Scratch string
 	// Turns are those that this recorder shares with others; nil means that it has its own.
@@ -73,61 +76,25 @@ type Recorder struct {
 	recorded atomic.Int64
 	// rolledBack: etcd had less than was recorded, and has not been recovered since.
 	rolledBack atomic.Bool
+	// doubtful: what was recorded may be of a member that held other data. renewed is the
+	// revision from which on it is recorded anew; zero before that.
+	doubtful atomic.Bool
+	renewed  atomic.Int64
+	// way is how the etcd of this session is reached.
+	way     clientv3.Config
+	members members
 
 	mu    sync.Mutex
 	state State
-}
-
-// question is one to etcd for its revision: everything that was acknowledged before it was
-// asked is in what etcd answers.
-type question struct {
-	at       time.Time
-	revision int64
-}
-
-// State is how far a Recorder has come.
-type State struct {
-	// RecoveryPoint is the time up to which everything written is in a store that has a
-	// snapshot before it, and Revision what etcd had reached then.
-	RecoveryPoint time.Time
-	Revision      int64
-	// Full is the newest snapshot.
-	Full *Object
-	// FullTook is how long the last one took from being asked for until it was in all
-	// stores; zero if this recorder has made none.
-	FullTook time.Duration
-	// Snapshot is why the last attempt at one failed; empty if it did not.
-	Snapshot string
-	// Etcd is why etcd cannot be read; empty while it can.
-	Etcd string
-	// RolledBack says that etcd had less than was recorded of it, and that it has not been
-	// recovered since.
-	RolledBack bool
-	// KeyLost says that the stores have snapshots, and that none of the newest opens with
-	// the key that the recorder has: until it has made one, nothing can be given back.
-	KeyLost bool
-	// Alarms are those that etcd has raised, by their names, in order: NOSPACE, CORRUPT.
-	Alarms []string
-	Stores []StoreState
-}
-
-// StoreState is that of one store.
-type StoreState struct {
-	URL string
-	// Full is the time of its newest snapshot; zero if it has none.
-	Full time.Time
-	// Behind says that its deltas do not continue its newest snapshot.
-	Behind bool
-	// Emptied says that its newest snapshot has gone, and that it has got no other since.
-	Emptied bool
-	// Error is why the last write to it failed; empty if it did not.
-	Error string
+	// compared is when an etcd that counts as one that lost data was compared last.
+	compared time.Time
 }
 
 // NewRecorder makes a recorder that has not begun.
 func NewRecorder(config Config) *Recorder {
 	r := &Recorder{Config: config, hurried: make(chan struct{}, 1)}
 	r.rolledBack.Store(config.RolledBack)
+	r.doubtful.Store(config.Doubtful)
 	if r.Now == nil {
 		r.Now = time.Now
 	}
@@ -166,7 +133,10 @@ func (r *Recorder) State() State {
 	defer r.mu.Unlock()
 	r.notAhead()
 	state := r.state
-	state.RolledBack = r.rolledBack.Load()
+	state.RolledBack, state.Doubtful = r.rolledBack.Load(), r.doubtful.Load()
+	if !state.RolledBack {
+		state.Rollback = nil
+	}
 	for _, p := range r.places {
 		state.Stores = append(state.Stores, p.state())
 	}
@@ -233,6 +203,7 @@ func (r *Recorder) session(ctx context.Context) error {
 		return err
 	}
 	config.DialOptions = append(slices.Clone(config.DialOptions), cheaply())
+	r.way = config
 	client, err := clientv3.New(config)
 	if err != nil {
 		return fmt.Errorf("dial etcd: %w", err)
@@ -353,16 +324,18 @@ func (r *Recorder) tick(ctx context.Context, client *clientv3.Client) error {
 	if r.asked != (question{}) {
 		r.flush(ctx, r.known())
 	}
+	if err := r.agree(ctx, client); err != nil {
+		return err
+	}
 	at := r.Now()
-	revision, err := currentRevision(ctx, client)
+	revision, err := r.revision(ctx, client)
 	if err != nil {
 		return err
 	}
-	if err := r.check(revision, max(r.buffer.seen, r.recorded.Load())); err != nil {
+	if err := r.check(ctx, client, revision, max(r.buffer.seen, r.recorded.Load())); err != nil {
 		return err
 	}
 	r.etcdFailed(nil)
-	r.lookForAlarms(ctx, client)
 	r.asked = question{at, revision}
 	r.answer(ctx)
 	return nil

@@ -2,79 +2,25 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // askTimeout bounds one small question to etcd.
 const askTimeout = 10 * time.Second
 
-// currentRevision asks the whole etcd and not only the member that answers.
-func currentRevision(ctx context.Context, client *clientv3.Client) (int64, error) {
+// currentHeader asks the whole etcd and not only the member that answers.
+func currentHeader(ctx context.Context, client *clientv3.Client) (*etcdserverpb.ResponseHeader, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	response, err := client.Get(ctx, "berth", clientv3.WithCountOnly())
 	if err != nil {
-		return 0, fmt.Errorf("ask etcd for its revision: %w", err)
+		return nil, fmt.Errorf("ask etcd for its revision: %w", err)
 	}
-	return response.Header.Revision, nil
-}
-
-// lookForAlarms asks etcd which alarms it has raised. One that does not say keeps those that
-// are known.
-func (r *Recorder) lookForAlarms(ctx context.Context, client *clientv3.Client) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	response, err := client.AlarmList(ctx)
-	if err != nil {
-		r.Log.Warn("alarms of etcd cannot be read", "cluster", r.ClusterID, "error", err)
-		return
-	}
-	var alarms []string
-	for _, alarm := range response.Alarms {
-		alarms = append(alarms, alarm.Alarm.String())
-	}
-	slices.Sort(alarms)
-	alarms = slices.Compact(alarms) // each member raises its own
-	r.mu.Lock()
-	changed := !slices.Equal(r.state.Alarms, alarms)
-	r.state.Alarms = alarms
-	r.mu.Unlock()
-	if changed {
-		r.OnChange()
-	}
-}
-
-// ErrLost says that an etcd has less than was recorded of it.
-var ErrLost = errors.New("etcd has lost data")
-
-func lost(current, recorded int64) error {
-	return fmt.Errorf("%w: it is at revision %d, and %d was recorded", ErrLost, current, recorded)
-}
-
-// recoveredJump is by less than a recovery lets etcd's revisions jump, and more than etcd
-// gets through by itself between two looks.
-const recoveredJump = 500_000_000
-
-// check says whether etcd has lost what was recorded of it. One that had is not recorded
-// before it was recovered, however far it has gone on since: its revisions are of another
-// history, and would continue the old one's backups.
-func (r *Recorder) check(current, recorded int64) error {
-	switch {
-	case current < recorded:
-		r.rolledBack.Store(true)
-		return lost(current, recorded)
-	case !r.rolledBack.Load():
-		return nil
-	case recorded == 0 || current-recorded < recoveredJump:
-		return fmt.Errorf("%w: it had less than was recorded, up to revision %d, and has gone on without that to %d; it is not recorded until its data have been recovered", ErrLost, recorded, current)
-	}
-	r.rolledBack.Store(false)
-	return nil
+	return response.Header, nil
 }
 
 // findStart decides which revision the watch goes on from: where the deltas in the
@@ -88,13 +34,20 @@ func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error
 			r.rolledBack.Store(false) // there is no backup to be continued
 		}
 	}
-	current, err := currentRevision(ctx, client)
+	if err := r.agree(ctx, client); err != nil {
+		return err
+	}
+	current, err := r.revision(ctx, client)
 	if err != nil {
 		return err
 	}
 	// To record it would make what is left of it the newest backup.
-	if err := r.check(current, max(r.flushed, r.recorded.Load())); err != nil {
+	if err := r.check(ctx, client, current, max(r.flushed, r.recorded.Load())); err != nil {
 		return err
+	}
+	if r.doubtful.Load() {
+		r.restart()
+		r.renewed.Store(current)
 	}
 	if r.flushed == 0 {
 		r.flushed = current

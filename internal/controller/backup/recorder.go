@@ -23,8 +23,9 @@ func (r *reconciler) recorder(cluster *v1beta1.ManagedCluster, key string, plan 
 	about := cluster.DeepCopy()
 	return backup.NewRecorder(backup.Config{
 		ClusterID: id, Stores: plan.Stores, Key: key, Scratch: r.Scratch, Log: r.Log, Now: r.Now,
-		Schedule: schedule(plan), RolledBack: rolledBack(cluster),
+		Schedule: schedule(plan), RolledBack: rolledBack(cluster), Doubtful: cluster.Status.Backup != nil && cluster.Status.Backup.Doubtful,
 		Connect:  func(ctx context.Context) (clientv3.Config, error) { return r.etcd(ctx, id) },
+		Members:  func(ctx context.Context) ([]string, error) { return r.members(ctx, name) },
 		OnChange: func() { r.running.changed(name) }, Turns: r.running.turns,
 		OnEmptied: func(store string) { r.tellEmptied(about, store) },
 	})
@@ -41,6 +42,39 @@ func schedule(plan policy.BackupPlan) backup.Schedule {
 	return backup.Schedule{Full: plan.Full, Delta: plan.Delta, Keep: backup.Retention{All: plan.All, Daily: plan.Daily, Weekly: plan.Weekly}}
 }
 
+// members are how each member of a cluster's etcd is reached now.
+func (r *reconciler) members(ctx context.Context, name client.ObjectKey) ([]string, error) {
+	var cluster v1beta1.ManagedCluster
+	if err := r.client.Get(ctx, name, &cluster); err != nil {
+		return nil, fmt.Errorf("members of etcd: %w", err)
+	}
+	services := []string{controlplane.EtcdService}
+	if replicas := cluster.Status.Replicas; policy.ReplicasShapeOf(replicas.At()).Addressed {
+		services = nil
+		for ordinal := range max(replicas.Members, 1) {
+			services = append(services, controlplane.MemberName(ordinal))
+		}
+	}
+	var urls []string
+	for _, service := range services {
+		url, err := r.urlOf(ctx, v1beta1.ControlPlaneNamespace(cluster.Spec.ID), service)
+		if err != nil {
+			return nil, err
+		}
+		urls = append(urls, url)
+	}
+	return urls, nil
+}
+
+// urlOf is how the etcd behind a Service is reached.
+func (r *reconciler) urlOf(ctx context.Context, namespace, name string) (string, error) {
+	var service corev1.Service
+	if err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &service); err != nil {
+		return "", fmt.Errorf("address of etcd: %w", err)
+	}
+	return fmt.Sprintf("https://%s:%d", service.Spec.ClusterIP, controlplane.EtcdPort), nil
+}
+
 // dialTimeout bounds a connection to etcd.
 const dialTimeout = 10 * time.Second
 
@@ -53,16 +87,16 @@ func (r *reconciler) etcd(ctx context.Context, id string) (clientv3.Config, erro
 			return clientv3.Config{}, fmt.Errorf("certificates for etcd: %w", err)
 		}
 	}
-	var service corev1.Service
-	if err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: controlplane.EtcdService}, &service); err != nil {
-		return clientv3.Config{}, fmt.Errorf("address of etcd: %w", err)
+	url, err := r.urlOf(ctx, namespace, controlplane.EtcdService)
+	if err != nil {
+		return clientv3.Config{}, err
 	}
 	config, err := controlplane.BackupTLS(&roots, &own)
 	if err != nil {
 		return clientv3.Config{}, err
 	}
 	return clientv3.Config{
-		Endpoints: []string{fmt.Sprintf("https://%s:%d", service.Spec.ClusterIP, controlplane.EtcdPort)}, TLS: config,
+		Endpoints: []string{url}, TLS: config,
 		DialTimeout: dialTimeout, DialKeepAliveTime: dialTimeout, DialKeepAliveTimeout: dialTimeout, Logger: zap.NewNop(),
 	}, nil
 }

@@ -98,7 +98,10 @@ func finalPoint(cluster *v1beta1.ManagedCluster, next *v1beta1.BackupStatus) boo
 }
 
 func statusOf(state backup.State) *v1beta1.BackupStatus {
-	status := &v1beta1.BackupStatus{RecoveryPoint: timeOf(state.RecoveryPoint), RecoveryRevision: state.Revision}
+	status := &v1beta1.BackupStatus{RecoveryPoint: timeOf(state.RecoveryPoint), RecoveryRevision: state.Revision, Doubtful: state.Doubtful}
+	if back := state.Rollback; back != nil {
+		status.Rollback = &v1beta1.EtcdRollback{Time: metav1.NewTime(back.Time), Revision: back.Revision, Recorded: back.Recorded, Shared: back.Shared, Written: back.Written}
+	}
 	if state.Full != nil {
 		status.Time, status.Revision, status.Size = timeOf(state.Full.Time), state.Full.Last, state.Full.Size
 	}

@@ -1,0 +1,220 @@
+package backup
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"filippo.io/age"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/encoding/protodelim"
+)
+
+// apartTimeout bounds the comparison of what etcd tells of its past with what was recorded.
+const apartTimeout = time.Minute
+
+// prints are what happened in each of many revisions, as hashes.
+type prints map[int64]uint64
+
+// printSeed makes prints comparable.
+var printSeed = maphash.MakeSeed()
+
+// add takes in an event; those of a revision come in their order.
+func (p prints) add(event *clientv3.Event) {
+	var sum maphash.Hash
+	sum.SetSeed(printSeed)
+	for _, part := range []int64{int64(p[event.Kv.ModRevision]), int64(event.Type), event.Kv.Version, int64(len(event.Kv.Key))} {
+		_ = binary.Write(&sum, binary.LittleEndian, part)
+	}
+	_, _ = sum.Write(event.Kv.Key)
+	_, _ = sum.Write(event.Kv.Value)
+	p[event.Kv.ModRevision] = sum.Sum64()
+}
+
+// apart finds out up to where etcd's past is what was recorded, and what it has taken since:
+// etcd tells of some minutes before it lost data, and the deltas of hours.
+func (r *Recorder) apart(ctx context.Context, client *clientv3.Client, current, recorded int64) (*Rollback, error) {
+	if current < 2 {
+		return &Rollback{}, nil // it holds nothing
+	}
+	ctx, cancel := context.WithTimeout(ctx, apartTimeout)
+	defer cancel()
+	identity, err := parseKey(r.Key)
+	if err != nil {
+		return nil, err
+	}
+	from, err := oldest(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	last := min(current, recorded)
+	stored, held := r.printed(ctx, identity, span{from, last}), prints{}
+	if err := past(ctx, client, span{from, last}, held.add); err != nil {
+		return nil, err
+	}
+	found := &Rollback{Revision: current, Recorded: recorded, Shared: shared(stored, held, span{from, last})}
+	if found.Shared == 0 || current >= recorded {
+		return found, nil
+	}
+	written := map[int64]bool{}
+	err = past(ctx, client, span{found.Shared + 1, current}, func(event *clientv3.Event) {
+		if !writtenAgain(event) {
+			written[event.Kv.ModRevision] = true
+		}
+	}, clientv3.WithPrevKV())
+	found.Written = int64(len(written))
+	return found, err
+}
+
+// span is of revisions, both ends included.
+type span struct{ first, last int64 }
+
+// shared is the last revision of a span before which, from the first on that both know,
+// nothing differs; zero if there is none.
+func shared(stored, held prints, in span) int64 {
+	same := int64(0)
+	for revision := in.first; revision <= in.last; revision++ {
+		recorded, known := stored[revision]
+		switch {
+		case known && recorded == held[revision]:
+			same = revision
+		case known || same > 0:
+			return same
+		}
+	}
+	return same
+}
+
+// compacted says up to where etcd's past is gone.
+type compacted int64
+
+// Error implements error.
+func (c compacted) Error() string { return fmt.Sprintf("etcd has compacted revision %d", int64(c)) }
+
+// oldest is the first revision that etcd tells of.
+func oldest(ctx context.Context, client *clientv3.Client) (int64, error) {
+	gone := compacted(0)
+	err := past(ctx, client, span{1, 1}, func(*clientv3.Event) {})
+	if errors.As(err, &gone) {
+		return int64(gone) + 1, nil
+	}
+	return 2, err // the first write of an etcd is revision 2
+}
+
+// past has etcd tell of a span of revisions.
+func past(ctx context.Context, client *clientv3.Client, of span, tell func(*clientv3.Event), how ...clientv3.OpOption) error {
+	if of.first > of.last {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for response := range client.Watch(clientv3.WithRequireLeader(ctx), "", append(how, clientv3.WithPrefix(), clientv3.WithRev(of.first))...) {
+		if response.CompactRevision != 0 {
+			return compacted(response.CompactRevision)
+		}
+		if err := response.Err(); err != nil {
+			return fmt.Errorf("read the past of etcd: %w", err)
+		}
+		for _, event := range response.Events {
+			if event.Kv.ModRevision > of.last {
+				return nil
+			}
+			tell(event)
+		}
+		// All of a revision come together.
+		if n := len(response.Events); n > 0 && response.Events[n-1].Kv.ModRevision >= of.last {
+			return nil
+		}
+	}
+	return fmt.Errorf("read the past of etcd: %w", cmp.Or(ctx.Err(), errors.New("it has ended")))
+}
+
+// printed is what the stores have of a span. What cannot be read is not known.
+func (r *Recorder) printed(ctx context.Context, identity *age.X25519Identity, of span) prints {
+	all, reached := prints{}, of.first-1
+	for _, d := range r.deltasOf(ctx, of) {
+		if d.object.Last <= reached {
+			continue
+		}
+		found, err := d.place.printed(ctx, d.object.Name, identity)
+		if err != nil {
+			r.Log.Warn("delta cannot be compared with etcd", "cluster", r.ClusterID, "delta", d.object.Name, "error", err)
+			continue
+		}
+		maps.Copy(all, found)
+		reached = d.object.Last
+	}
+	return all
+}
+
+// placed is an object in one of the stores that have it.
+type placed struct {
+	object Object
+	place  *place
+}
+
+// deltasOf are those that hold any of a span, by their first revision; those that reach
+// further first.
+func (r *Recorder) deltasOf(ctx context.Context, of span) []placed {
+	var found []placed
+	for i, l := range r.lists(ctx) {
+		for _, object := range l.objects {
+			if object.Kind == KindDelta && object.Last >= of.first && object.First <= of.last {
+				found = append(found, placed{object, r.places[i]})
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b placed) int {
+		return cmp.Or(cmp.Compare(a.object.First, b.object.First), cmp.Compare(b.object.Last, a.object.Last))
+	})
+	return found
+}
+
+// printed does not share what it returns with the call, which may end later.
+func (p *place) printed(ctx context.Context, name string, identity age.Identity) (prints, error) {
+	found := make(chan prints, 1)
+	err := p.use(ctx, func(s *Store) error {
+		sealed, err := s.open(ctx, name)
+		if err != nil {
+			return err
+		}
+		defer sealed.Close()
+		var plain bytes.Buffer
+		if err := unseal(&plain, sealed, identity); err != nil {
+			return err
+		}
+		all, err := readDelta(&plain)
+		found <- all
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-found, nil
+}
+
+// readDelta reads what a delta holds.
+func readDelta(from io.Reader) (prints, error) {
+	all, reading := prints{}, bufio.NewReader(from)
+	for {
+		event := &mvccpb.Event{}
+		err := protodelim.UnmarshalOptions{MaxSize: maxBuffer}.UnmarshalFrom(reading, event)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("decode a delta: %w", err)
+		}
+		all.add((*clientv3.Event)(event))
+	}
+}

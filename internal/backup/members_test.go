@@ -1,0 +1,93 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A majority that answers decides whether etcd has what was recorded.
+func TestWordOfMembers(t *testing.T) {
+	for _, c := range []struct {
+		why       string
+		revisions []int64
+		want      word
+	}{
+		{"a lone one has it", []int64{10}, has},
+		{"a lone one has less", []int64{9}, lacks},
+		{"one differs", []int64{11, 9, 10}, has},
+		{"one alone has it", []int64{9, 8, 10}, lacks},
+		{"one is away, the others agree", []int64{9, 0, 8}, lacks},
+		{"one is away, and the others do not agree", []int64{10, 0, 8}, unclear},
+		{"two are away", []int64{0, 0, 8}, unclear},
+		{"none is known", nil, unclear},
+	} {
+		if got := wordOf(c.revisions, 10); got != c.want {
+			t.Errorf("%s: %v, want %v", c.why, got, c.want)
+		}
+	}
+}
+
+// membership is an etcd that has these members, and no alarms.
+type membership struct {
+	clientv3.Cluster
+	clientv3.Maintenance
+	members []*etcdserverpb.Member
+}
+
+func (m *membership) MemberList(context.Context, ...clientv3.OpOption) (*clientv3.MemberListResponse, error) {
+	return &clientv3.MemberListResponse{Members: m.members}, nil
+}
+
+func (m *membership) AlarmList(context.Context) (*clientv3.AlarmResponse, error) {
+	return &clientv3.AlarmResponse{}, nil
+}
+
+// A member that is taken out may have held other data for as long as the alarm was not seen:
+// if it was read since the newest snapshot, or that is not known, it is recorded anew. One
+// that is added, or never voted, is not; nor is another etcd.
+func TestMemberThatIsTakenOut(t *testing.T) {
+	of := func(ids ...uint64) (found []*etcdserverpb.Member) {
+		for _, id := range ids {
+			found = append(found, &etcdserverpb.Member{ID: id, IsLearner: id >= 100})
+		}
+		return found
+	}
+	for _, c := range []struct {
+		why           string
+		before, after []*etcdserverpb.Member
+		// read are the members that answered since a snapshot; nil if there was none.
+		read  []uint64
+		taken bool
+	}{
+		{"nobody", of(1, 2, 3), of(1, 2, 3), nil, false},
+		{"one that may have been read", of(1, 2, 3), of(1, 2), nil, true},
+		{"one that was read before the one that is", of(1, 2, 3), of(1, 2), []uint64{3, 1}, true},
+		{"one that was not", of(1, 2, 3), of(1, 2), []uint64{1}, false},
+		{"one in whose place another is", of(1, 2, 3), of(1, 2, 4), nil, true},
+		{"a learner", of(1, 2, 3, 104), of(1, 2, 3), nil, false},
+		{"nobody, and one is new", of(1, 2), of(1, 2, 103), nil, false},
+		{"all, since it is another etcd", of(1), of(2), nil, false},
+	} {
+		r, etcd := sharing(t, "a", NewTurns(1)), &membership{members: c.before}
+		client := &clientv3.Client{Cluster: etcd, Maintenance: etcd}
+		if err := r.agree(t.Context(), client); err != nil || r.doubtful.Load() {
+			t.Errorf("%s: at first: %v", c.why, err)
+		}
+		for i, id := range c.read {
+			if r.members.answers(id); i == 0 {
+				r.members.anew()
+			}
+		}
+		etcd.members = c.after
+		if err := r.agree(t.Context(), client); errors.Is(err, errReplaced) != c.taken || r.doubtful.Load() != c.taken || !c.taken && err != nil {
+			t.Errorf("%s: %v", c.why, err)
+		}
+		if err := r.agree(t.Context(), client); err != nil {
+			t.Errorf("%s: afterwards: %v", c.why, err)
+		}
+	}
+}

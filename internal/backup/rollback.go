@@ -1,0 +1,127 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// ErrLost says that an etcd has less than was recorded of it.
+var ErrLost = errors.New("etcd has lost data")
+
+// Rollback is what is known of an etcd that came back with less than was recorded of it.
+type Rollback struct {
+	// Time is when this was found out.
+	Time time.Time
+	// Revision is what it has reached by now, and Recorded the last that was recorded before.
+	Revision, Recorded int64
+	// Shared is the last revision that it has as it was recorded; zero if that cannot be told.
+	Shared int64
+	// Written is how many revisions it has taken since then that somebody may count on:
+	// those that hold more than what is written again by itself.
+	Written int64
+}
+
+// Restorable says whether nothing is lost when the backups take the place of what etcd holds.
+func (b *Rollback) Restorable() bool {
+	return b != nil && b.Shared > 0 && b.Written == 0 && b.Revision < b.Recorded
+}
+
+// String implements fmt.Stringer.
+func (b *Rollback) String() string {
+	switch {
+	case b.Restorable():
+		return fmt.Sprintf("it has taken nothing since revision %d but what is written again by itself, so that the backups may be put back", b.Shared)
+	case b.Shared > 0:
+		return fmt.Sprintf("it has gone on from revision %d with writes of its own, %d at least: the operator chooses", b.Shared, b.Written)
+	default:
+		return "what it has taken since cannot be told apart: the operator chooses"
+	}
+}
+
+// recoveredJump is by less than a recovery lets etcd's revisions jump, and more than etcd
+// gets through by itself between two looks.
+const recoveredJump = 500_000_000
+
+// check says whether etcd has lost what was recorded of it. One that had is not recorded
+// before it was recovered, or found to have it after all, however far it has gone on since:
+// its revisions are of another history, and would continue the old one's backups.
+func (r *Recorder) check(ctx context.Context, client *clientv3.Client, current, recorded int64) error {
+	switch {
+	case current < recorded:
+		return r.behind(ctx, client, current, recorded)
+	case !r.rolledBack.Load():
+		return nil
+	case recorded == 0 || current-recorded < recoveredJump && !r.hasAll(ctx, client, current, recorded):
+		return fmt.Errorf("%w: it had less than was recorded, up to revision %d, and has gone on without that to %d; it is not recorded until its data have been recovered", ErrLost, recorded, current)
+	}
+	r.rolledBack.Store(false)
+	return nil
+}
+
+// behind finds out what it means that the member that answers has less than was recorded.
+func (r *Recorder) behind(ctx context.Context, client *clientv3.Client, current, recorded int64) error {
+	said, err := r.ask(ctx, current, recorded)
+	switch {
+	case said == unclear:
+		return fmt.Errorf("a member of etcd is at revision %d, and %d was recorded; of the others no majority says what it has: %w", current, recorded, cmp.Or(err, errors.New("they differ")))
+	case said == has:
+		r.doubt()
+		return fmt.Errorf("a member of etcd is at revision %d, and the majority has what was recorded, up to %d: it is recorded anew from the others", current, recorded)
+	case r.doubtful.Load() && r.members.several():
+		return fmt.Errorf("etcd is at revision %d, and what was recorded up to %d may be of a member that held other data: it is recorded anew when etcd is beyond that", current, recorded)
+	}
+	r.rolledBack.Store(true)
+	return fmt.Errorf("%w: it is at revision %d, and %d was recorded; %s", ErrLost, current, recorded, r.judge(ctx, client, current, recorded))
+}
+
+// judge finds out what etcd has taken since it came back. What somebody may count on stays.
+func (r *Recorder) judge(ctx context.Context, client *clientv3.Client, current, recorded int64) *Rollback {
+	at := r.Now()
+	r.mu.Lock()
+	found := r.state.Rollback
+	r.mu.Unlock()
+	if found == nil || found.Recorded != recorded || found.Written == 0 {
+		var err error
+		if found, err = r.apart(ctx, client, current, recorded); err != nil {
+			r.Log.Warn("what etcd has taken since it lost data cannot be told", "cluster", r.ClusterID, "error", err)
+			found = &Rollback{}
+		}
+	}
+	next := *found
+	next.Time, next.Revision, next.Recorded = at, current, recorded
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Rollback = &next
+	return &next
+}
+
+// compareAgain is how long after a comparison with what was recorded the next one is made
+// of an etcd that has gone on.
+const compareAgain = 5 * time.Minute
+
+// hasAll says whether an etcd that counts as one that lost data has what was recorded after
+// all: a member was read that differs from the others, or somebody has put the data back.
+func (r *Recorder) hasAll(ctx context.Context, client *clientv3.Client, current, recorded int64) bool {
+	r.mu.Lock()
+	r.state.Rollback = nil // the backups are behind it
+	since := r.Now().Sub(r.compared)
+	due := since < 0 || since >= compareAgain
+	if due {
+		r.compared = r.Now()
+	}
+	r.mu.Unlock()
+	if !due {
+		return false
+	}
+	found, err := r.apart(ctx, client, current, recorded)
+	if err != nil {
+		r.Log.Warn("what etcd holds cannot be compared with what was recorded", "cluster", r.ClusterID, "error", err)
+		return false
+	}
+	return found.Shared == recorded
+}
