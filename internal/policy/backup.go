@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1beta1"
@@ -55,6 +57,28 @@ func durationOr(set *metav1.Duration, fallback time.Duration) time.Duration {
 // ReasonEtcdRolledBack is that of the condition BackedUp while etcd has lost what was
 // recorded of it and has not been recovered.
 const ReasonEtcdRolledBack = "EtcdRolledBack"
+
+// rollbackKnown is for how long counts what is known of an etcd that came back with less: what
+// is written to it later may be lost with it, which no more than a recovery may lose (X2).
+const rollbackKnown = time.Minute
+
+// RollbackLoss says why the backups are put in the place of what an etcd holds that runs;
+// empty if they are not. It came back with less than was recorded, and has taken nothing
+// since that somebody counts on, as of a moment ago (docs/decisions/0025-etcd-that-went-back.md).
+// It is tried once: what no recovery helps is the operator's.
+func RollbackLoss(status v1beta1.ManagedClusterStatus, now time.Time) string {
+	backedUp := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionBackedUp)
+	if backedUp == nil || backedUp.Status != metav1.ConditionFalse || backedUp.Reason != ReasonEtcdRolledBack {
+		return ""
+	}
+	if status.Backup == nil || !status.Backup.Rollback.Restorable() || now.Sub(status.Backup.Rollback.Time.Time).Abs() > rollbackKnown {
+		return ""
+	}
+	if last := status.Recovery; last != nil && !last.StartTime.Before(&backedUp.LastTransitionTime) {
+		return ""
+	}
+	return fmt.Sprintf("etcd came back as it was at revision %d, and backups reach %d", status.Backup.Rollback.Shared, status.Backup.Rollback.Recorded)
+}
 
 // ReasonBackupKeyLost is that of the condition BackedUp while the stores hold backups that
 // another key has sealed, which is gone, and none under the one that there is.

@@ -57,3 +57,43 @@ func TestBackedUp(t *testing.T) {
 		}
 	}
 }
+
+// The backups take the place of what an etcd holds that runs only where nobody counts on
+// anything that goes with it, and once.
+func TestRollbackLoss(t *testing.T) {
+	noon := metav1.NewTime(time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC))
+	at := func(seconds time.Duration) metav1.Time { return metav1.NewTime(noon.Add(seconds * time.Second)) }
+	with := func(change func(*v1beta1.ManagedClusterStatus, *metav1.Condition)) v1beta1.ManagedClusterStatus {
+		status := v1beta1.ManagedClusterStatus{Backup: &v1beta1.BackupStatus{Rollback: &v1beta1.EtcdRollback{Time: at(0), Revision: 60, Recorded: 90, Shared: 50}}}
+		condition := metav1.Condition{Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse, Reason: ReasonEtcdRolledBack, LastTransitionTime: noon}
+		change(&status, &condition)
+		status.Conditions = []metav1.Condition{condition}
+		return status
+	}
+	for why, c := range map[string]struct {
+		change func(*v1beta1.ManagedClusterStatus, *metav1.Condition)
+		want   bool
+	}{
+		"nothing but leases since": {func(*v1beta1.ManagedClusterStatus, *metav1.Condition) {}, true},
+		"writes of its own":        {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) { s.Backup.Rollback.Written = 1 }, false},
+		"nobody knows from where on": {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) {
+			s.Backup.Rollback.Shared = 0
+		}, false},
+		"it has gone beyond the backups": {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) { s.Backup.Rollback.Revision = 90 }, false},
+		"it has not been compared":       {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) { s.Backup.Rollback = nil }, false},
+		"there is no backup":             {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) { s.Backup = nil }, false},
+		"it was recovered":               {func(_ *v1beta1.ManagedClusterStatus, c *metav1.Condition) { c.Status = metav1.ConditionTrue }, false},
+		"backups are late alone":         {func(_ *v1beta1.ManagedClusterStatus, c *metav1.Condition) { c.Reason = "Late" }, false},
+		"another recovery, before": {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) {
+			s.Recovery = &v1beta1.ControlPlaneRecovery{StartTime: at(-1)}
+		}, true},
+		"it was found out too long ago": {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) { s.Backup.Rollback.Time = at(-31) }, false},
+		"it was tried": {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) {
+			s.Recovery = &v1beta1.ControlPlaneRecovery{StartTime: at(0)}
+		}, false},
+	} {
+		if got := RollbackLoss(with(c.change), at(30).Time); (got != "") != c.want {
+			t.Errorf("%s: %q", why, got)
+		}
+	}
+}

@@ -16,6 +16,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/policy"
 )
 
 const (
@@ -140,6 +141,9 @@ func (r *reconciler) failedRecovery(ctx context.Context, p *pass, pod *corev1.Po
 	if pod == nil || pod.Status.Phase != corev1.PodFailed {
 		return 0, nil
 	}
+	if p.cluster.Status.Recovery.Running {
+		return 0, r.goOn(ctx, p, complaintOf(pod))
+	}
 	said := "an attempt failed and is repeated: " + complaintOf(pod)
 	if next := p.cluster.Status.Recovery.DeepCopy(); next.Message != said {
 		next.Message = said
@@ -154,6 +158,19 @@ func (r *reconciler) failedRecovery(ctx context.Context, p *pass, pod *corev1.Po
 		}
 	}
 	return 0, nil
+}
+
+// goOn ends a recovery of an etcd that ran when it began: without what the backups have is
+// better than not at all.
+func (r *reconciler) goOn(ctx context.Context, p *pass, complaint string) error {
+	next, ended := p.cluster.Status.Recovery.DeepCopy(), metav1.NewTime(p.now)
+	next.EndTime, next.Message = &ended, "nothing was put back, and etcd goes on with what it has: "+complaint
+	if err := r.persistRecovery(ctx, p, next); err != nil {
+		return err
+	}
+	r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdRecoveryFailed", "Recover", next.Message)
+	p.lookIn(atOnce)
+	return nil
 }
 
 // giveUpRecovery ends a recovery of a cluster that is to stop. Etcd does not start before
@@ -179,14 +196,16 @@ func (r *reconciler) giveUpRecovery(ctx context.Context, p *pass) error {
 	return r.persistRecovery(ctx, p, next)
 }
 
-// beginRecovery writes down that one begins, if etcd does not start on its data.
+// beginRecovery writes down that one begins, if etcd does not start on its data, or came
+// back without what was recorded and nobody counts on what it has taken since.
 func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 	status := &p.cluster.Status
 	if !status.Initialized || len(r.BackupCA) == 0 || !recoverable(status.Upgrade) {
 		return false, nil
 	}
-	// A control plane that answered at the last look, and whose etcd serves, has its data.
-	if meta.IsStatusConditionTrue(status.Conditions, v1beta1.ConditionControlPlaneReady) && r.etcdServes(ctx, p) {
+	wentBack := policy.RollbackLoss(*status, p.now)
+	// Else a control plane that answered at the last look, and whose etcd serves, has its data.
+	if wentBack == "" && meta.IsStatusConditionTrue(status.Conditions, v1beta1.ConditionControlPlaneReady) && r.etcdServes(ctx, p) {
 		return false, nil
 	}
 	pods, err := r.podsOf(ctx, p.cluster)
@@ -198,16 +217,17 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 			return false, err
 		}
 	}
-	last := status.Recovery
-	reason, err := r.lossOf(ctx, p, pods.own)
-	if err != nil {
-		return false, err
+	last, reason := status.Recovery, wentBack
+	if reason == "" {
+		if reason, err = r.lossOf(ctx, p, pods.own); err != nil {
+			return false, err
+		}
 	}
 	if reason == "" || last != nil && !helped(last, status.APIServerReady) && p.now.Sub(last.EndTime.Time) < recoverAgain {
 		return false, nil
 	}
 	now := metav1.NewTime(p.now)
-	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, StartTime: now, Examine: p.input.Members})
+	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, Running: wentBack != "", StartTime: now, Examine: p.input.Members})
 }
 
 // lossOf says why the data of etcd are to be looked at; empty if they are not.

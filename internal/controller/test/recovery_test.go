@@ -2,14 +2,19 @@ package test
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/policy"
 )
 
 // While etcd's data are put back no etcd runs, and the API server goes on: its start would
@@ -47,6 +52,68 @@ func TestCrashRecovery(t *testing.T) {
 	w.away.Store(false)
 	w.delete()
 	w.checkGone()
+}
+
+// An etcd that came back with less than its backups have is put back from them beside the API
+// server, where nobody counts on what it has taken since. Where that fails it goes on with
+// what it has, and it is not tried again. The controllers die after every few side effects.
+func TestCrashRecoveryOfAnEtcdThatWentBack(t *testing.T) {
+	w := newWorld(t)
+	w.nextGuard = func() *guard { return newGuard(3, w.client) }
+	w.backupCA = []byte("ca")
+	w.start(w.nextGuard())
+	w.create()
+	w.backedUp()
+	w.proves(`{"restored":true,"reason":"etcd is at revision 60, and backups reach 90","revision":90,"keys":3}`)
+	serving := w.kubePod().UID
+	ends := func(before string) *v1beta1.ControlPlaneRecovery {
+		t.Helper()
+		var recovery *v1beta1.ControlPlaneRecovery
+		w.eventually("the recovery ends, and etcd runs", func() bool {
+			recovery = w.cluster().Status.Recovery
+			return recovery != nil && recovery.ID != before && !recovery.UnderWay() && w.etcdReplicas() == 1 && len(w.podsOf(controlplane.ComponentEtcd)) == 1
+		})
+		return recovery
+	}
+
+	w.wentBack()
+	back := ends("")
+	if !back.Restored || !strings.Contains(back.Message, "up to revision 90 is back") || !strings.Contains(back.Reason, "as it was at revision 50") {
+		t.Errorf("it is not put back: %+v", back)
+	}
+	w.backedUp()
+	w.eventually("the cluster is ready, and the next loss is later", func() bool {
+		return w.cluster().Status.APIServerReady != nil && time.Now().Truncate(time.Second).After(back.StartTime.Time)
+	})
+
+	w.fall(func(pod *corev1.Pod) bool { return pod.Name == controlplane.RecoverPod })
+	w.wentBack()
+	failed := ends(back.ID)
+	if failed.Restored || !strings.Contains(failed.Message, "goes on with what it has") {
+		t.Errorf("a recovery that fails: %+v", failed)
+	}
+	w.fall(nil)
+	w.eventually("the cluster is ready again", func() bool { return w.cluster().Status.APIServerReady != nil })
+	if got := w.kubePod().UID; got != serving {
+		t.Error("an API server that could go on was replaced")
+	}
+	w.delete()
+	w.checkGone()
+}
+
+// wentBack has the recorder say that etcd came back with less than was recorded, and has
+// taken nothing since that somebody counts on.
+func (w *world) wentBack() {
+	w.t.Helper()
+	w.eventually("the status says that etcd went back", func() bool {
+		c := w.cluster()
+		c.Status.Backup = &v1beta1.BackupStatus{
+			Revision: 1, RecoveryRevision: 90, RecoveryPoint: &metav1.Time{Time: time.Now()},
+			Rollback: &v1beta1.EtcdRollback{Time: metav1.Now(), Revision: 60, Recorded: 90, Shared: 50},
+		}
+		meta.SetStatusCondition(&c.Status.Conditions, metav1.Condition{Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse, Reason: policy.ReasonEtcdRolledBack})
+		return w.client.Status().Update(w.t.Context(), c) == nil
+	})
 }
 
 // loseEtcd has etcd end at each start until its data are put back, and returns the
