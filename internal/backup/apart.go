@@ -118,7 +118,10 @@ func past(ctx context.Context, client *clientv3.Client, of span, tell func(*clie
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	dog := newWatchdog(askTimeout, cancel) // another etcd that has less would be silent
+	defer dog.goesOn()
 	for response := range client.Watch(clientv3.WithRequireLeader(ctx), "", append(how, clientv3.WithPrefix(), clientv3.WithRev(of.first))...) {
+		dog.waits()
 		if response.CompactRevision != 0 {
 			return compacted(response.CompactRevision)
 		}

@@ -143,7 +143,8 @@ func (r *Recorder) State() State {
 	return state
 }
 
-// The pauses between attempts to read an etcd.
+// The pauses between attempts to read an etcd. None is longer than the time from one delta to
+// the next.
 const (
 	firstPause = time.Second
 	lastPause  = 30 * time.Second
@@ -169,7 +170,7 @@ func (r *Recorder) Run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, lastPause)
+		pause = min(2*pause, lastPause, max(r.Schedule.Delta, firstPause))
 	}
 }
 

@@ -21,7 +21,7 @@ func (b *bed) sees(what string, right func(rolledBack, restorable bool, shared, 
 		if state.Rollback != nil {
 			shared, written = state.Rollback.Shared, state.Rollback.Written
 		}
-		if !right(state.RolledBack, state.Rollback.Restorable(), shared, written) {
+		if state.Rollback == nil || !right(state.RolledBack, state.Rollback.Restorable(), shared, written) {
 			return fmt.Errorf("it says %q, %+v", state.Etcd, state.Rollback)
 		}
 		return nil
