@@ -383,7 +383,7 @@ func forbidden(format string, args ...any) *apierrors.StatusError {
 // its way is no failure.
 func (f *Front) failed(ctx context.Context, what string, err error) *apierrors.StatusError {
 	if ctx.Err() != nil {
-		return forbidden("the access ended while the request was on its way")
+		return forbidden("the access ended while the request was on its way (support policy C7)")
 	}
 	f.Log.Error("support not served", "step", what, "error", err)
 	return apierrors.NewServiceUnavailable("the cluster cannot be reached for support at this moment")
