@@ -19,9 +19,13 @@ type codec struct {
 	pool mem.BufferPool
 }
 
-// cheaply has a client read snapshots with a codec.
-func cheaply() grpc.DialOption {
-	return grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{encoding.GetCodecV2(grpcproto.Name), mem.NewTieredBufferPool(1<<10, snapshotMessage)}))
+// cheaply has a client read snapshots with a codec, and have etcd send no more ahead of it
+// than a stride: gRPC would let that grow to 16 MiB, for which etcd has no time for writes.
+func cheaply() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{encoding.GetCodecV2(grpcproto.Name), mem.NewTieredBufferPool(1<<10, snapshotMessage)})),
+		grpc.WithStaticStreamWindowSize(stride), grpc.WithStaticConnWindowSize(4 * stride),
+	}
 }
 
 // Unmarshal implements encoding.CodecV2.

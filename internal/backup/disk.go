@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +60,20 @@ func push(file *os.File, offset, length int64) {
 		_ = unix.SyncFileRange(fd, offset-piece, piece, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
 	}
 	_ = unix.SyncFileRange(fd, offset, length, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+// forget has the memory of the machine give up what it keeps of a stored object, which nobody
+// reads soon: it has the databases of etcds to keep.
+func (s *Store) forget(name string) {
+	if s.dir == "" {
+		return
+	}
+	file, err := os.Open(filepath.Join(s.dir, name))
+	if err != nil {
+		return // it costs memory, and nothing else
+	}
+	defer file.Close()
+	_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED)
 }
 
 // hasRoom says whether a directory can take as much and leave the reserve. Other stores

@@ -207,7 +207,7 @@ func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Wri
 	}
 	defer stream.Snapshot.Close()
 	sum := &trailing{hash: sha256.New()}
-	if err := seal(to, io.TeeReader(stream.Snapshot, sum), recipient); err != nil {
+	if err := seal(to, io.TeeReader(&paced{ctx: ctx, from: stream.Snapshot}, sum), recipient); err != nil {
 		return err
 	}
 	return sum.verify()

@@ -17,6 +17,7 @@ const (
 func filled(b *testing.B) *bed {
 	b.Helper()
 	bed := newBed(b, 1)
+	bed.schedule.Delta = 30 * time.Second
 	value := make([]byte, fillingSize)
 	for n := range fillings {
 		_, _ = rand.Read(value)
@@ -25,43 +26,69 @@ func filled(b *testing.B) *bed {
 	return bed
 }
 
+// snapshot has a recorder make one, into a store that had nothing, and returns how long it took.
+func (b *bed) snapshot(t testing.TB) time.Duration {
+	t.Helper()
+	b.stores = []string{t.TempDir()}
+	b.record()
+	defer b.stopRecording()
+	b.eventually("a snapshot is stored", func() error {
+		if b.recorder.State().FullTook == 0 {
+			return fmt.Errorf("none")
+		}
+		return nil
+	})
+	return b.recorder.State().FullTook
+}
+
 // BenchmarkSnapshot makes one of 100 MB, from a real etcd into a directory.
 func BenchmarkSnapshot(b *testing.B) {
 	bed := filled(b)
-	bed.schedule.Full = time.Nanosecond
 	b.SetBytes(fillings * fillingSize)
 	for b.Loop() {
-		bed.record()
-		bed.eventually("a snapshot is stored", func() error {
-			if took := bed.recorder.State().FullTook; took == 0 {
-				return fmt.Errorf("none")
-			}
-			return nil
-		})
-		b.ReportMetric(bed.recorder.State().FullTook.Seconds(), "s/snapshot")
-		bed.stopRecording()
+		b.ReportMetric(bed.snapshot(b).Seconds(), "s/snapshot")
 	}
 }
 
-// BenchmarkWrites has small writes to such an etcd timed: quiet, and while a snapshot of it
-// is made each second.
+// BenchmarkWrites has small writes to such an etcd timed: quiet, with one snapshot of it in
+// ten seconds (there is one in 30 minutes), and with one after the other. Run it with
+// -benchtime 5x: windows of each kind alternate, since machines differ from minute to minute.
 func BenchmarkWrites(b *testing.B) {
 	bed := filled(b)
+	kinds := []struct {
+		name      string
+		snapshots int
+	}{{"quiet", 0}, {"one", 1}, {"all", 1 << 10}}
+	took := make([][]time.Duration, len(kinds))
 	for b.Loop() {
-		quiet := bed.p99(b)
-		bed.schedule.Full = time.Second
-		bed.record()
-		busy := bed.p99(b)
-		bed.stopRecording()
-		b.ReportMetric(float64(quiet.Microseconds())/1000, "ms-quiet")
-		b.ReportMetric(float64(busy.Microseconds())/1000, "ms-busy")
-		b.ReportMetric(100*float64(busy)/float64(quiet), "%-of-quiet")
+		for i, kind := range kinds {
+			took[i] = append(took[i], bed.writes(b, kind.snapshots)...)
+		}
+	}
+	quiet := p99(took[0])
+	for i, kind := range kinds {
+		b.ReportMetric(float64(p99(took[i]).Microseconds())/1000, "ms-"+kind.name)
+		b.ReportMetric(100*float64(p99(took[i]))/float64(quiet), "%-"+kind.name)
 	}
 }
 
-// p99 is that of 400 writes, 25 ms apart.
-func (b *bed) p99(t testing.TB) time.Duration {
+// writes makes 400 of them, 25 ms apart, during so many snapshots at most, and returns how
+// long each took.
+func (b *bed) writes(t testing.TB, snapshots int) []time.Duration {
 	t.Helper()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for range snapshots {
+			select {
+			case <-stop:
+				return
+			default:
+				b.snapshot(t)
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
 	var took []time.Duration
 	ticker := time.NewTicker(25 * time.Millisecond)
 	defer ticker.Stop()
@@ -71,6 +98,10 @@ func (b *bed) p99(t testing.TB) time.Duration {
 		b.put("/small", fmt.Sprint(n))
 		took = append(took, time.Since(began))
 	}
+	return took
+}
+
+func p99(took []time.Duration) time.Duration {
 	slices.Sort(took)
 	return took[len(took)*99/100]
 }

@@ -203,7 +203,7 @@ func (r *Recorder) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	config.DialOptions = append(slices.Clone(config.DialOptions), cheaply())
+	config.DialOptions = slices.Concat(config.DialOptions, cheaply())
 	r.way = config
 	client, err := clientv3.New(config)
 	if err != nil {

@@ -241,6 +241,7 @@ func (s *Store) put(ctx context.Context, name string, sealed io.Reader) error {
 		}
 		return fmt.Errorf("check %s in %s: %w", name, s.URL, plain(err))
 	}
+	s.forget(name)
 	return nil
 }
 
