@@ -3,6 +3,7 @@ package backup_test
 import (
 	"crypto/rand"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -69,6 +70,42 @@ func BenchmarkWrites(b *testing.B) {
 	for i, kind := range kinds {
 		b.ReportMetric(float64(p99(took[i]).Microseconds())/1000, "ms-"+kind.name)
 		b.ReportMetric(100*float64(p99(took[i]))/float64(quiet), "%-"+kind.name)
+	}
+}
+
+// BenchmarkRecover puts 100 MB back, and 20 deltas of a megabyte each. What etcd takes to come
+// up on them is not in it.
+func BenchmarkRecover(b *testing.B) {
+	bed := filled(b)
+	bed.record()
+	bed.eventually("a snapshot is stored", func() error {
+		if bed.recorder.State().FullTook == 0 {
+			return fmt.Errorf("none")
+		}
+		return nil
+	})
+	bed.recorder.Hurry()
+	value := make([]byte, fillingSize)
+	for n := range 40 {
+		_, _ = rand.Read(value)
+		last := bed.put(fmt.Sprintf("/fill/%d", n), string(value))
+		if n%2 == 1 {
+			bed.stored(last)
+		}
+	}
+	bed.stopRecording()
+	bed.stopEtcd()
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		if err := os.RemoveAll(bed.data); err != nil {
+			b.Fatal(err)
+		}
+		n++
+		b.StartTimer()
+		if said := bed.recover(fmt.Sprint(n)); said.Keys != fillings {
+			b.Fatalf("report %+v", said)
+		}
 	}
 }
 

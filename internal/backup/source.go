@@ -196,29 +196,56 @@ func (s *answering) get(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, fmt.Errorf("%q is no backup's name: %w", name, errMissing))
 		return
 	}
-	address, err := s.whole(r.Context(), of, name)
-	if err == nil {
-		w.Header().Set("Content-Type", "application/octet-stream")
-		if err = s.read(r.Context(), of, address, name, w); err != nil {
-			// What was sent is a part: the caller must not take it for all.
-			s.Log.Warn("backup could not be given back to its end", "backup", name, "error", err)
-			panic(http.ErrAbortHandler)
-		}
+	address, held, err := s.whole(r.Context(), of, name)
+	if err != nil {
+		s.refuse(w, r, err)
 		return
 	}
-	s.refuse(w, r, err)
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if !held.more {
+		_, _ = w.Write(held.content) // whoever is not there any more asks again
+		return
+	}
+	if err := s.read(r.Context(), of, address, name, w); err != nil {
+		// What was sent is a part: the caller must not take it for all.
+		s.Log.Warn("backup could not be given back to its end", "backup", name, "error", err)
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // headStart is how long a store has before the next one is asked too.
 const headStart = 2 * time.Second
 
-// whole returns the first store whose object opens. It is read for that once more than
-// is needed, so that the answer's status can be believed.
-func (s *answering) whole(ctx context.Context, of asked, name string) (string, error) {
+// heldSize is how much of what was opened is held until all of it is known to be whole, in
+// bytes: as much as a delta has, but for one with a value that is larger than any of
+// Kubernetes'.
+const heldSize = deltaSize + 1<<20
+
+// held is what an object opened to.
+type held struct {
+	content []byte
+	// more: it was more than is held, and none of it is.
+	more bool
+}
+
+// Write implements io.Writer.
+func (h *held) Write(p []byte) (int, error) {
+	if h.more = h.more || len(h.content)+len(p) > heldSize; h.more {
+		h.content = nil
+	} else {
+		h.content = append(h.content, p...)
+	}
+	return len(p), nil
+}
+
+// whole returns the first store whose object opens, and what that is unless it is large.
+// That is read once more, so that the answer's status can be believed.
+func (s *answering) whole(ctx context.Context, of asked, name string) (string, *held, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type outcome struct {
 		address string
+		held    *held
 		err     error
 	}
 	outcomes := make(chan outcome, len(of.Stores))
@@ -228,7 +255,11 @@ func (s *answering) whole(ctx context.Context, of asked, name string) (string, e
 		if len(left) > 0 {
 			address := left[0]
 			left, running = left[1:], running+1
-			go func() { outcomes <- outcome{address, s.read(ctx, of, address, name, io.Discard)} }()
+			go func() {
+				found := &held{}
+				err := s.read(ctx, of, address, name, found)
+				outcomes <- outcome{address, found, err}
+			}()
 		}
 		if len(left) > 0 {
 			late = time.After(headStart)
@@ -237,12 +268,12 @@ func (s *answering) whole(ctx context.Context, of asked, name string) (string, e
 		case <-late:
 		case o := <-outcomes:
 			if o.err == nil {
-				return o.address, nil
+				return o.address, o.held, nil
 			}
 			running, worst = running-1, worse(worst, o.err)
 		}
 	}
-	return "", worst
+	return "", nil, worst
 }
 
 // worse of two reasons why no store has an object whole: a store that does not answer may.

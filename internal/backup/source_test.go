@@ -1,7 +1,12 @@
 package backup_test
 
 import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -121,5 +126,54 @@ func TestStoreThatIsBehindIsWaitedFor(t *testing.T) {
 	})
 	if !slices.Contains(seen, http.StatusServiceUnavailable) {
 		t.Errorf("it was not waited for: %v", seen)
+	}
+}
+
+// What is small is read from the store once, and what is large comes whole too.
+func TestObjectsAreGivenBackWhole(t *testing.T) {
+	b := newBed(t, 1)
+	value := make([]byte, 1<<20)
+	for n := range 12 {
+		_, _ = rand.Read(value)
+		b.put(fmt.Sprint(n), string(value))
+	}
+	b.record()
+	b.stored(b.put("/a", "1"))
+	b.stored(b.put("/a", "2")) // which the snapshot does not have
+	b.stopRecording()
+	get := func(name string) []byte {
+		t.Helper()
+		answer, err := http.Get(b.source.URL + "/backups/" + clusterID + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s: status %d, %v", name, answer.StatusCode, err)
+		}
+		return text
+	}
+	full := get(filepath.Base(b.objects(0, "full")[0]))
+	if size := len(full) - sha256.Size; size < 12<<20 || sha256.Sum256(full[:size]) != [sha256.Size]byte(full[size:]) {
+		t.Errorf("a snapshot has %d bytes, and not the hash that it ends with", size)
+	}
+	delta := b.objects(0, "delta")[0]
+	want := get(filepath.Base(delta))
+	sealed, err := os.ReadFile(delta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.stores[0] = t.TempDir()
+	if err := os.Mkdir(filepath.Join(b.stores[0], clusterID), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.patience = 20 * time.Second
+	b.restartSource()
+	once := filepath.Join(b.stores[0], clusterID, filepath.Base(delta))
+	pipe(t, once)
+	go func() { _ = os.WriteFile(once, sealed, 0o600) }()
+	if got := get(filepath.Base(delta)); !bytes.Equal(got, want) {
+		t.Errorf("a delta has %d bytes, want %d", len(got), len(want))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // recording is a snapshot and the deltas that continue it, fetched and checked.
@@ -93,27 +94,60 @@ func (g *gathering) fetchFull(ctx context.Context, r *recording) (string, error)
 func (g *gathering) continued(ctx context.Context, list []backup, r recording) (recording, error) {
 	fetched := map[string]string{}
 	for {
-		r.deltas, r.paths = chain(without(list, g.damaged), r.revision), nil
-		whole := true
-		for _, delta := range r.deltas {
-			if fetched[delta.Name] == "" {
-				path := filepath.Join(g.dir, fmt.Sprintf("delta-%d", len(fetched)+len(g.damaged)))
-				reason, err := g.fetchDelta(ctx, delta, path)
-				if err != nil {
-					return recording{}, err
-				}
-				if whole = reason == ""; !whole {
-					g.note(delta, reason)
-					break
-				}
-				fetched[delta.Name] = path
-			}
-			r.paths = append(r.paths, fetched[delta.Name])
+		r.deltas = chain(without(list, g.damaged), r.revision)
+		before := len(g.damaged)
+		if err := g.fetchDeltas(ctx, r.deltas, fetched); err != nil {
+			return recording{}, err
 		}
-		if whole {
+		if len(g.damaged) == before {
+			for _, delta := range r.deltas {
+				r.paths = append(r.paths, fetched[delta.Name])
+			}
 			return r, nil
 		}
 	}
+}
+
+// deltasAtOnce is how many deltas are asked for at the same time. They are small and many:
+// most of what one takes is the way to a store and back. The source has some more calls of a
+// cluster's at once with a store.
+const deltasAtOnce = 3
+
+// fetchDeltas fetches those that are not yet in fetched, the files by their names, and
+// notes which are damaged.
+func (g *gathering) fetchDeltas(ctx context.Context, deltas []backup, fetched map[string]string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	type outcome struct{ path, damage string }
+	outcomes := make([]outcome, len(deltas))
+	slots := make(chan struct{}, deltasAtOnce)
+	var fetching sync.WaitGroup
+	for i, delta := range deltas {
+		if outcomes[i].path = fetched[delta.Name]; outcomes[i].path != "" {
+			continue
+		}
+		outcomes[i].path = filepath.Join(g.dir, fmt.Sprintf("delta-%d", len(fetched)+len(g.damaged)+i))
+		slots <- struct{}{}
+		fetching.Go(func() {
+			defer func() { <-slots }()
+			var err error
+			if outcomes[i].damage, err = g.fetchDelta(ctx, delta, outcomes[i].path); err != nil {
+				cancel(err) // the first one says why; the others end by it
+			}
+		})
+	}
+	fetching.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	for i, o := range outcomes {
+		if o.damage != "" {
+			g.note(deltas[i], o.damage)
+		} else {
+			fetched[deltas[i].Name] = o.path
+		}
+	}
+	return nil
 }
 
 // fetchDelta returns what is wrong with a delta; empty if it is of use.

@@ -71,7 +71,7 @@ func (a asking) open() (*source, error) {
 		return nil, err
 	}
 	dialer := net.Dialer{Timeout: dialTimeout}
-	carrier := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config, ResponseHeaderTimeout: headerLimit, TLSHandshakeTimeout: stallLimit}
+	carrier := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config, ResponseHeaderTimeout: headerLimit, TLSHandshakeTimeout: stallLimit, MaxIdleConnsPerHost: deltasAtOnce}
 	return &source{address: parsed.String(), client: &http.Client{Transport: carrier}, patience: patience, pause: time.Second}, nil
 }
 
