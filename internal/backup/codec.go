@@ -20,11 +20,11 @@ type codec struct {
 }
 
 // cheaply has a client read snapshots with a codec, and have etcd send no more ahead of it
-// than a stride: gRPC would let that grow to 16 MiB, for which etcd has no time for writes.
+// than ahead: gRPC would let that grow to 16 MiB, for which etcd has no time for writes.
 func cheaply() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{encoding.GetCodecV2(grpcproto.Name), mem.NewTieredBufferPool(1<<10, snapshotMessage)})),
-		grpc.WithStaticStreamWindowSize(stride), grpc.WithStaticConnWindowSize(4 * stride),
+		grpc.WithStaticStreamWindowSize(ahead), grpc.WithStaticConnWindowSize(4 * ahead),
 	}
 }
 

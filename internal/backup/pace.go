@@ -7,23 +7,25 @@ import (
 )
 
 const (
-	// stride is how much of a snapshot is read between two rests, in bytes. etcd reads as much
-	// ahead of the recorder, and no more (cheaply).
-	stride = 256 << 10
+	// ahead is how much of a snapshot etcd sends before it is read, in bytes.
+	ahead = 256 << 10
+	// stride is how much of it is read between two rests, in bytes. A write to etcd fits into
+	// the rest after it.
+	stride = 1 << 20
 	// longestRest bounds a rest: an etcd that gave nothing for a minute is not rested from.
 	longestRest = 50 * time.Millisecond
 )
 
 // paced is what a snapshot is read by. etcd, what seals the snapshot and everybody who writes
-// to that etcd want the same processors: after each stride these are left to the others for
-// half as long as the stride took. Where they are busy a stride takes longer, and so does the
-// rest.
+// to that etcd want the same processors: after each stride these are left to the others.
 type paced struct {
 	ctx  context.Context
 	from io.Reader
 	// read is how much of the stride that began at began was read.
 	read  int
 	began time.Time
+	// fastest is how long the fastest stride took.
+	fastest time.Duration
 	// owed is how much rest is due. Timers are late: what was too long is taken off the next.
 	owed time.Duration
 }
@@ -43,9 +45,15 @@ func (p *paced) Read(into []byte) (int, error) {
 	return n, err
 }
 
+// rest is for a third as long as the stride took, and where others want the processors, so
+// that it took longer than the fastest, for nearly as long.
 func (p *paced) rest() error {
 	now := time.Now()
-	p.owed += min(now.Sub(p.began)/2, longestRest)
+	took := now.Sub(p.began)
+	if p.fastest == 0 || took < p.fastest {
+		p.fastest = took
+	}
+	p.owed += min(took-p.fastest*2/3, longestRest)
 	p.read = 0
 	if p.owed <= 0 {
 		return nil
