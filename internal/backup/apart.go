@@ -218,6 +218,6 @@ func readDelta(from io.Reader) (prints, error) {
 		if err != nil {
 			return nil, fmt.Errorf("decode a delta: %w", err)
 		}
-		all.add((*clientv3.Event)(event))
+		all.add(event)
 	}
 }

@@ -201,9 +201,10 @@ func (s *Store) begin(w http.ResponseWriter, key string) {
 	id := strconv.Itoa(len(s.parts)) + "-" + strconv.FormatInt(time.Now().UnixNano(), 10)
 	s.parts[id] = map[int][]byte{}
 	answer(w, struct {
-		XMLName       xml.Name `xml:"InitiateMultipartUploadResult"`
-		Key, UploadId string
-	}{Key: key, UploadId: id})
+		XMLName  xml.Name `xml:"InitiateMultipartUploadResult"`
+		Key      string
+		UploadID string `xml:"UploadId"`
+	}{Key: key, UploadID: id})
 }
 
 func (s *Store) putPart(w http.ResponseWriter, r *http.Request) {
