@@ -157,16 +157,28 @@ func named(alarmed []uint64, w policy.EtcdWorld) string {
 
 // healInUpgrade goes on with the members of etcd while the version changes, if one is being
 // made anew or the alarm CORRUPT is raised, with which none is ready: no API server of any
-// version comes up on an etcd that is not read. All else waits for the upgrade's end.
+// version comes up on an etcd that is not read. One that was added joins. All else waits for
+// the upgrade's end.
 func (r *reconciler) healInUpgrade(ctx context.Context, p *pass) error {
 	now := p.cluster.Status.Replicas
 	if now.At() != v1beta1.ReplicasThree {
 		return nil
 	}
 	seen, err := r.seeReplicas(ctx, p)
-	if err != nil || now.Replacing == nil && seen.etcd.Status.ReadyReplicas > 0 {
+	ready := seen.etcd.Status.ReadyReplicas
+	switch {
+	case err != nil:
+		return err
+	case now.Replacing != nil || ready == 0:
+		_, err = r.members(ctx, p, seen)
+		return err
+	case ready >= policy.HighlyAvailableMembers:
+		return nil
+	}
+	// What it starts with is rendered for as long as it has not come up.
+	_, world, known, err := r.seeMembers(ctx, p, seen)
+	if err != nil || !known {
 		return err
 	}
-	_, err = r.members(ctx, p, seen)
-	return err
+	return r.followMembers(ctx, p, world)
 }

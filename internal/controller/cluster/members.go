@@ -33,18 +33,8 @@ type Members interface {
 // all is as wanted. What etcd refuses, or does not answer, is asked again: the rest of the
 // control plane does not wait for it.
 func (r *reconciler) members(ctx context.Context, p *pass, seen seenReplicas) (bool, error) {
-	p.lookIn(membersAgain)
-	target, err := r.etcdTarget(ctx, p)
-	if err != nil {
-		return false, err
-	}
-	listed, err := r.Members.List(ctx, target)
-	if err != nil {
-		p.found.replicas.add(err.Error())
-		return false, nil
-	}
-	world, err := r.etcdWorld(ctx, p, seen, listed)
-	if err != nil {
+	target, world, known, err := r.seeMembers(ctx, p, seen)
+	if err != nil || !known {
 		return false, err
 	}
 	if err := r.corruption(ctx, p, target, &world); err != nil {
@@ -52,7 +42,7 @@ func (r *reconciler) members(ctx context.Context, p *pass, seen seenReplicas) (b
 		return false, nil
 	}
 	if p.found.upgrading && !world.Alarmed && world.Replacing == nil {
-		return false, nil
+		return false, r.followMembers(ctx, p, world)
 	}
 	if world.Kept, err = r.isKept(ctx, p, world); err != nil {
 		return false, err
@@ -72,6 +62,21 @@ func (r *reconciler) members(ctx context.Context, p *pass, seen seenReplicas) (b
 	}
 	gone, err := r.dropClaims(ctx, p, func(ordinal int32) bool { return ordinal < world.Wanted })
 	return gone && seen.etcdReady(world.Wanted), err
+}
+
+// seeMembers asks etcd for its members; it is not known who they are if etcd does not answer.
+func (r *reconciler) seeMembers(ctx context.Context, p *pass, seen seenReplicas) (target etcd.Target, world policy.EtcdWorld, known bool, err error) {
+	p.lookIn(membersAgain)
+	if target, err = r.etcdTarget(ctx, p); err != nil {
+		return target, world, false, err
+	}
+	listed, err := r.Members.List(ctx, target)
+	if err != nil {
+		p.found.replicas.add(err.Error())
+		return target, world, false, nil
+	}
+	world, err = r.etcdWorld(ctx, p, seen, listed)
+	return target, world, err == nil, err
 }
 
 // etcdTarget is how the members that run are reached.

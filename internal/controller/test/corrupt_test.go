@@ -349,3 +349,54 @@ func TestUpgradeRestoresNothingWhileEtcdIsCorrupt(t *testing.T) {
 	w.delete()
 	w.checkGone()
 }
+
+// The member in the place of one that was made anew during an upgrade joins while that goes on,
+// also where its volume takes long: it is told of the others as long as it has not come up.
+func TestMemberMadeAnewJoinsDuringAnUpgrade(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.nextGuard())
+	w.oldStandard()
+	var before corev1.Pod
+	if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(clusterID), Name: controlplane.MemberName(1)}, &before); err != nil {
+		t.Fatal(err)
+	}
+	w.fall(func(pod *corev1.Pod) bool {
+		return pod.Labels[controlplane.LabelComponent] == controlplane.ComponentKube || pod.Name == before.Name && pod.UID != before.UID
+	})
+	w.standardVersion("op-upgrade", newVersion)
+	w.inPhase(v1beta1.UpgradeRollOut)
+	w.etcd.differ(1)
+	w.eventually("etcd-1 is made anew", func() bool { return w.remade(etcd.Remove, etcd.Disarm, etcd.AddVoter) })
+	for range 3 {
+		w.nextPass()
+	}
+	var config corev1.ConfigMap
+	if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: before.Namespace, Name: controlplane.EtcdConfigMap}, &config); err != nil {
+		t.Fatal(err)
+	}
+	if joins := config.Data["initial-cluster"]; !strings.Contains(joins, controlplane.MemberPeer(1)) || w.cluster().Status.Upgrade.Phase != v1beta1.UpgradeRollOut {
+		t.Errorf("in phase %s a member without data starts with %q", w.cluster().Status.Upgrade.Phase, joins)
+	}
+	w.fall(nil)
+	w.succeed("op-upgrade")
+	w.checkVersion(newVersion, v1beta1.UpgradeSucceeded)
+	w.checkWhole()
+	w.delete()
+	w.checkGone()
+}
+
+// nextPass waits until the trial's pod, which is removed, was made again: that is the end of what is
+// done in an upgrade.
+func (w *world) nextPass() {
+	w.t.Helper()
+	key := client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(clusterID), Name: controlplane.TrialPod}
+	var trial corev1.Pod
+	if err := w.client.Get(w.t.Context(), key, &trial); err != nil {
+		w.t.Fatal(err)
+	}
+	before := trial.UID
+	if err := w.client.Delete(w.t.Context(), &trial, client.GracePeriodSeconds(0)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.eventually("the trial is there again", func() bool { return w.client.Get(w.t.Context(), key, &trial) == nil && trial.UID != before })
+}
