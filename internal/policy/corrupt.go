@@ -27,6 +27,8 @@ type EtcdCorruption struct {
 	Members []EtcdHash
 	// Again: all of this was the same when it was looked at some time before.
 	Again bool
+	// Long: it was another thing at each look for longer than a member takes to catch up, mostly.
+	Long bool
 	// Replacing: a member is being made anew, and may have gone.
 	Replacing bool
 }
@@ -182,6 +184,9 @@ func CorruptMessage(c EtcdCorruption) string {
 	)
 	switch c.Verdict() {
 	case CorruptOnce:
+		if c.Long {
+			return raised + ", and what its members hold is another thing at each look. Nothing is done before it stays the same: a member still catches up, or reads its data differently each time, as with a bad disk or bad memory. Take the node of such a one away"
+		}
 		return raised + ". What its members hold is looked at once more before anything is done"
 	case CorruptAway:
 		return fmt.Sprintf("%s, and the %d of its %d members that answer do not hold the same. The others are waited for: they may tell which is right", raised, c.answered(), len(c.Members))

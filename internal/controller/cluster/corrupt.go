@@ -24,6 +24,8 @@ const (
 	// tornAgain is how soon an etcd is looked at again that waits for the operator: all that
 	// its members hold is read for it.
 	tornAgain = time.Minute
+	// unbroken is how far apart looks are at most that follow one another.
+	unbroken = 5 * tornAgain
 	// forgetTime bounds what is done to have etcd forget why it raised an alarm.
 	forgetTime = 30 * time.Second
 )
@@ -36,8 +38,9 @@ type looks struct {
 
 type look struct {
 	found policy.EtcdCorruption
-	// since is the first look of several that found the same, and at the last.
-	since, at time.Time
+	// first is the first look of several of which none found the same as one before, since the
+	// first of several that did, and at the last.
+	first, since, at time.Time
 	// message is what was said, which holds for so long.
 	message string
 	holds   time.Duration
@@ -61,14 +64,17 @@ func (l *looks) note(cluster types.UID, found policy.EtcdCorruption, now time.Ti
 		delete(l.of, cluster)
 		return look{found: found}
 	}
-	next := look{found: found, since: now, at: now}
-	if last := l.of[cluster]; slices.Equal(last.found.Alarmed, found.Alarmed) && slices.Equal(last.found.Members, found.Members) {
+	next, last := look{found: found, first: now, since: now, at: now}, l.of[cluster]
+	if !last.found.Again && now.Sub(last.at).Abs() < unbroken {
+		next.first = last.first
+	}
+	if slices.Equal(last.found.Alarmed, found.Alarmed) && slices.Equal(last.found.Members, found.Members) {
 		next.since = last.since
 	}
-	next.found.Again = now.Sub(next.since) >= apart
+	next.found.Again, next.found.Long = now.Sub(next.since) >= apart, now.Sub(next.first) >= tornAgain
 	if next.message = policy.CorruptMessage(next.found); next.message != "" {
 		next.holds = tornAgain
-		if !next.found.Again {
+		if !next.found.Again && !next.found.Long {
 			next.holds = apart
 		}
 	}
@@ -77,6 +83,11 @@ func (l *looks) note(cluster types.UID, found policy.EtcdCorruption, now time.Ti
 	}
 	l.of[cluster] = next
 	return next
+}
+
+// told: an event says what the operator has to know; that there is a second look is no such thing.
+func (l look) told() bool {
+	return l.message != "" && (l.found.Verdict() != policy.CorruptOnce || l.found.Long)
 }
 
 func (l *looks) last(cluster types.UID) policy.EtcdCorruption {
@@ -114,7 +125,7 @@ func (r *reconciler) corruption(ctx context.Context, p *pass, target etcd.Target
 		return nil
 	}
 	p.found.replicas.add(looked.message)
-	if verdict != policy.CorruptOnce {
+	if looked.told() {
 		r.events.Event(p.cluster, corev1.EventTypeWarning, "EtcdCorrupt", "Wait", looked.message)
 	}
 	return nil
