@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/operation"
 	"berth.dev/berth/internal/release"
 )
 
@@ -20,11 +21,13 @@ type estate struct {
 	machines  v1beta1.MachineList
 	deleted   v1beta1.DeletedClusterList
 	snapshots v1beta1.SnapshotList
+	// operations are requests, some of which were taken and have not been done yet.
+	operations v1beta1.OperationList
 }
 
 func readEstate(ctx context.Context, reader client.Reader) (estate, error) {
 	var e estate
-	for _, list := range []client.ObjectList{&e.clusters, &e.pools, &e.machines, &e.deleted, &e.snapshots} {
+	for _, list := range []client.ObjectList{&e.clusters, &e.pools, &e.machines, &e.deleted, &e.snapshots, &e.operations} {
 		if err := reader.List(ctx, list); err != nil {
 			return e, fmt.Errorf("look which versions of Kubernetes are in use: %w", err)
 		}
@@ -90,7 +93,23 @@ func (e estate) inUse(catalogue *release.Catalogue) usage {
 		spec := &e.snapshots.Items[i].Spec
 		all.use(fmt.Sprintf("snapshot %s/%s", spec.ResourceGroup, spec.Name), spec.KubernetesVersion)
 	}
+	for i := range e.operations.Items {
+		op := &e.operations.Items[i]
+		if desired := op.Spec.Desired; desired != nil && !operation.Finished(op) {
+			all.desire("operation "+op.Name, desired, catalogue)
+		}
+	}
 	return all
+}
+
+// desire notes what a request makes, which nothing may show yet.
+func (u usage) desire(user string, desired *v1beta1.DesiredState, catalogue *release.Catalogue) {
+	if cluster := desired.Cluster; cluster != nil {
+		u.ask(user, cluster.KubernetesVersion, "", catalogue)
+	}
+	for _, pool := range desired.AgentPools {
+		u.ask(user, pool.OrchestratorVersion, "", catalogue)
+	}
 }
 
 // maxUsers is how many users of a version are named.

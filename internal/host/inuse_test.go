@@ -44,6 +44,13 @@ func TestVersionsInUse(t *testing.T) {
 	deleted := v1beta1.DeletedCluster{Spec: v1beta1.DeletedClusterSpec{Cluster: someCluster("d", version, "").Spec}}
 	of := v1beta1.DeletedCluster{Spec: v1beta1.DeletedClusterSpec{Cluster: someCluster("d", "1.36.3", "").Spec, AgentPools: []v1beta1.AgentPoolSpec{{AgentPoolProfile: v1beta1.AgentPoolProfile{OrchestratorVersion: version}}}}}
 	now := metav1.Now()
+	request := func(asked string, status v1beta1.OperationStatusCode) estate {
+		op := v1beta1.Operation{ObjectMeta: metav1.ObjectMeta{Name: "op"}, Spec: v1beta1.OperationSpec{Desired: &v1beta1.DesiredState{Cluster: &v1beta1.ManagedClusterSpec{KubernetesVersion: asked}}}}
+		op.Status.Status = status
+		return estate{operations: v1beta1.OperationList{Items: []v1beta1.Operation{op}}}
+	}
+	ofPool := request("1.36.3", v1beta1.OperationInProgress)
+	ofPool.operations.Items[0].Spec.Desired.AgentPools = []v1beta1.AgentPoolSpec{{AgentPoolProfile: v1beta1.AgentPoolProfile{OrchestratorVersion: version}}}
 	for _, c := range []struct {
 		why  string
 		e    estate
@@ -64,6 +71,10 @@ func TestVersionsInUse(t *testing.T) {
 		{"a deleted cluster", estate{deleted: v1beta1.DeletedClusterList{Items: []v1beta1.DeletedCluster{deleted}}}, "deleted cluster rg/d"},
 		{"a pool of a deleted cluster", estate{deleted: v1beta1.DeletedClusterList{Items: []v1beta1.DeletedCluster{of}}}, "deleted cluster rg/d"},
 		{"a snapshot", estate{snapshots: v1beta1.SnapshotList{Items: []v1beta1.Snapshot{{Spec: v1beta1.SnapshotSpec{ResourceGroup: "rg", Name: "s", KubernetesVersion: version}}}}}, "snapshot rg/s"},
+		{"a cluster that was asked for and is not there yet", request("1.35", ""), "operation op"},
+		{"a pool that was", ofPool, "operation op"},
+		{"a request that was done", request(version, v1beta1.OperationSucceeded), ""},
+		{"a request for another version", request("1.36", v1beta1.OperationInProgress), ""},
 	} {
 		if got := strings.Join(c.e.inUse(catalogue)[version], ", "); got != c.want {
 			t.Errorf("%s: %q, want %q", c.why, got, c.want)

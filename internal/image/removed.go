@@ -20,6 +20,9 @@ var ErrNotBuilt = errors.New("nothing of it is built; \"berth release list\" sho
 // RemovableRelease says why a version of Kubernetes cannot be removed from a repository's
 // build, whoever uses it.
 func RemovableRelease(root, version string) error {
+	if _, err := release.Parse(version); err != nil {
+		return err // of anything else, paths and patterns would come
+	}
 	if at := slices.IndexFunc(knownVersions, func(k kubernetes) bool { return k.Version == version }); at >= 0 && !knownVersions[at].OnDemand {
 		return fmt.Errorf("Kubernetes %s is part of every build and cannot be removed", version)
 	}

@@ -88,3 +88,15 @@ func TestRemoveRelease(t *testing.T) {
 		t.Errorf("there is nothing left to remove: %v", err)
 	}
 }
+
+// What is no version names no files: a pattern or a path would remove those of others.
+func TestRemoveWhatIsNoVersion(t *testing.T) {
+	for _, version := range []string{"1.35.*", "*", "1.35", "", "../..", "1.35.4/.."} {
+		root := t.TempDir()
+		write(t, filepath.Join(root, "build/images/node-v1.35.4_n/index.json"), "x")
+		write(t, filepath.Join(root, "build/rootfs/v1.36.3/etc/x"), "x")
+		if err := RemovableRelease(root, version); err == nil || !strings.Contains(err.Error(), "want major.minor.patch") && !strings.Contains(err.Error(), "is not a number") {
+			t.Errorf("%q: %v", version, err)
+		}
+	}
+}
