@@ -80,11 +80,11 @@ func refusal(err error) string {
 }
 
 // hookWords are those of the API server about an admission webhook: it denied, or gave no
-// answer that can be used.
-var hookWords = []string{`admission webhook "`, "failed calling webhook"}
+// answer that can be used; and about an admission policy, which denies without one.
+var hookWords = []string{`admission webhook "`, "failed calling webhook", "ValidatingAdmissionPolicy '"}
 
 // byWebhook says whether a write did not go through for an admission webhook, which denied
-// it or did not answer. The API server tells it in words alone.
+// it or did not answer, or for an admission policy. The API server tells it in words alone.
 func byWebhook(err error) bool {
 	status := apierrors.APIStatus(nil)
 	return errors.As(err, &status) && slices.ContainsFunc(hookWords, func(words string) bool { return strings.Contains(status.Status().Message, words) })

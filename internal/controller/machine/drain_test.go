@@ -51,6 +51,7 @@ func TestByWebhook(t *testing.T) {
 	}{
 		{"nobody answers for it", apierrors.NewInternalError(errors.New(`failed calling webhook "w.example.com": connection refused`)), true},
 		{"it denies", apierrors.NewForbidden(nodes, "n1", errors.New(`admission webhook "w.example.com" denied the request: no`)), true},
+		{"a policy denies", apierrors.NewForbidden(nodes, "n1", errors.New("ValidatingAdmissionPolicy 'keep' with binding 'all' denied request: no")), true},
 		{"wrapped", fmt.Errorf("cordon: %w", apierrors.NewInternalError(errors.New(`failed calling webhook "w"`))), true},
 		{"something that is called so", apierrors.NewInternalError(errors.New(`etcdserver: request timed out, pods "webhook-0"`)), false},
 		{"a budget", apierrors.NewTooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", 10), false},

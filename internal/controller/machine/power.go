@@ -59,8 +59,8 @@ func whileHeld(ctx context.Context, cluster *v1beta1.ManagedCluster) (context.Co
 	return context.WithTimeout(ctx, heldTimeout)
 }
 
-// passes says whether a deletion of such a resource that failed is left undone: no webhook of
-// the customer's holds a stop up, whether it denies or does not answer (J1). What takes too
+// passes says whether a deletion of such a resource that failed is left undone: no webhook or
+// admission policy of the customer's holds a stop up, whether it denies or does not answer (J1). What takes too
 // long without one that is asked is an API server that is slow, and tried again for as long
 // as a drain may take. held is what bounded the deletion.
 func (s *scene) passes(ctx, held context.Context, resource string, err error) bool {
