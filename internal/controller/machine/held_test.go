@@ -159,3 +159,33 @@ func TestAHangingWebhookHoldsNoStopUp(t *testing.T) {
 		})
 	}
 }
+
+// How long an API server that is slow holds a stop up is bounded for each machine, also for one that was
+// never drained; only a drain that began gives up pods.
+func TestTimeOfADrainIsUp(t *testing.T) {
+	now := time.Now()
+	ago := func(d time.Duration) *metav1.Time { at := metav1.NewTime(now.Add(-d)); return &at }
+	for _, c := range []struct {
+		why              string
+		drained, deleted *metav1.Time
+		timeUp           bool
+		pods             PodState
+	}{
+		{"it drains", ago(time.Minute), ago(2 * defaultDrainTimeout), false, ""},
+		{"it has drained for long", ago(defaultDrainTimeout), ago(defaultDrainTimeout), true, PodsTimeUp},
+		{"it never joined, and was deleted a moment ago", nil, ago(time.Minute), false, ""},
+		{"it never joined, and was deleted long ago", nil, ago(defaultDrainTimeout), true, ""},
+		{"nobody has deleted it", nil, nil, false, ""},
+	} {
+		store := fake.NewClientBuilder().WithScheme(someScheme(t)).Build()
+		r := New(store, store, Config{Provider: memory.New(), Now: func() time.Time { return now }})
+		s := someScene()
+		s.object.Status.DrainStarted, s.object.DeletionTimestamp, s.situation.Pods, s.node = c.drained, c.deleted, "", nil
+		if err := r.observePods(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		if s.timeUp != c.timeUp || s.situation.Pods != c.pods {
+			t.Errorf("%s: %t, %q", c.why, s.timeUp, s.situation.Pods)
+		}
+	}
+}

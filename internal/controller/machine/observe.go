@@ -30,7 +30,7 @@ type scene struct {
 	tenant client.Client
 	node   *corev1.Node
 	// leaving are the pods that must leave the node, and timeUp says that a drain had its time,
-	// whether they have left or not.
+	// whether they have left or not, or would have had it.
 	leaving   []corev1.Pod
 	timeUp    bool
 	situation Situation
@@ -63,7 +63,7 @@ func (r *Reconciler) observe(ctx context.Context, object *v1beta1.Machine) (*sce
 	r.observeNode(ctx, s)
 	if object.Spec.Requested != nil && object.Spec.Requested.Action == v1beta1.InstanceDelete {
 		// The IaaS view neither cordons nor drains.
-		s.situation.Pods = PodsTimeUp
+		s.situation.Pods, s.timeUp = PodsTimeUp, true
 		s.observePower()
 		return s, nil
 	}
@@ -156,9 +156,14 @@ func (r *Reconciler) observePods(ctx context.Context, s *scene) error {
 	if err != nil {
 		return err
 	}
-	if started := s.object.Status.DrainStarted; started != nil && r.Now().Sub(started.Time) >= timeout {
-		s.situation.Pods, s.timeUp = PodsTimeUp, true
+	began := s.object.Status.DrainStarted
+	if began != nil && r.Now().Sub(began.Time) >= timeout {
+		s.situation.Pods = PodsTimeUp
 	}
+	if began == nil { // one that has failed, or never joined, is not drained
+		began = s.object.DeletionTimestamp
+	}
+	s.timeUp = began != nil && r.Now().Sub(began.Time) >= timeout
 	if s.node == nil {
 		return nil
 	}
