@@ -123,6 +123,9 @@ func TestIllNodeClimbsTheLadder(t *testing.T) {
 		t.Errorf("the machine booted %d times, with %d reboots", w.seen(m).Boots, w.repairEvents(m, "NodeRebootStart", ""))
 	}
 
+	w.untilRepair(m, "watched again", func(r *v1beta1.MachineRepair) bool {
+		return r.Stage == v1beta1.RepairWatching && r.NextAction == v1beta1.RepairRedeploy && r.NextTime != nil
+	})
 	w.later(m, 5*time.Minute)
 	w.replace(m, second.Incarnation)
 	if made := w.machines.Machines()[w.ref(m)]; made.Avoid != "memory" || made.Near != "" {
