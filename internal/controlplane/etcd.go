@@ -97,7 +97,7 @@ func etcdContainer(in Input) corev1.Container {
 		Ports:           []corev1.ContainerPort{{Name: "client", ContainerPort: EtcdPort, Protocol: corev1.ProtocolTCP}},
 		Resources:       resources("25m", "64Mi", etcdMemory),
 		SecurityContext: locked(),
-		StartupProbe:    probe(httpGet("/readyz", etcdMetricsPort), 1, 120),
+		StartupProbe:    probe(httpGet("/readyz", etcdMetricsPort), 1, etcdStarts),
 		ReadinessProbe:  probe(httpGet("/readyz", etcdMetricsPort), 10, 3),
 		LivenessProbe:   alive(httpGet("/livez", etcdLivezPort)),
 		VolumeMounts: []corev1.VolumeMount{
@@ -134,6 +134,10 @@ func etcdEnv() []corev1.EnvVar {
 		},
 	}
 }
+
+// etcdStarts is how many seconds an etcd may take to start: it reads all of its database
+// before it answers, and 8 GiB take nine minutes from a disk of 15 MB/s.
+const etcdStarts = 600
 
 // EtcdConfigMap holds what etcd's containers read when they start.
 const EtcdConfigMap = "etcd"
