@@ -71,8 +71,12 @@ func (m *management) look(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	w := policy.EtcdSpace{Now: m.Now(), Last: m.last.DeepCopy()}
-	if answers := m.ask(ctx, managementKey, target, &w); !answers && !w.Last.UnderWay() {
+	answers := m.ask(ctx, managementKey, target, &w)
+	switch {
+	case !answers && !w.Last.UnderWay():
 		return lookSoon, nil
+	case answers && !w.NoSpace && w.Last != nil && w.Last.Result == v1beta1.EtcdFull:
+		w.Last, m.last = nil, nil // another process made room: the next time is another matter
 	}
 	if w.BackedUp, err = m.backedUp(ctx, &own); err != nil {
 		return 0, err

@@ -142,6 +142,28 @@ func TestNobodyWaitsForBackupsThatNoLeaderMakes(t *testing.T) {
 	}
 }
 
+// Of two processes that found it full one makes room. To the other the next time is the first:
+// it does not let go at once what the backups do not have.
+func TestRoomThatAnotherProcessMade(t *testing.T) {
+	b := newBed(t, 1)
+	m := b.own()
+	b.ownBackedUp()
+	for !b.write(5, 5) {
+		b.turn()
+	}
+	m.ends(b, 1, v1beta1.EtcdFull)
+	b.ownBackedUp()
+	(&management{reconciler: b.r}).ends(b, 1, v1beta1.EtcdCleaned)
+	if wait, err := m.look(t.Context()); err != nil || wait != lookEvery {
+		t.Fatalf("%v %v", wait, err)
+	}
+	for !b.write(5, 5) {
+		b.turn()
+	}
+	b.now = b.now.Add(6 * time.Minute)
+	m.ends(b, 1, v1beta1.EtcdFull)
+}
+
 // A process that comes new to it, as who lost its lease, goes on; and nothing of somebody
 // else's management cluster is touched.
 func TestManagementEtcdAfterARestart(t *testing.T) {
