@@ -51,6 +51,8 @@ type bed struct {
 	turns   *backup.Turns
 	takes   time.Duration
 	emptied chan string
+	// connect is how recorders reach etcd; nil means directly.
+	connect func(context.Context) (clientv3.Config, error)
 	// rolledBack and doubtful are what recorders are told of the one before.
 	rolledBack, doubtful bool
 	// members are how all of etcd's are reached; none where one answers for all.
@@ -161,6 +163,9 @@ func (b *bed) record() {
 	}
 	if len(b.members) > 0 {
 		config.Members = func(context.Context) ([]string, error) { return b.members, nil }
+	}
+	if b.connect != nil {
+		config.Connect = b.connect
 	}
 	b.recorder = backup.NewRecorder(config)
 	ctx, cancel := context.WithCancel(context.Background())

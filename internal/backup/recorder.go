@@ -232,7 +232,7 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 	defer ticker.Stop()
 	fulls := make(chan struct{}, 1) // holds one while none is being made
 	fulls <- struct{}{}
-	gone := leaving(ctx, client.ActiveConnection())
+	gone, moved := leaving(ctx, client.ActiveConnection())
 	hurried := false
 	for {
 		if len(fulls) > 0 {
@@ -242,7 +242,7 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 		case <-ctx.Done():
 			return nil
 		case <-gone:
-			return errLeaving
+			return r.hearOut(watch)
 		case response, open := <-watch:
 			if err := r.receive(response, open); err != nil {
 				return err
@@ -254,6 +254,10 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 				ticker.Reset(min(hurriedDelta, r.Schedule.Delta))
 			}
 			hurried = true
+		case <-moved:
+			if err := r.tick(ctx, client); err != nil {
+				return err
+			}
 		case <-ticker.C:
 			if err := r.tick(ctx, client); err != nil {
 				return err
