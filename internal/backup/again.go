@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
@@ -20,8 +21,14 @@ var renewed = []string{"/registry/leases/", "/registry/events/", "/registry/mast
 // reported are where it keeps kinds whose status alone somebody counts on, who approves them.
 var reported = []string{"/registry/certificatesigningrequests/"}
 
-// controlled are the labels by which a controller of Kubernetes says that an object is its own.
-var controlled = []string{"endpointslice.kubernetes.io/managed-by", "endpoints.kubernetes.io/managed-by"}
+// controlled are the labels by which a controller of Kubernetes says that endpoints are its own:
+// where it keeps them, and what the label says. Whoever keeps others by hand has another word there
+// (Kubernetes, "EndpointSlices", "Management").
+var controlled = []struct{ within, label, value string }{
+	{"/registry/endpointslices/", "endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io"},
+	{"/registry/endpointslices/", "endpointslice.kubernetes.io/managed-by", "endpointslicemirroring-controller.k8s.io"},
+	{"/registry/services/endpoints/", "endpoints.kubernetes.io/managed-by", "endpoint-controller"},
+}
 
 // writtenAgain says whether what a write did is done again by itself if it is lost: it renews
 // something, a controller makes it of another object, or nothing but a status changes, which
@@ -38,15 +45,32 @@ func writtenAgain(event *clientv3.Event) bool {
 	switch {
 	case now == nil:
 		return false
-	case slices.ContainsFunc(controlled, func(label string) bool { _, has := now.GetLabels()[label]; return has }):
+	case keptByController(key, now):
 		return true
 	case event.IsCreate():
-		return metav1.GetControllerOf(now) != nil
+		return madeByController(now)
 	case event.PrevKv == nil:
 		return false
 	}
 	before := decode(event.PrevKv.Value)
 	return before != nil && reflect.DeepEqual(wanted(before), wanted(now))
+}
+
+// keptByController says whether the endpoints at a key are those of a controller of Kubernetes.
+func keptByController(key string, now *unstructured.Unstructured) bool {
+	for _, c := range controlled {
+		if strings.HasPrefix(key, c.within) && now.GetLabels()[c.label] == c.value {
+			return true
+		}
+	}
+	return false
+}
+
+// madeByController says whether an object was made of another one of a kind that Kubernetes
+// has. What is made of a custom resource may hold what is drawn once, such as a password.
+func madeByController(now *unstructured.Unstructured) bool {
+	owner := metav1.GetControllerOf(now)
+	return owner != nil && scheme.Scheme.Recognizes(schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind))
 }
 
 func within(prefixes []string, key string) bool {

@@ -25,10 +25,18 @@ func TestWrittenAgain(t *testing.T) {
 	cordoned.Spec.Unschedulable = true
 	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "p"}}
 	made := pod.DeepCopy()
-	made.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "r", Controller: new(true)}}
+	made.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "r", Controller: new(true)}}
+	drawn := &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Name: "c"}}
+	drawn.OwnerReferences = []metav1.OwnerReference{{APIVersion: "example.com/v1", Kind: "Database", Name: "d", Controller: new(true)}}
 	slice := &discoveryv1.EndpointSlice{TypeMeta: metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}, ObjectMeta: metav1.ObjectMeta{Name: "s"}}
 	kept := slice.DeepCopy()
 	kept.Labels = map[string]string{discoveryv1.LabelManagedBy: "endpointslice-controller.k8s.io"}
+	byHand := slice.DeepCopy()
+	byHand.Labels = map[string]string{discoveryv1.LabelManagedBy: "cluster-admins"}
+	labelled := pod.DeepCopy()
+	labelled.Labels = kept.Labels
+	endpoints := &corev1.Endpoints{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Endpoints"}, ObjectMeta: metav1.ObjectMeta{Name: "e"}} //nolint:staticcheck // clusters have them still
+	endpoints.Labels = map[string]string{"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
 	request := &certificatesv1.CertificateSigningRequest{TypeMeta: metav1.TypeMeta{APIVersion: "certificates.k8s.io/v1", Kind: "CertificateSigningRequest"}}
 	approved := request.DeepCopy()
 	approved.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved}}
@@ -48,6 +56,10 @@ func TestWrittenAgain(t *testing.T) {
 		{"a pod of a controller's", "/registry/pods/default/p", nil, stored(t, made), true},
 		{"somebody's endpoints", "/registry/endpointslices/default/s", nil, stored(t, slice), false},
 		{"a controller's endpoints", "/registry/endpointslices/default/s", nil, stored(t, kept), true},
+		{"endpoints that somebody keeps by hand", "/registry/endpointslices/default/s", nil, stored(t, byHand), false},
+		{"endpoints of the older kind", "/registry/services/endpoints/default/e", nil, stored(t, endpoints), true},
+		{"a pod that has a label of endpoints'", "/registry/pods/default/p", nil, stored(t, labelled), false},
+		{"what is made of a custom resource", "/registry/configmaps/default/c", nil, stored(t, drawn), false},
 		{"an approval", "/registry/certificatesigningrequests/c", stored(t, request), stored(t, approved), false},
 		{"a custom resource", "/registry/example.com/things/default/t", custom, custom, false},
 		{"what is encrypted", "/registry/secrets/default/s", nil, []byte("k8s:enc:aescbc:v1:key:x"), false},
