@@ -57,6 +57,8 @@ type bed struct {
 	rolledBack, doubtful bool
 	// members are how all of etcd's are reached; none where one answers for all.
 	members []string
+	// told gets when an etcd that has less was compared, whenever the recorder tells of news.
+	told chan time.Time
 }
 
 func newBed(t testing.TB, stores int) *bed {
@@ -167,7 +169,17 @@ func (b *bed) record() {
 	if b.connect != nil {
 		config.Connect = b.connect
 	}
-	b.recorder = backup.NewRecorder(config)
+	var recorder *backup.Recorder
+	config.OnChange = func() {
+		if back := recorder.State().Rollback; back != nil && b.told != nil {
+			select {
+			case b.told <- back.Time:
+			default:
+			}
+		}
+	}
+	recorder = backup.NewRecorder(config)
+	b.recorder = recorder
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

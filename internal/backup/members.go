@@ -150,6 +150,8 @@ const (
 	unclear word = iota
 	has
 	lacks
+	// mostLack: a majority has less, and another has it, or does not answer.
+	mostLack
 )
 
 // wordOf is that of members at these revisions, zero where one does not answer.
@@ -166,8 +168,10 @@ func wordOf(revisions []int64, recorded int64) word {
 	switch most := len(revisions)/2 + 1; {
 	case yes >= most:
 		return has
-	case no >= most:
+	case no >= most && no == len(revisions):
 		return lacks
+	case no >= most:
+		return mostLack
 	default:
 		return unclear
 	}

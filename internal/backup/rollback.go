@@ -63,8 +63,11 @@ func (r *Recorder) check(ctx context.Context, client *clientv3.Client, current, 
 	return nil
 }
 
-// behind finds out what it means that the member that answers has less than was recorded.
+// behind finds out what it means that the member that answers has less than was recorded. What
+// etcd has taken since is not looked at, and stays, while what was recorded may be of a member
+// that held other data: one that others lack it of, or that is away.
 func (r *Recorder) behind(ctx context.Context, client *clientv3.Client, current, recorded int64) error {
+	at := r.Now()
 	said, err := r.ask(ctx, current, recorded)
 	switch {
 	case said == unclear:
@@ -76,12 +79,26 @@ func (r *Recorder) behind(ctx context.Context, client *clientv3.Client, current,
 		return fmt.Errorf("etcd is at revision %d, and what was recorded up to %d may be of a member that held other data: it is recorded anew when etcd is beyond that", current, recorded)
 	}
 	r.rolledBack.Store(true)
-	return fmt.Errorf("%w: it is at revision %d, and %d was recorded; %s", ErrLost, current, recorded, r.judge(ctx, client, current, recorded))
+	found := Rollback{}
+	if said == lacks && !r.doubtful.Load() {
+		found = r.judge(ctx, client, current, recorded)
+	}
+	found.Time, found.Revision, found.Recorded = at, current, recorded
+	r.know(&found)
+	return fmt.Errorf("%w: it is at revision %d, and %d was recorded; %s", ErrLost, current, recorded, &found)
+}
+
+// know notes what is known of an etcd that came back with less. Whoever acts on it does so
+// at once: what etcd takes later is not known.
+func (r *Recorder) know(found *Rollback) {
+	r.mu.Lock()
+	r.state.Rollback = found
+	r.mu.Unlock()
+	r.OnChange()
 }
 
 // judge finds out what etcd has taken since it came back. What somebody may count on stays.
-func (r *Recorder) judge(ctx context.Context, client *clientv3.Client, current, recorded int64) *Rollback {
-	at := r.Now()
+func (r *Recorder) judge(ctx context.Context, client *clientv3.Client, current, recorded int64) Rollback {
 	r.mu.Lock()
 	found := r.state.Rollback
 	r.mu.Unlock()
@@ -92,12 +109,7 @@ func (r *Recorder) judge(ctx context.Context, client *clientv3.Client, current, 
 			found = &Rollback{}
 		}
 	}
-	next := *found
-	next.Time, next.Revision, next.Recorded = at, current, recorded
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.state.Rollback = &next
-	return &next
+	return *found
 }
 
 // compareAgain is how long after a comparison with what was recorded the next one is made

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -90,6 +91,7 @@ func TestEtcdThatCameBackWithLess(t *testing.T) {
 
 	rollBack()
 	b.sees("it is as before", func(_, restorable bool, shared, _ int64) bool { return restorable && shared == old })
+	b.notPutBack(last)
 	b.stopEtcd()
 	if said := b.recover("back"); !said.Restored || said.Revision != last {
 		t.Errorf("report %+v", said)
@@ -98,6 +100,59 @@ func TestEtcdThatCameBackWithLess(t *testing.T) {
 	b.stored(b.put("/registry/b", "1"))
 	if state := b.recorder.State(); state.RolledBack || state.Rollback != nil || b.value("/registry/a") != "last" {
 		t.Errorf("state %+v", state)
+	}
+}
+
+// notPutBack sees that backups are put back by nobody while they may be of a member that held
+// other data: members differed when they were made, or another one has what these lack.
+func (b *bed) notPutBack(last int64) {
+	b.t.Helper()
+	ahead := newBed(b.t, 0)
+	for ahead.put("/a", "1") < last {
+	}
+	for _, c := range []struct {
+		what    string
+		doubted bool
+		members []string
+		want    bool
+	}{
+		{"what was recorded is in doubt", true, nil, false},
+		{"another member has it", false, []string{b.client, b.client, ahead.client}, false},
+		{"all lack it", false, []string{b.client, b.client, b.client}, true},
+	} {
+		b.stopRecording()
+		b.doubtful, b.members = c.doubted, c.members
+		b.record()
+		b.sees(c.what, func(rolledBack, restorable bool, _, _ int64) bool { return rolledBack && restorable == c.want })
+	}
+}
+
+// What is found out of an etcd that came back with less is told each time: who puts the
+// backups back is to know what it has taken until then.
+func TestRollbackIsToldEachTime(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, 1)
+	b.record()
+	b.stored(b.put("/a", "1"))
+	b.stopRecording()
+	less := newBed(t, 0)
+	less.stores, less.key = b.stores, b.key
+	less.told = make(chan time.Time, 1)
+	less.record()
+	before := time.Time{}
+	for range 3 {
+		less.eventually("it is told again", func() error {
+			select {
+			case at := <-less.told:
+				if !at.After(before) {
+					return fmt.Errorf("told of %s, after %s", at, before)
+				}
+				before = at
+				return nil
+			default:
+				return errors.New("nothing is told")
+			}
+		})
 	}
 }
 
