@@ -18,8 +18,9 @@ import (
 // nodes and of leaders, events, and the API server's own marks.
 var renewed = []string{"/registry/leases/", "/registry/events/", "/registry/masterleases/", "compact_rev_key"}
 
-// reported are where it keeps kinds whose status alone somebody counts on, who approves them.
-var reported = []string{"/registry/certificatesigningrequests/"}
+// reported are where it keeps kinds whose status alone somebody counts on: who approves them, or
+// has been given what is in it (a certificate, a device).
+var reported = []string{"/registry/certificatesigningrequests/", "/registry/podcertificaterequests/", "/registry/resourceclaims/"}
 
 // controlled are the labels by which a controller of Kubernetes says that endpoints are its own:
 // where it keeps them, and what the label says. Whoever keeps others by hand has another word there

@@ -9,6 +9,7 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
@@ -40,6 +41,9 @@ func TestWrittenAgain(t *testing.T) {
 	request := &certificatesv1.CertificateSigningRequest{TypeMeta: metav1.TypeMeta{APIVersion: "certificates.k8s.io/v1", Kind: "CertificateSigningRequest"}}
 	approved := request.DeepCopy()
 	approved.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved}}
+	claim := &resourcev1.ResourceClaim{TypeMeta: metav1.TypeMeta{APIVersion: "resource.k8s.io/v1", Kind: "ResourceClaim"}, ObjectMeta: metav1.ObjectMeta{Name: "d"}}
+	given := claim.DeepCopy()
+	given.Status.Allocation = &resourcev1.AllocationResult{}
 	custom := []byte(`{"apiVersion":"example.com/v1","kind":"Thing","status":{"a":1}}`)
 	for _, c := range []struct {
 		why, key    string
@@ -61,6 +65,7 @@ func TestWrittenAgain(t *testing.T) {
 		{"a pod that has a label of endpoints'", "/registry/pods/default/p", nil, stored(t, labelled), false},
 		{"what is made of a custom resource", "/registry/configmaps/default/c", nil, stored(t, drawn), false},
 		{"an approval", "/registry/certificatesigningrequests/c", stored(t, request), stored(t, approved), false},
+		{"a device is given to a pod", "/registry/resourceclaims/default/d", stored(t, claim), stored(t, given), false},
 		{"a custom resource", "/registry/example.com/things/default/t", custom, custom, false},
 		{"what is encrypted", "/registry/secrets/default/s", nil, []byte("k8s:enc:aescbc:v1:key:x"), false},
 		{"a key of another", "/other", nil, []byte("x"), false},
