@@ -58,9 +58,9 @@ func durationOr(set *metav1.Duration, fallback time.Duration) time.Duration {
 // recorded of it and has not been recovered.
 const ReasonEtcdRolledBack = "EtcdRolledBack"
 
-// rollbackKnown is for how long counts what is known of an etcd that came back with less: what
+// RollbackKnown is for how long counts what is known of an etcd that came back with less: what
 // is written to it later may be lost with it, which no more than a recovery may lose (X2).
-const rollbackKnown = time.Minute
+const RollbackKnown = time.Minute
 
 // RollbackLoss says why the backups are put in the place of what an etcd holds that runs;
 // empty if they are not. It came back with less than was recorded, and has taken nothing
@@ -71,7 +71,7 @@ func RollbackLoss(status v1beta1.ManagedClusterStatus, now time.Time) string {
 	if backedUp == nil || backedUp.Status != metav1.ConditionFalse || backedUp.Reason != ReasonEtcdRolledBack {
 		return ""
 	}
-	if status.Backup == nil || !status.Backup.Rollback.Restorable() || now.Sub(status.Backup.Rollback.Time.Time).Abs() > rollbackKnown {
+	if status.Backup == nil || !status.Backup.Rollback.Restorable() || now.Sub(status.Backup.Rollback.Time.Time).Abs() > RollbackKnown {
 		return ""
 	}
 	if last := status.Recovery; last != nil && !last.StartTime.Before(&backedUp.LastTransitionTime) {

@@ -27,7 +27,8 @@ const (
 
 // recoveryReport is what a recovery says when it has ended well, as one line of JSON.
 type recoveryReport struct {
-	// Restored is false if nothing was lost, and nothing changed then.
+	// Restored is false if nothing was lost, or backups give less than there is: nothing
+	// changed then.
 	Restored bool `json:"restored"`
 	// Reason is what was wrong with the data.
 	Reason string `json:"reason,omitempty"`
@@ -122,7 +123,13 @@ func (r recovering) recover(ctx context.Context, started time.Time) (recoveryRep
 		_ = os.RemoveAll(r.fresh())
 		return recoveryReport{}, fmt.Errorf("%w; what was wrong with the data: %s", err, reason)
 	}
-	said.Reason, said.Duration = reason, since(started)
+	said.Duration = since(started)
+	if said.Revision <= found.Revision {
+		// Of what the backups are named to hold some is damaged, and the data have more than the rest.
+		said = recoveryReport{Revision: found.Revision, Keys: found.Keys, Damaged: said.Damaged, Recorded: said.Recorded, Duration: said.Duration}
+		return said, r.tidy()
+	}
+	said.Reason = reason
 	return said, r.finish(said)
 }
 
@@ -151,7 +158,8 @@ func (r recovering) prepare() error {
 	return nil
 }
 
-// examine says what is wrong with the data; empty if nothing was lost.
+// examine says what is wrong with the data; empty if nothing was lost. With it comes what they
+// hold, if an etcd comes up on them.
 func (r recovering) examine(ctx context.Context, source *source) (string, content, error) {
 	reason, err := absent(r.dataDir)
 	if reason != "" || err != nil {
@@ -179,7 +187,7 @@ func (r recovering) examine(ctx context.Context, source *source) (string, conten
 	case empty && len(list) > 0:
 		return "etcd is empty", content{}, nil
 	case found.Revision < newest(list):
-		return fmt.Sprintf("etcd is at revision %d, and backups reach %d", found.Revision, newest(list)), content{}, nil
+		return fmt.Sprintf("etcd is at revision %d, and backups reach %d", found.Revision, newest(list)), found.content, nil
 	}
 	return "", found.content, nil
 }

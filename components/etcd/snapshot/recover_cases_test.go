@@ -72,6 +72,21 @@ func testWentBack(t *testing.T, p *past) {
 		}
 		s.holds(said, p.end)
 	})
+	t.Run("one that has more than what is left of the backups", func(t *testing.T) {
+		s := p.stage(t)
+		s.t = t
+		// The last of the deltas are named to hold more, and the first is damaged.
+		beyond, first := delta(p.end.Revision+1, p.end.Revision+5), delta(p.lateAt+1, p.end.Revision)
+		s.server.listed = []backup{full(p.lateAt - 3)}
+		s.server.addDeltas(p, first)
+		s.server.add(beyond, nil)
+		s.server.faults[first.Name] = []int{http.StatusUnprocessableEntity}
+		said := s.run()
+		if said.Restored || !slices.Contains(said.Damaged, first.Name) || said.Recorded != beyond.Last {
+			t.Errorf("report %+v", said)
+		}
+		s.holds(said, p.end)
+	})
 	t.Run("an empty one that nothing was ever backed up of", func(t *testing.T) {
 		s := p.stage(t)
 		s.empty().t = t

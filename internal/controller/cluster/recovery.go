@@ -40,6 +40,9 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 	case p.cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped:
 		return true, r.giveUpRecovery(ctx, p)
 	case status.Recovery.UnderWay():
+		if late, err := r.tooLate(ctx, p); err != nil || late {
+			return err == nil, err
+		}
 	default:
 		begun, err := r.beginRecovery(ctx, p)
 		if err != nil || !begun {
@@ -69,6 +72,27 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 		return false, err
 	}
 	return true, r.recoverPod(ctx, p, pods, controlplane.EtcdRecoverPod(p.input, status.Recovery.ID, status.Recovery.Member))
+}
+
+// tooLate ends a recovery of an etcd that still runs for long after it was decided to end,
+// because Berth was away: what it has taken meanwhile nobody has looked at.
+func (r *reconciler) tooLate(ctx context.Context, p *pass) (bool, error) {
+	now := p.cluster.Status.Recovery
+	if !now.Running || p.now.Sub(now.StartTime.Time).Abs() <= policy.RollbackKnown {
+		return false, nil
+	}
+	var set appsv1.StatefulSet
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.EtcdStatefulSet}, &set)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read etcd's StatefulSet: %w", err)
+	}
+	if set.Spec.Replicas != nil && *set.Spec.Replicas == 0 {
+		return false, nil
+	}
+	return true, r.goOn(ctx, p, "it was not ended in time, and may have taken since what somebody counts on")
 }
 
 // stopForRecovery leaves nothing of the control plane running that a recovery must not meet.
@@ -141,7 +165,7 @@ func (r *reconciler) failedRecovery(ctx context.Context, p *pass, pod *corev1.Po
 	if pod == nil || pod.Status.Phase != corev1.PodFailed {
 		return 0, nil
 	}
-	if p.cluster.Status.Recovery.Running {
+	if mayGoOn(p.cluster.Status.Recovery) {
 		return 0, r.goOn(ctx, p, complaintOf(pod))
 	}
 	said := "an attempt failed and is repeated: " + complaintOf(pod)
@@ -158,6 +182,14 @@ func (r *reconciler) failedRecovery(ctx context.Context, p *pass, pod *corev1.Po
 		}
 	}
 	return 0, nil
+}
+
+// mayGoOn says whether etcd can go on with what it has when an attempt has failed: it ran
+// when the recovery began, and its data are as they were. The last pod that several members
+// get makes one of them the only one before it asks for backups: with the others it would be
+// two etcds from then on, so that it is repeated.
+func mayGoOn(recovery *v1beta1.ControlPlaneRecovery) bool {
+	return recovery.Running && (recovery.Examine == 0 || int32(len(recovery.Examined)) < recovery.Examine)
 }
 
 // goOn ends a recovery of an etcd that ran when it began: without what the backups have is
@@ -203,7 +235,10 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 	if !status.Initialized || len(r.BackupCA) == 0 || !recoverable(status.Upgrade) {
 		return false, nil
 	}
-	wentBack := policy.RollbackLoss(*status, p.now)
+	wentBack, err := r.wentBack(ctx, p)
+	if err != nil {
+		return false, err
+	}
 	// Else a control plane that answered at the last look, and whose etcd serves, has its data.
 	if wentBack == "" && meta.IsStatusConditionTrue(status.Conditions, v1beta1.ConditionControlPlaneReady) && r.etcdServes(ctx, p) {
 		return false, nil
@@ -228,6 +263,19 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 	}
 	now := metav1.NewTime(p.now)
 	return true, r.persistRecovery(ctx, p, &v1beta1.ControlPlaneRecovery{ID: fmt.Sprintf("recovery-%d", p.now.UnixMilli()), Reason: reason, Running: wentBack != "", StartTime: now, Examine: p.input.Members})
+}
+
+// wentBack says why the backups are put in the place of what an etcd holds that runs; empty
+// if they are not. What a cache has of that may be old, and etcd has taken more since.
+func (r *reconciler) wentBack(ctx context.Context, p *pass) (string, error) {
+	if policy.RollbackLoss(p.cluster.Status, p.now) == "" {
+		return "", nil
+	}
+	var live v1beta1.ManagedCluster
+	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(p.cluster), &live); err != nil {
+		return "", fmt.Errorf("read cluster: %w", err)
+	}
+	return policy.RollbackLoss(live.Status, p.now), nil
 }
 
 // lossOf says why the data of etcd are to be looked at; empty if they are not.
@@ -294,6 +342,9 @@ type recoveryReport struct {
 // Recorded is how far the newest full backup reached that was known before.
 func (s recoveryReport) message(recorded int64) string {
 	recorded = max(recorded, s.Recorded)
+	if !s.Restored && len(s.Damaged) > 0 {
+		return fmt.Sprintf("etcd comes up on its data, revision %d, and goes on with them: backups are named to reach %d, but %d are damaged, and the rest has less", s.Revision, recorded, len(s.Damaged))
+	}
 	if !s.Restored {
 		return fmt.Sprintf("etcd comes up on its data, revision %d: nothing was lost", s.Revision)
 	}

@@ -80,6 +80,9 @@ func TestRecoveryMessage(t *testing.T) {
 	if said := (recoveryReport{Revision: 90}).message(80); !strings.Contains(said, "nothing was lost") {
 		t.Errorf("nothing lost: %q", said)
 	}
+	if said := (recoveryReport{Revision: 90, Recorded: 95, Damaged: []string{"x"}}).message(80); strings.Contains(said, "nothing was lost") || !strings.Contains(said, "1 are damaged") {
+		t.Errorf("damaged backups of which nothing was put back: %q", said)
+	}
 }
 
 // An etcd of an archived cluster has run only on data that were put back since.
