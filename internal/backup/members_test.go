@@ -92,3 +92,28 @@ func TestMemberThatIsTakenOut(t *testing.T) {
 		}
 	}
 }
+
+// reader is an etcd that is at a revision, and tells nothing of its past.
+type reader struct {
+	clientv3.KV
+	revision int64
+}
+
+func (r reader) Get(context.Context, string, ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	return &clientv3.GetResponse{Header: &etcdserverpb.ResponseHeader{Revision: r.revision}}, nil
+}
+
+// An etcd that has lost what no store took has lost data all the same, for as long as the
+// recorder holds that; but no backup has more, so that none is compared, and put back.
+func TestLossOfWhatNoStoreTook(t *testing.T) {
+	r, etcd := sharing(t, "a", NewTurns(1)), &membership{}
+	r.looked, r.flushed, r.buffer.seen = true, 50, 90
+	r.recorded.Store(50)
+	for range 2 {
+		err := r.findStart(t.Context(), &clientv3.Client{Cluster: etcd, Maintenance: etcd, KV: reader{revision: 60}})
+		state := r.State()
+		if !errors.Is(err, ErrLost) || !state.RolledBack || state.Rollback == nil || state.Rollback.Restorable() || state.Rollback.Recorded != 90 {
+			t.Errorf("%v: %+v", err, state.Rollback)
+		}
+	}
+}

@@ -65,7 +65,8 @@ func (r *Recorder) check(ctx context.Context, client *clientv3.Client, current, 
 
 // behind finds out what it means that the member that answers has less than was recorded. What
 // etcd has taken since is not looked at, and stays, while what was recorded may be of a member
-// that held other data: one that others lack it of, or that is away.
+// that held other data: one that others lack it of, or that is away; nor while no store has more
+// than etcd.
 func (r *Recorder) behind(ctx context.Context, client *clientv3.Client, current, recorded int64) error {
 	at := r.Now()
 	said, err := r.ask(ctx, current, recorded)
@@ -80,12 +81,17 @@ func (r *Recorder) behind(ctx context.Context, client *clientv3.Client, current,
 	}
 	r.rolledBack.Store(true)
 	found := Rollback{}
-	if said == lacks && !r.doubtful.Load() {
+	if said == lacks && !r.doubtful.Load() && current < r.stored() {
 		found = r.judge(ctx, client, current, recorded)
 	}
 	found.Time, found.Revision, found.Recorded = at, current, recorded
 	r.know(&found)
 	return fmt.Errorf("%w: it is at revision %d, and %d was recorded; %s", ErrLost, current, recorded, &found)
+}
+
+// stored is what a store is known to reach: what no store took cannot be put back.
+func (r *Recorder) stored() int64 {
+	return max(r.State().Revision, r.recorded.Load())
 }
 
 // know notes what is known of an etcd that came back with less. Whoever acts on it does so

@@ -42,7 +42,7 @@ func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error
 		return err
 	}
 	// To record it would make what is left of it the newest backup.
-	if err := r.check(ctx, client, current, max(r.flushed, r.recorded.Load())); err != nil {
+	if err := r.check(ctx, client, current, max(r.flushed, r.buffer.seen, r.recorded.Load())); err != nil {
 		return err
 	}
 	if r.doubtful.Load() {
