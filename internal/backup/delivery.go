@@ -18,6 +18,8 @@ type delivery struct {
 	object   Object
 	spool    *spool
 	turn     *turn
+	// asked is since when members of etcd count as those that it comes from.
+	asked int
 	// another lets the recorder begin another one, for other places.
 	another func()
 
@@ -89,16 +91,16 @@ func (d *delivery) give(ctx context.Context, t target) error {
 	object := d.object
 	object.Size = d.spool.length()
 	t.place.stored(object, t.lags)
-	r.delivered(object)
+	r.delivered(object, d.asked)
 	return errors.Join(kept, r.retain(ctx, t.place))
 }
 
 // delivered notes a snapshot that a place has. One that was late is not the newest.
-func (r *Recorder) delivered(object Object) {
+func (r *Recorder) delivered(object Object, asked int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.KeyLost = false
-	r.members.anew()
+	r.members.anew(asked)
 	if from := r.renewed.Load(); from > 0 && object.Last >= from {
 		r.doubtful.Store(false)
 	}

@@ -65,6 +65,7 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 		return errNoStore
 	}
 	begun, size := r.after(targets, started)
+	asked := r.members.asked()
 	revision, err := r.askForFull(ctx, client)
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 		return err
 	}
 	defer spool.close()
-	way := &delivery{recorder: r, object: fullObject(revision, begun), spool: spool, turn: turn, another: another}
+	way := &delivery{recorder: r, object: fullObject(revision, begun), spool: spool, turn: turn, asked: asked, another: another}
 	if err := way.run(ctx, targets, func(ctx context.Context) error { return r.spool(ctx, client, spool) }); err != nil {
 		return err
 	}

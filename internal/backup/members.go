@@ -74,10 +74,10 @@ func (r *Recorder) agree(ctx context.Context, client *clientv3.Client) error {
 type members struct {
 	mu     sync.Mutex
 	voters map[uint64]bool
-	// read are those that what was recorded since the newest snapshot comes from, and now is
-	// the one that answers. All may be while read is nil.
-	read map[uint64]bool
-	now  uint64
+	// read are those that the newest snapshot and what was recorded since come from. All may
+	// be while it is nil. order has who answered one after the other.
+	read  map[uint64]bool
+	order []uint64
 }
 
 // take notes who the members are, and says whether one was taken out that was read. Where
@@ -98,16 +98,29 @@ func (m *members) take(voters map[uint64]bool) bool {
 func (m *members) answers(id uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.now = id; m.read != nil {
+	if n := len(m.order); n == 0 || m.order[n-1] != id {
+		m.order = append(m.order, id)
+	}
+	if m.read != nil {
 		m.read[id] = true
 	}
 }
 
-// anew notes that a snapshot begins another chain.
-func (m *members) anew() {
+// asked says since when those count whom a snapshot comes from that is asked for now.
+func (m *members) asked() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.read = map[uint64]bool{m.now: true}
+	return max(len(m.order)-1, 0)
+}
+
+// anew notes that a snapshot begins another chain, which was asked for then.
+func (m *members) anew(asked int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.read = map[uint64]bool{}
+	for _, id := range m.order[min(asked, len(m.order)):] {
+		m.read[id] = true
+	}
 }
 
 // several says whether there is more than one.

@@ -80,7 +80,7 @@ func TestMemberThatIsTakenOut(t *testing.T) {
 		}
 		for i, id := range c.read {
 			if r.members.answers(id); i == 0 {
-				r.members.anew()
+				r.members.anew(r.members.asked())
 			}
 		}
 		etcd.members = c.after
@@ -115,5 +115,23 @@ func TestLossOfWhatNoStoreTook(t *testing.T) {
 		if !errors.Is(err, ErrLost) || !state.RolledBack || state.Rollback == nil || state.Rollback.Restorable() || state.Rollback.Recorded != 90 {
 			t.Errorf("%v: %+v", err, state.Rollback)
 		}
+	}
+}
+
+// A snapshot is of the member that answered when it was asked for, though another one answers
+// when a store has it.
+func TestWhomASnapshotComesFrom(t *testing.T) {
+	var m members
+	m.take(map[uint64]bool{1: true, 2: true, 3: true})
+	m.answers(1)
+	m.answers(2)
+	asked := m.asked()
+	m.answers(3)
+	m.anew(asked)
+	if m.take(map[uint64]bool{2: true, 3: true}) {
+		t.Error("one counts that answered before")
+	}
+	if !m.take(map[uint64]bool{3: true}) {
+		t.Error("the one that it comes from does not count")
 	}
 }
