@@ -65,7 +65,8 @@ const RollbackKnown = time.Minute
 // RollbackLoss says why the backups are put in the place of what an etcd holds that runs;
 // empty if they are not. It came back with less than was recorded, and has taken nothing
 // since that somebody counts on, as of a moment ago (docs/decisions/0025-etcd-that-went-back.md).
-// It is tried once: what no recovery helps is the operator's.
+// It is tried once: what no recovery helps is the operator's. One of an etcd that did not start,
+// and found that it has its data, was none for this.
 func RollbackLoss(status v1beta1.ManagedClusterStatus, now time.Time) string {
 	backedUp := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionBackedUp)
 	if backedUp == nil || backedUp.Status != metav1.ConditionFalse || backedUp.Reason != ReasonEtcdRolledBack {
@@ -74,10 +75,12 @@ func RollbackLoss(status v1beta1.ManagedClusterStatus, now time.Time) string {
 	if status.Backup == nil || !status.Backup.Rollback.Restorable() || now.Sub(status.Backup.Rollback.Time.Time).Abs() > RollbackKnown {
 		return ""
 	}
-	if last := status.Recovery; last != nil && !last.StartTime.Before(&backedUp.LastTransitionTime) {
+	reason := fmt.Sprintf("etcd came back as it was at revision %d, and backups reach %d", status.Backup.Rollback.Shared, status.Backup.Rollback.Recorded)
+	// A clock that was set back since takes no loss for another one: what was put back counts on.
+	if last := status.Recovery; last != nil && last.Running && (last.Reason == reason || !last.StartTime.Before(&backedUp.LastTransitionTime)) {
 		return ""
 	}
-	return fmt.Sprintf("etcd came back as it was at revision %d, and backups reach %d", status.Backup.Rollback.Shared, status.Backup.Rollback.Recorded)
+	return reason
 }
 
 // ReasonBackupKeyLost is that of the condition BackedUp while the stores hold backups that

@@ -85,11 +85,17 @@ func TestRollbackLoss(t *testing.T) {
 		"it was recovered":               {func(_ *v1beta1.ManagedClusterStatus, c *metav1.Condition) { c.Status = metav1.ConditionTrue }, false},
 		"backups are late alone":         {func(_ *v1beta1.ManagedClusterStatus, c *metav1.Condition) { c.Reason = "Late" }, false},
 		"another recovery, before": {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) {
-			s.Recovery = &v1beta1.ControlPlaneRecovery{StartTime: at(-1)}
+			s.Recovery = &v1beta1.ControlPlaneRecovery{StartTime: at(-1), Running: true, Reason: "of another loss"}
 		}, true},
+		"another recovery, of an etcd that did not start": {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) {
+			s.Recovery = &v1beta1.ControlPlaneRecovery{StartTime: at(1)}
+		}, true},
+		"it was tried, and the clock was set back": {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) {
+			s.Recovery = &v1beta1.ControlPlaneRecovery{StartTime: at(-60), Running: true, Reason: "etcd came back as it was at revision 50, and backups reach 90"}
+		}, false},
 		"it was found out too long ago": {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) { s.Backup.Rollback.Time = at(-31) }, false},
 		"it was tried": {func(s *v1beta1.ManagedClusterStatus, _ *metav1.Condition) {
-			s.Recovery = &v1beta1.ControlPlaneRecovery{StartTime: at(0)}
+			s.Recovery = &v1beta1.ControlPlaneRecovery{StartTime: at(0), Running: true}
 		}, false},
 	} {
 		if got := RollbackLoss(with(c.change), at(30).Time); (got != "") != c.want {

@@ -76,7 +76,7 @@ func TestCrashRecoveryOfAnEtcdThatWentBack(t *testing.T) {
 		return recovery
 	}
 
-	w.wentBack()
+	w.wentBack(50)
 	back := ends("")
 	if !back.Restored || !strings.Contains(back.Message, "up to revision 90 is back") || !strings.Contains(back.Reason, "as it was at revision 50") {
 		t.Errorf("it is not put back: %+v", back)
@@ -87,7 +87,7 @@ func TestCrashRecoveryOfAnEtcdThatWentBack(t *testing.T) {
 	})
 
 	w.fall(func(pod *corev1.Pod) bool { return pod.Name == controlplane.RecoverPod })
-	w.wentBack()
+	w.wentBack(1_000_000_050)
 	failed := ends(back.ID)
 	if failed.Restored || !strings.Contains(failed.Message, "goes on with what it has") {
 		t.Errorf("a recovery that fails: %+v", failed)
@@ -102,14 +102,14 @@ func TestCrashRecoveryOfAnEtcdThatWentBack(t *testing.T) {
 }
 
 // wentBack has the recorder say that etcd came back with less than was recorded, and has
-// taken nothing since that somebody counts on.
-func (w *world) wentBack() {
+// taken nothing since a revision that somebody counts on.
+func (w *world) wentBack(shared int64) {
 	w.t.Helper()
 	w.eventually("the status says that etcd went back", func() bool {
 		c := w.cluster()
 		c.Status.Backup = &v1beta1.BackupStatus{
 			Revision: 1, RecoveryRevision: 90, RecoveryPoint: &metav1.Time{Time: time.Now()},
-			Rollback: &v1beta1.EtcdRollback{Time: metav1.Now(), Revision: 60, Recorded: 90, Shared: 50},
+			Rollback: &v1beta1.EtcdRollback{Time: metav1.Now(), Revision: shared + 10, Recorded: shared + 40, Shared: shared},
 		}
 		meta.SetStatusCondition(&c.Status.Conditions, metav1.Condition{Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse, Reason: policy.ReasonEtcdRolledBack})
 		return w.client.Status().Update(w.t.Context(), c) == nil
