@@ -258,7 +258,7 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 			return false, err
 		}
 	}
-	if reason == "" || last != nil && !helped(last, status.APIServerReady) && p.now.Sub(last.EndTime.Time) < recoverAgain {
+	if reason == "" || tooSoon(last, status.APIServerReady, p.now) {
 		return false, nil
 	}
 	now := metav1.NewTime(p.now)
@@ -294,6 +294,11 @@ func (r *reconciler) lossOf(ctx context.Context, p *pass, own []*corev1.Pod) (st
 // since: what is lost now is another loss.
 func helped(last *v1beta1.ControlPlaneRecovery, apiServerReady *metav1.Time) bool {
 	return last.Restored && apiServerReady != nil && !apiServerReady.Before(last.EndTime)
+}
+
+// tooSoon says whether the last recovery did not help, and another one has to wait.
+func tooSoon(last *v1beta1.ControlPlaneRecovery, apiServerReady *metav1.Time, now time.Time) bool {
+	return last != nil && !helped(last, apiServerReady) && now.Sub(last.EndTime.Time) < recoverAgain
 }
 
 // recoverable says whether data may be recovered now. The other phases of an upgrade end
