@@ -42,7 +42,7 @@ var imports = map[string][]string{
 	"internal/arm":             {"api", "internal/activity", "internal/pki", "internal/policy", "internal/operation", "internal/release", "internal/identity", "internal/controlplane", "internal/machine", "internal/supportaccess", "internal/tenant", "internal/webhook", "internal/arm"},
 	"internal/controller":      append([]string{"api", "internal/activity", "internal/policy", "internal/controlplane", "internal/addon", "internal/machine", "internal/supportaccess", "internal/controller"}, leaves...),
 	"internal/controlplane":    {"api", "internal/pki", "internal/release"},
-	"internal/host":            {"api", "internal/backup", "internal/registry", "internal/install", "internal/image", "internal/network", "internal/node", "internal/pki", "internal/release", "internal/volume", "internal/identity", "internal/host"},
+	"internal/host":            {"api", "internal/backup", "internal/registry", "internal/install", "internal/image", "internal/network", "internal/node", "internal/operation", "internal/pki", "internal/release", "internal/volume", "internal/identity", "internal/host"},
 	"internal/install":         {"api", "internal/identity", "internal/pki", "internal/release"},
 	"internal/machine":         append([]string{"api", "internal/policy", "internal/machine"}, leaves...),
 	"internal/serve":           {"api", "internal"},

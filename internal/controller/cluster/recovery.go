@@ -37,7 +37,7 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 	status := &p.cluster.Status
 	p.input.Initialized, p.input.BackupCA = status.Initialized, string(r.BackupCA)
 	switch {
-	case p.cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped:
+	case p.cluster.Spec.PowerState.Wanted() == v1beta1.PowerStopped && !makesAlone(status.Recovery):
 		return true, r.giveUpRecovery(ctx, p)
 	case status.Recovery.UnderWay():
 		if late, err := r.tooLate(ctx, p); err != nil || late {
@@ -165,7 +165,7 @@ func (r *reconciler) failedRecovery(ctx context.Context, p *pass, pod *corev1.Po
 	if pod == nil || pod.Status.Phase != corev1.PodFailed {
 		return 0, nil
 	}
-	if mayGoOn(p.cluster.Status.Recovery) {
+	if p.cluster.Status.Recovery.Running {
 		return 0, r.goOn(ctx, p, complaintOf(pod))
 	}
 	said := "an attempt failed and is repeated: " + complaintOf(pod)
@@ -184,12 +184,10 @@ func (r *reconciler) failedRecovery(ctx context.Context, p *pass, pod *corev1.Po
 	return 0, nil
 }
 
-// mayGoOn says whether etcd can go on with what it has when an attempt has failed: it ran
-// when the recovery began, and its data are as they were. The last pod that several members
-// get makes one of them the only one before it asks for backups: with the others it would be
-// two etcds from then on, so that it is repeated.
-func mayGoOn(recovery *v1beta1.ControlPlaneRecovery) bool {
-	return recovery.Running && (recovery.Examine == 0 || int32(len(recovery.Examined)) < recovery.Examine)
+// makesAlone says whether the last pod of a recovery of several members may have made one of
+// them the only one: with the others it would be two etcds from then on.
+func makesAlone(recovery *v1beta1.ControlPlaneRecovery) bool {
+	return recovery.UnderWay() && recovery.Examine > 0 && int32(len(recovery.Examined)) >= recovery.Examine
 }
 
 // goOn ends a recovery of an etcd that ran when it began: without what the backups have is
@@ -266,9 +264,10 @@ func (r *reconciler) beginRecovery(ctx context.Context, p *pass) (bool, error) {
 }
 
 // wentBack says why the backups are put in the place of what an etcd holds that runs; empty
-// if they are not. What a cache has of that may be old, and etcd has taken more since.
+// if they are not. What a cache has of that may be old, and etcd has taken more since. Several
+// members are the operator's: one that was made the only one cannot go on as it was.
 func (r *reconciler) wentBack(ctx context.Context, p *pass) (string, error) {
-	if policy.RollbackLoss(p.cluster.Status, p.now) == "" {
+	if p.input.Members > 0 || policy.RollbackLoss(p.cluster.Status, p.now) == "" {
 		return "", nil
 	}
 	var live v1beta1.ManagedCluster

@@ -66,6 +66,10 @@ func TestWentBackIsAskedForAnew(t *testing.T) {
 		if err != nil || (got != "") != want {
 			t.Errorf("%d written: %q (%v)", written, got, err)
 		}
+		several := &pass{cluster: backThen(now, 0), now: now, input: controlplane.Input{Members: 3}}
+		if got, err := r.wentBack(t.Context(), several); got != "" || err != nil {
+			t.Errorf("of several members, one would be made the only one: %q (%v)", got, err)
+		}
 	}
 }
 
@@ -106,22 +110,26 @@ func TestRecoveryThatComesTooLate(t *testing.T) {
 	}
 }
 
-// Etcd goes on with what it has while that is as it was: the pod that makes one of several
-// members the only one has made two etcds of them when it fails.
-func TestMayGoOn(t *testing.T) {
-	looked := []v1beta1.MemberData{{Index: 1}, {Index: 1}, {Index: 1}}
+// A stop ends a recovery, but where one of several members may have been made the only one: the
+// others must not start beside it.
+func TestStopDuringARecovery(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	for why, c := range map[string]struct {
-		recovery v1beta1.ControlPlaneRecovery
-		want     bool
+		members, examined int32
+		ends              bool
 	}{
-		"one member":                        {v1beta1.ControlPlaneRecovery{Running: true}, true},
-		"one member, which was dead":        {v1beta1.ControlPlaneRecovery{}, false},
-		"several, which are looked at":      {v1beta1.ControlPlaneRecovery{Running: true, Examine: 3, Examined: looked[:2]}, true},
-		"several, one of which stays alone": {v1beta1.ControlPlaneRecovery{Running: true, Examine: 3, Examined: looked}, false},
-		"several, which were dead":          {v1beta1.ControlPlaneRecovery{Examine: 3, Examined: looked[:2]}, false},
+		"one member":                         {0, 0, true},
+		"several, which are looked at":       {3, 2, true},
+		"several, one of which stays, alone": {3, 3, false},
 	} {
-		if got := mayGoOn(&c.recovery); got != c.want {
-			t.Errorf("%s: %t", why, got)
+		cluster := backThen(now, 0)
+		cluster.Spec.PowerState = &v1beta1.PowerState{Code: v1beta1.PowerStopped}
+		cluster.Status.Recovery = &v1beta1.ControlPlaneRecovery{ID: "recovery-1", StartTime: metav1.NewTime(now), Examine: c.members, Examined: make([]v1beta1.MemberData, c.examined)}
+		r := reconcilerOf(t, now, cluster)
+		p := &pass{cluster: cluster.DeepCopy(), now: now, input: controlplane.Input{Members: c.members}}
+		_, err := r.recovery(t.Context(), p)
+		if c.ends && err != nil || p.cluster.Status.Recovery.UnderWay() == c.ends {
+			t.Errorf("%s: %+v (%v)", why, p.cluster.Status.Recovery, err)
 		}
 	}
 }
