@@ -291,6 +291,10 @@ func fillDisk(c *chaos, e schedule.Event) error {
 	return nil
 }
 
+// storedBeside is how long backups may take to come to a store beside one that hangs: a delta
+// waits 20 s for that one, and what is newer comes after it.
+const storedBeside = stored + 30*time.Second
+
 // freezeStore has one of the two stores of backups take requests and answer none. The other
 // has to go on: a fault that comes to nothing unless backups come to both.
 func freezeStore(c *chaos, e schedule.Event) error {
@@ -309,7 +313,7 @@ func freezeStore(c *chaos, e schedule.Event) error {
 		if err == nil {
 			break
 		}
-		if time.Since(waited) > stored {
+		if time.Since(waited) > storedBeside {
 			return fmt.Errorf("while a store hangs: %w", err)
 		}
 	}
