@@ -27,6 +27,7 @@ func (r *reconciler) readiness(ctx context.Context, p *pass) (bool, error) {
 	timeout := probeTimeout
 	if !r.etcdServes(ctx, p) {
 		timeout = probeBriefly
+		p.lookIn(lookAgain) // for a second an API server says what it knew of etcd
 	}
 	probe, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
