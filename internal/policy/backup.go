@@ -62,7 +62,7 @@ const ReasonEtcdRolledBack = "EtcdRolledBack"
 // is written to it later may be lost with it, which no more than a recovery may lose (X2).
 const RollbackKnown = time.Minute
 
-// RollbackLoss says why the backups are put in the place of what an etcd holds that runs;
+// RollbackLoss says why the backups are put in the place of what a lone etcd holds that runs;
 // empty if they are not. It came back with less than was recorded, and has taken nothing
 // since that somebody counts on, as of a moment ago (docs/decisions/0025-etcd-that-went-back.md).
 // It is tried once: what no recovery helps is the operator's. One of an etcd that did not start,
