@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -115,6 +116,38 @@ func TestLossOfWhatNoStoreTook(t *testing.T) {
 		if !errors.Is(err, ErrLost) || !state.RolledBack || state.Rollback == nil || state.Rollback.Restorable() || state.Rollback.Recorded != 90 {
 			t.Errorf("%v: %+v", err, state.Rollback)
 		}
+	}
+}
+
+// What is said of an etcd that went back is what becomes of it: of several members nothing is
+// put back by itself, and whoever has to choose is told where it says how.
+func TestWhatIsSaidOfARollback(t *testing.T) {
+	for _, c := range []struct {
+		why        string
+		found      Rollback
+		says, omit string
+	}{
+		{"a lone one that nobody counts on", Rollback{Revision: 60, Recorded: 90, Shared: 50}, "may be put back", "chooses"},
+		{"three of those", Rollback{Revision: 60, Recorded: 90, Shared: 50, Several: true}, `the operator chooses (the guide, "Backups"`, "may be put back"},
+		{"one that somebody counts on", Rollback{Revision: 60, Recorded: 90, Shared: 50, Written: 2}, `the operator chooses (the guide, "Backups"`, "may be put back"},
+		{"three of those, too", Rollback{Revision: 60, Recorded: 90, Shared: 50, Written: 2, Several: true}, "2 at least", "may be put back"},
+		{"one that tells nothing of its past", Rollback{Revision: 60, Recorded: 90}, `the operator chooses (the guide, "Backups"`, "may be put back"},
+	} {
+		if said := c.found.String(); !strings.Contains(said, c.says) || strings.Contains(said, c.omit) {
+			t.Errorf("%s: %q", c.why, said)
+		}
+	}
+	r, etcd := sharing(t, "a", NewTurns(1)), &membership{members: []*etcdserverpb.Member{{ID: 1}, {ID: 2}, {ID: 3}}}
+	client := &clientv3.Client{Cluster: etcd, Maintenance: etcd, KV: reader{revision: 60}}
+	if err := r.agree(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	r.recorded.Store(50)
+	if err := r.behind(t.Context(), client, 60, 90); !errors.Is(err, ErrLost) {
+		t.Fatal(err)
+	}
+	if found := r.State().Rollback; found == nil || !found.Several {
+		t.Errorf("of three members: %+v", found)
 	}
 }
 

@@ -24,7 +24,12 @@ type Rollback struct {
 	// Written is how many revisions it has taken since then that somebody may count on:
 	// those that hold more than what is written again by itself.
 	Written int64
+	// Several: it has more members than one, in whose place nothing is put by itself.
+	Several bool
 }
+
+// chooses is where the operator finds what to do.
+const chooses = `the operator chooses (the guide, "Backups": "When etcd comes up with less than was stored")`
 
 // Restorable says whether nothing is lost when the backups take the place of what etcd holds.
 func (b *Rollback) Restorable() bool {
@@ -34,12 +39,14 @@ func (b *Rollback) Restorable() bool {
 // String implements fmt.Stringer.
 func (b *Rollback) String() string {
 	switch {
+	case b.Restorable() && b.Several:
+		return fmt.Sprintf("it has taken nothing since revision %d but what is written again by itself, so that nothing is lost by a recovery; of several members none is made by itself: %s", b.Shared, chooses)
 	case b.Restorable():
 		return fmt.Sprintf("it has taken nothing since revision %d but what is written again by itself, so that the backups may be put back", b.Shared)
 	case b.Shared > 0:
-		return fmt.Sprintf("it has gone on from revision %d with writes of its own, %d at least: the operator chooses", b.Shared, b.Written)
+		return fmt.Sprintf("it has gone on from revision %d with writes of its own, %d at least: %s", b.Shared, b.Written, chooses)
 	default:
-		return "what it has taken since cannot be told apart: the operator chooses"
+		return "what it has taken since cannot be told apart: " + chooses
 	}
 }
 
@@ -84,7 +91,7 @@ func (r *Recorder) behind(ctx context.Context, client *clientv3.Client, current,
 	if said == lacks && !r.doubtful.Load() && current < r.stored() {
 		found = r.judge(ctx, client, current, recorded)
 	}
-	found.Time, found.Revision, found.Recorded = at, current, recorded
+	found.Time, found.Revision, found.Recorded, found.Several = at, current, recorded, r.members.several()
 	r.know(&found)
 	return fmt.Errorf("%w: it is at revision %d, and %d was recorded; %s", ErrLost, current, recorded, &found)
 }
