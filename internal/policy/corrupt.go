@@ -31,6 +31,9 @@ type EtcdCorruption struct {
 	Long bool
 	// Replacing: a member is being made anew, and may have gone.
 	Replacing bool
+	// Anew are the IDs of members that have nothing of their own to tell: one that goes, as it
+	// is made anew, or one in its place that has not come up before.
+	Anew []uint64
 }
 
 // CorruptVerdict is what is to be done about the alarm CORRUPT.
@@ -51,7 +54,7 @@ const (
 	// CorruptStale: a majority holds the same, and nobody is known to hold anything else. The
 	// alarm is taken back.
 	CorruptStale CorruptVerdict = "Stale"
-	// CorruptAway: those that answer do not agree; others may tell who is right.
+	// CorruptAway: those that answer do not agree; one that is away may tell who is right.
 	CorruptAway CorruptVerdict = "Away"
 	// CorruptTorn: what is right cannot be told. The operator decides.
 	CorruptTorn CorruptVerdict = "Torn"
@@ -70,18 +73,18 @@ var corruptRules = []corruptRule{
 	{CorruptOnce, func(c EtcdCorruption) bool { return !c.Again }},
 	{CorruptOdd, func(c EtcdCorruption) bool { _, odd := c.Odd(); return odd }},
 	{CorruptStale, EtcdCorruption.stale},
-	{CorruptAway, func(c EtcdCorruption) bool { return c.answered() < len(c.Members) }},
-	{CorruptTorn, func(EtcdCorruption) bool { return true }},
+	{CorruptTorn, EtcdCorruption.told},
+	{CorruptAway, func(EtcdCorruption) bool { return true }},
 }
 
 // Verdict is what is to be done.
 func (c EtcdCorruption) Verdict() CorruptVerdict {
-	for _, rule := range corruptRules {
-		if rule.holds(c) {
-			return rule.verdict
-		}
-	}
-	return CorruptTorn
+	return corruptRules[c.row()].verdict
+}
+
+// row is that of the table which counts.
+func (c EtcdCorruption) row() int {
+	return slices.IndexFunc(corruptRules, func(rule corruptRule) bool { return rule.holds(c) })
 }
 
 // Odd is the member that holds other data than the other two of three, which agree and have
@@ -129,6 +132,12 @@ func (c EtcdCorruption) stale() bool {
 		}
 	}
 	return well > 1 && 2*well > voters && c.agree()
+}
+
+// told says whether nobody is away but members that have nothing of their own to tell: they are
+// not waited for.
+func (c EtcdCorruption) told() bool {
+	return !slices.ContainsFunc(c.Members, func(m EtcdHash) bool { return !m.Answered && !slices.Contains(c.Anew, m.ID) })
 }
 
 // agree: all that answer hold the same.
@@ -191,16 +200,19 @@ func CorruptMessage(c EtcdCorruption) string {
 	case CorruptAway:
 		return fmt.Sprintf("%s, and the %d of its %d members that answer do not hold the same. The others are waited for: they may tell which is right", raised, c.answered(), len(c.Members))
 	case CorruptTorn:
-		voters := 0
+		voters, beside := 0, ""
 		for _, m := range c.Members {
-			if !m.Learner {
+			switch {
+			case !m.Answered:
+				beside = " beside one that is made anew, which has nothing of its own to tell"
+			case !m.Learner:
 				voters++
 			}
 		}
-		if voters == 1 {
-			return raised + ", and it has one member with a vote, with which nothing can be compared. " + operator
+		if voters < 2 {
+			return raised + ", and it has one member with a vote" + beside + ", with which nothing can be compared. " + operator
 		}
-		return fmt.Sprintf("%s, and no two of its %d members hold the same. %s", raised, voters, operator)
+		return fmt.Sprintf("%s, and no two of its %d members hold the same%s. %s", raised, voters, beside, operator)
 	default:
 		return ""
 	}

@@ -68,14 +68,42 @@ func TestEtcdCorruption(t *testing.T) {
 	}
 }
 
+// Nobody waits for a member that has nothing of its own to tell: the one that is made anew.
+func TestMemberThatIsMadeAnewIsNotWaitedFor(t *testing.T) {
+	holds := func(id uint64, hash uint32) EtcdHash {
+		return EtcdHash{ID: id, Answered: true, Hash: hash, Compacted: 5, Revision: 9}
+	}
+	away := func(id uint64) EtcdHash { return EtcdHash{ID: id} }
+	for name, c := range map[string]struct {
+		alarmed, anew []uint64
+		members       []EtcdHash
+		want          CorruptVerdict
+		said          string
+	}{
+		"two differ, and the one that goes is away":         {[]uint64{3}, []uint64{3}, []EtcdHash{holds(1, 7), holds(2, 8), away(3)}, CorruptTorn, "no two of its 2 members hold the same beside one that is made anew"},
+		"two differ, and the new one has not come up":       {[]uint64{1}, []uint64{4}, []EtcdHash{holds(1, 7), holds(2, 8), away(4)}, CorruptTorn, "have the backups back"},
+		"two differ, and none is named":                     {[]uint64{0}, []uint64{4}, []EtcdHash{away(4), holds(1, 7), holds(2, 8)}, CorruptTorn, "no two of its 2 members"},
+		"another one is away, beside the new one":           {[]uint64{1}, []uint64{4}, []EtcdHash{holds(1, 7), away(2), holds(4, 8)}, CorruptAway, "are waited for"},
+		"one is away, and the new one has not come up":      {[]uint64{1}, []uint64{4}, []EtcdHash{holds(1, 7), away(2), away(4)}, CorruptAway, "are waited for"},
+		"the two others agree, and the new one is not up":   {[]uint64{3}, []uint64{4}, []EtcdHash{holds(1, 7), holds(2, 7), away(4)}, CorruptStale, ""},
+		"the only one, and the second has not come up":      {[]uint64{1}, []uint64{4}, []EtcdHash{holds(1, 7), away(4)}, CorruptTorn, "one member with a vote"},
+		"the new one answers, and the three are of no mind": {[]uint64{1}, []uint64{4}, []EtcdHash{holds(1, 7), holds(2, 8), holds(4, 9)}, CorruptTorn, "no two of its 3 members hold the same. "},
+	} {
+		corruption := EtcdCorruption{Alarmed: c.alarmed, Members: c.members, Again: true, Replacing: true, Anew: c.anew}
+		if got, said := corruption.Verdict(), CorruptMessage(corruption); got != c.want || !strings.Contains(said, c.said) {
+			t.Errorf("%s: %s, %q", name, got, said)
+		}
+	}
+}
+
 // Whatever up to three members answer, and whomever the alarm names: nobody is made anew
 // against a majority, the alarm is not taken back while anybody holds other data, and nothing
 // is decided on one look while the named one may be there. Every row counts.
 func TestCorruptRulesHoldEverywhere(t *testing.T) {
-	counts := map[CorruptVerdict]bool{}
+	counts := map[int]bool{}
 	everyCorruption(nil, func(c EtcdCorruption) {
 		verdict := c.Verdict()
-		counts[verdict] = true
+		counts[c.row()] = true
 		odd, _ := c.Odd()
 		same := map[uint32]int{}
 		for _, m := range c.Members {
@@ -93,6 +121,8 @@ func TestCorruptRulesHoldEverywhere(t *testing.T) {
 			"one that is away is made anew for nothing":     verdict == CorruptOdd && oddHash < 0 && !slices.Contains(c.Alarmed, odd),
 			"the alarm is taken back beside other data":     disarmed && !c.agree(),
 			"the alarm is taken back, and one knows better": verdict == CorruptStale && slices.ContainsFunc(c.Members, func(m EtcdHash) bool { return !m.Answered && slices.Contains(c.Alarmed, m.ID) }),
+			"one is waited for that has nothing to tell":    verdict == CorruptAway && !slices.ContainsFunc(c.Members, func(m EtcdHash) bool { return !m.Answered && !slices.Contains(c.Anew, m.ID) }),
+			"the operator is asked before one who may tell": verdict == CorruptTorn && slices.ContainsFunc(c.Members, func(m EtcdHash) bool { return !m.Answered && !slices.Contains(c.Anew, m.ID) }),
 			"nobody is told of what nothing is done about":  (CorruptMessage(c) == "") != (verdict == CorruptNone || verdict == CorruptOdd || disarmed),
 		} {
 			if broken {
@@ -100,9 +130,9 @@ func TestCorruptRulesHoldEverywhere(t *testing.T) {
 			}
 		}
 	})
-	for _, rule := range corruptRules {
-		if !counts[rule.verdict] {
-			t.Errorf("the row %s never counts", rule.verdict)
+	for row, rule := range corruptRules {
+		if !counts[row] {
+			t.Errorf("row %d, %s, never counts", row, rule.verdict)
 		}
 	}
 }
@@ -112,7 +142,9 @@ func everyCorruption(members []EtcdHash, visit func(EtcdCorruption)) {
 	if len(members) > 0 {
 		for _, alarmed := range [][]uint64{nil, {0}, {1}, {2}, {3}, {9}, {1, 2}} {
 			for bits := range 4 {
-				visit(EtcdCorruption{Alarmed: alarmed, Members: members, Again: bits&1 == 1, Replacing: bits&2 == 2})
+				for _, anew := range [][]uint64{nil, {1}, {2}, {3}} {
+					visit(EtcdCorruption{Alarmed: alarmed, Members: members, Again: bits&1 == 1, Replacing: bits&2 == 2, Anew: anew})
+				}
 			}
 		}
 	}

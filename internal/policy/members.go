@@ -157,6 +157,18 @@ func (w EtcdWorld) goes(m EtcdMember) bool {
 	return w.Replacing != nil && m.ID == w.Replacing.ID || w.Replacing == nil && m.ID == w.Odd
 }
 
+// Anew are the IDs of members that have no data of their own: the one that is made anew, and
+// whoever has not come up before, who begins with a copy of another one's.
+func (w EtcdWorld) Anew() []uint64 {
+	var ids []uint64
+	for _, m := range w.Members {
+		if !m.Started || w.Replacing != nil && (m.ID == w.Replacing.ID || m.Ordinal == w.Replacing.Ordinal) {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
+}
+
 // whole is a row about etcd as a whole.
 func whole(holds func(EtcdWorld) bool) func(EtcdWorld) (int32, bool) {
 	return func(w EtcdWorld) (int32, bool) { return 0, holds(w) }

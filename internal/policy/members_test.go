@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -220,4 +221,25 @@ func (w *EtcdWorld) edit(change func(EtcdMember) (EtcdMember, bool)) {
 		}
 	}
 	w.Members = members
+}
+
+// Who is made anew, and who never came up, has no data of its own.
+func TestWhoHasNothingOfItsOwn(t *testing.T) {
+	voters := []EtcdMember{{ID: 1, Ordinal: 0, Started: true}, {ID: 2, Ordinal: 1, Started: true}}
+	for why, c := range map[string]struct {
+		third     EtcdMember
+		replacing *EtcdReplacement
+		want      []uint64
+	}{
+		"a member like the others":         {EtcdMember{ID: 3, Ordinal: 2, Started: true}, nil, nil},
+		"the one that goes":                {EtcdMember{ID: 3, Ordinal: 2, Started: true}, &EtcdReplacement{ID: 3, Ordinal: 2}, []uint64{3}},
+		"the one in its place":             {EtcdMember{ID: 4, Ordinal: 2, Started: true}, &EtcdReplacement{ID: 3, Ordinal: 2}, []uint64{4}},
+		"one that has not come up before":  {EtcdMember{ID: 4, Ordinal: 2}, nil, []uint64{4}},
+		"and is not the one that is known": {EtcdMember{ID: 4, Ordinal: 2}, &EtcdReplacement{ID: 3, Ordinal: 2}, []uint64{4}},
+	} {
+		w := EtcdWorld{Members: append(slices.Clone(voters), c.third), Replacing: c.replacing}
+		if got := w.Anew(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", why, got, c.want)
+		}
+	}
 }

@@ -109,7 +109,7 @@ func (r *reconciler) corruption(ctx context.Context, p *pass, target etcd.Target
 	if err != nil {
 		return err
 	}
-	found := policy.EtcdCorruption{Alarmed: seen.Alarmed, Replacing: w.Replacing != nil}
+	found := policy.EtcdCorruption{Alarmed: seen.Alarmed, Replacing: w.Replacing != nil, Anew: w.Anew()}
 	for _, m := range seen.Members {
 		found.Members = append(found.Members, policy.EtcdHash(m))
 	}
