@@ -28,12 +28,29 @@ func (r *reconciler) isKept(ctx context.Context, p *pass, w policy.EtcdWorld) (b
 	if at < 0 {
 		return false, nil
 	}
-	volume, err := r.volumeToKeep(ctx, p, w.Members[at].Ordinal)
+	m := w.Members[at]
+	volume, err := r.volumeToKeep(ctx, p, m.Ordinal)
 	if err != nil || volume == nil {
 		return err == nil, err
 	}
 	kept := p.cluster.Status.Replicas.Kept
-	return kept != nil && kept.Volume == volume.Name && volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain, nil
+	return isOf(kept, m) && kept.Volume == volume.Name && volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain, nil
+}
+
+// isOf says whether what is kept is what this member holds.
+func isOf(kept *v1beta1.KeptMember, m policy.EtcdMember) bool {
+	return kept != nil && kept.ID == strconv.FormatUint(m.ID, 16)
+}
+
+// keptAnew is what is kept of a member, from now on: it may have been odd before, and have
+// gone on as the others agreed with it again.
+func keptAnew(kept *v1beta1.KeptMember, m policy.EtcdMember, now time.Time) *v1beta1.KeptMember {
+	if !isOf(kept, m) {
+		return kept
+	}
+	next := kept.DeepCopy()
+	next.Time = metav1.NewTime(now)
+	return next
 }
 
 // keepMember has the volume of a member outlive its claim, in the place of the one that was
@@ -44,8 +61,8 @@ func (r *reconciler) keepMember(ctx context.Context, p *pass, m policy.EtcdMembe
 		return err
 	}
 	now := p.cluster.Status.Replicas
-	if now.Kept == nil || now.Kept.Volume != volume.Name {
-		if now.Kept != nil {
+	if !isOf(now.Kept, m) || now.Kept.Volume != volume.Name {
+		if now.Kept != nil && now.Kept.Volume != volume.Name {
 			if err := r.letGoOf(ctx, now.Kept.Volume); err != nil {
 				return err
 			}
@@ -153,9 +170,8 @@ func (r *reconciler) letGoVolume(ctx context.Context, volume *corev1.PersistentV
 }
 
 // keptWhere says where the operator finds what a member held; empty if it is not kept.
-func (r *reconciler) keptWhere(ctx context.Context, p *pass, m policy.EtcdMember) (string, error) {
-	kept := p.cluster.Status.Replicas.Kept
-	if kept == nil || kept.ID != strconv.FormatUint(m.ID, 16) {
+func (r *reconciler) keptWhere(ctx context.Context, kept *v1beta1.KeptMember, m policy.EtcdMember) (string, error) {
+	if !isOf(kept, m) {
 		return "", nil
 	}
 	retention, err := r.oddMemberRetention(ctx)

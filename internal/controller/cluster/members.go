@@ -250,7 +250,8 @@ func (r *reconciler) markMember(ctx context.Context, p *pass, w policy.EtcdWorld
 		if !m.Healthy {
 			why = "held other data than the two others, which agree, as the alarm CORRUPT says, and is away"
 		}
-		if kept, err = r.keptWhere(ctx, p, m); err != nil {
+		next.Kept = keptAnew(next.Kept, m, p.now)
+		if kept, err = r.keptWhere(ctx, next.Kept, m); err != nil {
 			return err
 		}
 	}
