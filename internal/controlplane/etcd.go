@@ -144,6 +144,7 @@ const EtcdConfigMap = "etcd"
 
 const (
 	keyClusterState = "initial-cluster-state"
+	stateExisting   = "existing"
 	keyBackupCA     = "backup-ca.crt"
 )
 
@@ -152,7 +153,7 @@ const (
 func etcdConfigMap(in Input) client.Object {
 	state := "new"
 	if in.Initialized {
-		state = "existing"
+		state = stateExisting
 	}
 	data := map[string]string{keyClusterState: state, keyBackupCA: in.BackupCA}
 	if in.highlyAvailable() {

@@ -108,6 +108,23 @@ func (in Input) initialCluster() string {
 	return strings.Join(members, ",")
 }
 
+// JoiningIn is the Input.Joining that EtcdConfigMap was rendered of. A control plane that had not
+// come up had none.
+func JoiningIn(config *corev1.ConfigMap) []int32 {
+	var ordinals []int32
+	if config.Data[keyClusterState] != stateExisting {
+		return nil
+	}
+	for member := range strings.SplitSeq(config.Data[keyInitialCluster], ",") {
+		if _, peer, ok := strings.Cut(member, "="); ok {
+			if ordinal, ok := MemberOf(peer); ok {
+				ordinals = append(ordinals, ordinal)
+			}
+		}
+	}
+	return ordinals
+}
+
 // memberFlags make one of several members, named as its pod. Who shows another name
 // than a member's, with a certificate of the same authority, is no peer.
 func memberFlags(in Input) flags {

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -65,6 +66,27 @@ func TestEtcdEndsLast(t *testing.T) {
 		}
 		if got[KubeDeployment] != c.wantKube || got[EtcdStatefulSet] != c.wantEtcd {
 			t.Errorf("%s: replicas %v", c.why, got)
+		}
+	}
+}
+
+// What members start with is read back as it was rendered, and not as of a control plane that
+// had yet to come up.
+func TestJoiningIn(t *testing.T) {
+	for why, c := range map[string]struct {
+		initialized bool
+		joining     []int32
+	}{
+		"nobody joins":              {true, nil},
+		"the third joins":           {true, []int32{0, 1, 2}},
+		"the second, of two":        {true, []int32{0, 1}},
+		"all begin a new cluster":   {false, nil},
+		"a hole, as one is removed": {true, []int32{0, 2}},
+	} {
+		in := testInput()
+		in.Members, in.Initialized, in.Joining = 3, c.initialized, c.joining
+		if got := JoiningIn(etcdConfigMap(in).(*corev1.ConfigMap)); !slices.Equal(got, c.joining) {
+			t.Errorf("%s: %v, want %v", why, got, c.joining)
 		}
 	}
 }

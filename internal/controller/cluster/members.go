@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,7 +65,9 @@ func (r *reconciler) members(ctx context.Context, p *pass, seen seenReplicas) (b
 	return gone && seen.etcdReady(world.Wanted), err
 }
 
-// seeMembers asks etcd for its members; it is not known who they are if etcd does not answer.
+// seeMembers asks etcd for its members, and has one without data join while there is one that
+// has not come up. It is not known who they are if etcd does not answer: what members start
+// with stays as it is then.
 func (r *reconciler) seeMembers(ctx context.Context, p *pass, seen seenReplicas) (target etcd.Target, world policy.EtcdWorld, known bool, err error) {
 	p.lookIn(membersAgain)
 	if target, err = r.etcdTarget(ctx, p); err != nil {
@@ -73,10 +76,49 @@ func (r *reconciler) seeMembers(ctx context.Context, p *pass, seen seenReplicas)
 	listed, err := r.Members.List(ctx, target)
 	if err != nil {
 		p.found.replicas.add(err.Error())
-		return target, world, false, nil
+		return target, world, false, r.keepJoining(ctx, p)
 	}
-	world, err = r.etcdWorld(ctx, p, seen, listed)
+	r.silent.forget(p.cluster.UID)
+	if world, err = r.etcdWorld(ctx, p, seen, listed); err == nil {
+		p.input.Joining = joining(world)
+	}
 	return target, world, err == nil, err
+}
+
+// joining are the ordinals of all members while there is one that has not come up; none else: a
+// member that loses its data must not come up without them.
+func joining(w policy.EtcdWorld) []int32 {
+	if !slices.ContainsFunc(w.Members, func(m policy.EtcdMember) bool { return !m.Started }) {
+		return nil
+	}
+	ordinals := make([]int32, 0, len(w.Members))
+	for _, m := range w.Members {
+		ordinals = append(ordinals, m.Ordinal)
+	}
+	return ordinals
+}
+
+// silentFor is how long an etcd that does not tell who its members are has members join as
+// before: an election takes less. Without a majority none can join.
+const silentFor = time.Minute
+
+// keepJoining has members start with what they start with now.
+func (r *reconciler) keepJoining(ctx context.Context, p *pass) error {
+	since, silent := r.silent.get(p.cluster.UID)
+	if !silent {
+		since = p.now
+		r.silent.set(p.cluster.UID, since)
+	}
+	if p.now.Sub(since).Abs() >= silentFor {
+		return nil
+	}
+	var config corev1.ConfigMap
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.EtcdConfigMap}, &config)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read what members of etcd start with: %w", err)
+	}
+	p.input.Joining = controlplane.JoiningIn(&config)
+	return nil
 }
 
 // etcdTarget is how the members that run are reached.
@@ -143,17 +185,11 @@ func (r *reconciler) etcdWorld(ctx context.Context, p *pass, seen seenReplicas, 
 	return w, nil
 }
 
-// followMembers has as many pods as etcd has members, and lets one without data join
-// while there is one that has not come up.
+// followMembers has as many pods as etcd has members.
 func (r *reconciler) followMembers(ctx context.Context, p *pass, w policy.EtcdWorld) error {
-	pods, joins := int32(1), false
-	var ordinals []int32
+	pods := int32(1)
 	for _, m := range w.Members {
-		pods, joins = max(pods, m.Ordinal+1), joins || !m.Started
-		ordinals = append(ordinals, m.Ordinal)
-	}
-	if joins {
-		p.input.Joining = ordinals
+		pods = max(pods, m.Ordinal+1)
 	}
 	if now := p.cluster.Status.Replicas; now.Members != pods && (pods > now.Members || w.Wanted < now.Members) {
 		next := now.DeepCopy()

@@ -38,6 +38,10 @@ type reconciler struct {
 	archiving sync.Mutex
 	// looks are those at etcds whose members may hold different data.
 	looks looks
+	// etcds are those that were asked how they are, and silent since when some do not tell who
+	// their members are.
+	etcds  memory[health]
+	silent memory[time.Time]
 }
 
 // pass is what one reconcile knows and finds out.

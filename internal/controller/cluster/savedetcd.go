@@ -49,6 +49,17 @@ func (r *reconciler) dropSnapshot(ctx context.Context, p *pass) (string, error) 
 	return fmt.Sprintf(". What was saved before the upgrade to Kubernetes %s is not put back any more", up.To), r.persist(ctx, p, next)
 }
 
+// etcdIllNow says whether etcd is ill, as of some seconds ago. It decides where only this keeps
+// what was saved before the upgrade from being put back.
+func (r *reconciler) etcdIllNow(ctx context.Context, p *pass, decides bool) bool {
+	known, asked := r.etcds.get(p.cluster.UID)
+	if !asked || !known.counts(p.now, decides) {
+		known = health{ill: r.etcdIll(ctx, p.cluster), at: p.now}
+		r.etcds.set(p.cluster.UID, known)
+	}
+	return known.ill
+}
+
 // etcdIll says whether etcd does not answer, or has raised an alarm.
 func (r *reconciler) etcdIll(ctx context.Context, cluster *v1beta1.ManagedCluster) bool {
 	target, err := r.standingEtcd(ctx, cluster)

@@ -154,6 +154,9 @@ func (r *reconciler) persist(ctx context.Context, p *pass, up *v1beta1.ControlPl
 	if err := r.applyStatus(ctx, p.cluster, next); err != nil {
 		return err
 	}
+	if !up.UnderWay() {
+		r.etcds.forget(p.cluster.UID)
+	}
 	p.cluster.Status.Upgrade = up
 	p.cluster.Status.CurrentKubernetesVersion, p.cluster.Status.ProvisioningState = next.CurrentKubernetesVersion, next.ProvisioningState
 	return nil
@@ -214,8 +217,9 @@ func (r *reconciler) lookAtUpgrade(ctx context.Context, p *pass, pods upgradePod
 		w.applied, w.refused = w.newRuns && componentsIn(p.cluster, up.To), keptOutBy(p.cluster) != ""
 	case v1beta1.UpgradeRollBack, v1beta1.UpgradeRestore:
 		w.oldRuns = r.runs(ctx, p, pods, up.From)
-		asks := up.Phase == v1beta1.UpgradeRollBack && !w.oldRuns && (w.late || p.now.Sub(up.PhaseSince.Time) >= holdEvery)
-		w.etcdIll = asks && r.etcdIll(ctx, p.cluster)
+		if up.Phase == v1beta1.UpgradeRollBack && !w.oldRuns && (w.late || p.now.Sub(up.PhaseSince.Time) >= holdEvery) {
+			w.etcdIll = r.etcdIllNow(ctx, p, deadAgain(w))
+		}
 	}
 	return w, nil
 }
