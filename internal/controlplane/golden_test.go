@@ -21,12 +21,12 @@ func TestGolden(t *testing.T) {
 	in.Trial = "kube:v2"
 	golden(t, "upgrade.yaml", []client.Object{EtcdSnapshotPod(in, "before.db"), KubeTrialPod(in), EtcdRestorePod(in, "before.db")})
 	in.BackupAddress = "100.65.0.9"
-	golden(t, "recovery.yaml", []client.Object{EtcdRecoverPod(in, "recovery-1", 0), EtcdProvePod(in, "proof-1")})
+	golden(t, "recovery.yaml", []client.Object{EtcdRecoverPod(in, "recovery-1", 0, true), EtcdProvePod(in, "proof-1")})
 
 	in = standardInput()
 	golden(t, "standard.yaml", append(Foundation(in), Workloads(in)...))
 	in.Trial, in.BackupAddress = "kube:v2", "100.65.0.9"
-	golden(t, "standard-pods.yaml", []client.Object{KubeTrialPod(in), EtcdRestorePod(in, "before.db"), EtcdRecoverPod(in, "recovery-1", 2)})
+	golden(t, "standard-pods.yaml", []client.Object{KubeTrialPod(in), EtcdRestorePod(in, "before.db"), EtcdRecoverPod(in, "recovery-1", 2, true)})
 }
 
 // standardInput is a highly available control plane.

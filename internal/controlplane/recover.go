@@ -23,8 +23,9 @@ const backupHost = "berth." + v1beta1.SystemNamespace + ".svc"
 // run beside it. ID tells recoveries apart: each is done once.
 //
 // Of a highly available etcd it looks at the data of the member with this ordinal, which
-// is alone afterwards.
-func EtcdRecoverPod(in Input, id string, ordinal int32) *corev1.Pod {
+// is alone afterwards. Complete says that this one has all that was acknowledged: it goes on with
+// that where no backup can be asked for.
+func EtcdRecoverPod(in Input, id string, ordinal int32, complete bool) *corev1.Pod {
 	f := backupFlags(in)
 	f.set("data-dir", etcdData)
 	f.set("name", MemberName(ordinal))
@@ -33,6 +34,9 @@ func EtcdRecoverPod(in Input, id string, ordinal int32) *corev1.Pod {
 	f.set("id", id)
 	if in.highlyAvailable() {
 		f.set("alone", "true")
+		if complete {
+			f.set("complete", "true")
+		}
 	}
 	pod := etcdTool(in, RecoverPod, append([]string{"recover"}, f...), backupPKI())
 	pod.Spec.Volumes[len(pod.Spec.Volumes)-1].PersistentVolumeClaim.ClaimName = MemberClaim(ordinal)

@@ -23,8 +23,10 @@ type content struct {
 	// Hash is the sha256 of all keys and values in the order of keys, each with its
 	// length before it.
 	Hash string `json:"hash"`
-	// Last is the last entry of its log, where that was asked for.
-	Last entry `json:"last,omitzero"`
+	// Last is the last entry of its log, and Ahead how many entries that has which the database
+	// has not applied, where that was asked for; Revision is the database's then, at least.
+	Last  entry `json:"last,omitzero"`
+	Ahead int64 `json:"ahead,omitempty"`
 }
 
 const (

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,13 +31,19 @@ type examination struct {
 
 func (e examination) run(ctx context.Context, stage func(string)) (content, error) {
 	stage("check the database")
-	stored, err := checkDatabase(datadir.ToBackendFileName(e.DataDir))
+	held, err := checkDatabase(datadir.ToBackendFileName(e.DataDir))
 	if err != nil {
 		return content{}, err
 	}
 	stage("check the log")
-	if _, err := checkLog(datadir.ToWALDir(e.DataDir), stored); err != nil {
+	if _, err := checkLog(datadir.ToWALDir(e.DataDir), held.applied); err != nil {
 		return content{}, err
+	}
+	if e.Alone {
+		stage("count the log as acknowledged")
+		if err := commitLog(datadir.ToWALDir(e.DataDir)); err != nil {
+			return content{}, err
+		}
 	}
 	stage("start etcd")
 	m, err := startMember(ctx, e.DataDir, e.Name, e.Alone)
@@ -72,25 +79,32 @@ func absent(dir string) (string, error) {
 	return "", nil
 }
 
-// checkDatabase checks the pages of the database, and returns up to which entry of
-// the log it has applied. One that is missing is made again from the log, by etcd.
-func checkDatabase(path string) (uint64, error) {
+// reach is how far a database is: up to which entry of the log it has applied, and the last
+// revision that it is seen to have. The one after, a deletion, may have left no trace.
+type reach struct {
+	applied  uint64
+	revision int64
+}
+
+// checkDatabase checks the pages of the database, and returns how far it is. One that is missing
+// is made again from the log, by etcd.
+func checkDatabase(path string) (reach, error) {
 	switch info, err := os.Stat(path); {
 	case errors.Is(err, fs.ErrNotExist):
-		return 0, nil
+		return reach{}, nil
 	case err == nil && info.Size() == 0:
-		return 0, errors.New("it is empty")
+		return reach{}, errors.New("it is empty")
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	if errors.Is(err, bbolt.ErrTimeout) {
-		return 0, errInUse
+		return reach{}, errInUse
 	}
 	if err != nil {
-		return 0, err
+		return reach{}, err
 	}
 	defer db.Close()
-	applied := uint64(0)
-	return applied, db.View(func(tx *bbolt.Tx) error {
+	var found reach
+	err = db.View(func(tx *bbolt.Tx) error {
 		faults := 0
 		for range tx.Check() {
 			faults++
@@ -100,11 +114,25 @@ func checkDatabase(path string) (uint64, error) {
 		}
 		if meta := tx.Bucket(schema.Meta.Name()); meta != nil {
 			if index := meta.Get(schema.MetaConsistentIndexKeyName); len(index) == 8 {
-				applied = binary.BigEndian.Uint64(index)
+				found.applied = binary.BigEndian.Uint64(index)
 			}
+			found.revision = revisionIn(meta.Get(schema.FinishedCompactKeyName))
+		}
+		if keys := tx.Bucket(schema.Key.Name()); keys != nil {
+			last, _ := keys.Cursor().Last()
+			found.revision = max(found.revision, revisionIn(last))
 		}
 		return nil
 	})
+	return found, err
+}
+
+// revisionIn is the revision that a key of the database begins with.
+func revisionIn(key []byte) int64 {
+	if len(key) < 8 {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(key))
 }
 
 // checkLog finds out whether the log reaches as far as the database, and returns its last
@@ -137,6 +165,45 @@ func checkLog(dir string, applied uint64) (entry, error) {
 		return entry{}, fmt.Errorf("it ends at entry %d, and the database has applied %d", reached.Index, applied)
 	}
 	return reached, nil
+}
+
+// commitLog counts all of a member's log as acknowledged. A member that is made the only one
+// drops what it has not heard to be, and of the last entries a majority may have told clients
+// so before it has: as a leader it would have them acknowledged too.
+func commitLog(dir string) error {
+	err := commitEntries(dir)
+	if errors.Is(err, io.ErrUnexpectedEOF) && wal.Repair(zap.NewNop(), dir) {
+		return commitEntries(dir) // its end was torn as it was written, and is cut off as by etcd
+	}
+	return err
+}
+
+func commitEntries(dir string) error {
+	snapshots, err := wal.ValidSnapshotEntries(zap.NewNop(), dir)
+	if err != nil {
+		return err
+	}
+	if len(snapshots) == 0 {
+		return errors.New("it has no beginning")
+	}
+	log, err := wal.Open(zap.NewNop(), dir, snapshots[len(snapshots)-1])
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	_, state, entries, err := log.ReadAll()
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	last := entries[len(entries)-1].GetIndex()
+	if last <= state.GetCommit() {
+		return nil
+	}
+	state.Commit = &last
+	if err := log.Save(state, nil); err != nil {
+		return err
+	}
+	return log.Sync()
 }
 
 // emptyDir makes a directory that has nothing in it.

@@ -50,6 +50,9 @@ func (g *gathering) note(b backup, reason string) {
 	g.why = append(g.why, fmt.Sprintf("%s (%s)", b.Name, oneLine(reason)))
 }
 
+// errNoFull says that there is nothing that could be put back. It stays so.
+var errNoFull = errors.New("there is no full backup")
+
 // gather takes the newest full that is whole and all that continues it. A full that
 // is older reaches no further: what continues it beyond the newest one continues the
 // newest one too.
@@ -67,9 +70,9 @@ func (g *gathering) gather(ctx context.Context, list []backup) (recording, error
 		return g.continued(ctx, list, r)
 	}
 	if len(g.why) > 0 {
-		return recording{}, fmt.Errorf("no full backup is of use: %s", strings.Join(g.why, ", "))
+		return recording{}, fmt.Errorf("%w that is of use: %s", errNoFull, strings.Join(g.why, ", "))
 	}
-	return recording{}, errors.New("there is no full backup")
+	return recording{}, errNoFull
 }
 
 // fetchFull returns what is wrong with a full; empty if it is of use.

@@ -53,18 +53,19 @@ func (l looking) run(ctx context.Context, out io.Writer) error {
 	return say(out, l.reportTo, said)
 }
 
-// tail finds the last entry without starting an etcd, which would change the data.
+// tail finds the last entry, and about which revision, without starting an etcd, which would
+// change the data.
 type tail struct {
 	DataDir string `json:"dataDir"`
 }
 
 func (t tail) run(_ context.Context, stage func(string)) (content, error) {
 	stage("check the database")
-	applied, err := checkDatabase(datadir.ToBackendFileName(t.DataDir))
+	held, err := checkDatabase(datadir.ToBackendFileName(t.DataDir))
 	if err != nil {
 		return content{}, err
 	}
 	stage("check the log")
-	last, err := checkLog(datadir.ToWALDir(t.DataDir), applied)
-	return content{Last: last}, err
+	last, err := checkLog(datadir.ToWALDir(t.DataDir), held.applied)
+	return content{Revision: held.revision, Last: last, Ahead: max(0, int64(last.Index)-int64(held.applied))}, err
 }

@@ -18,7 +18,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := root(func(string) {}).ExecuteContext(ctx); err != nil {
+	if err := root(hooks{step: func(string) {}, free: freeBytes}).ExecuteContext(ctx); err != nil {
 		// The kubelet hands the last line on to whoever waits for the pod.
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitCode(err))
@@ -34,10 +34,10 @@ func exitCode(err error) int {
 	return 1
 }
 
-// root is the command line. step is for tests: see recovering.
-func root(step func(string)) *cobra.Command {
+// root is the command line.
+func root(h hooks) *cobra.Command {
 	command := &cobra.Command{Use: "etcd-snapshot", Short: "Save and restore what an etcd holds", SilenceUsage: true, SilenceErrors: true}
-	command.AddCommand(saveCommand(), restoreCommand(), recoverCommand(step), proveCommand(), lookCommand())
+	command.AddCommand(saveCommand(), restoreCommand(), recoverCommand(h), proveCommand(), lookCommand())
 	command.AddCommand(childCommand[examination]("examine"), childCommand[inspection]("inspect"), childCommand[rebuilding]("rebuild"), childCommand[tail]("tail"))
 	return command
 }

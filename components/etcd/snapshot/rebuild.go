@@ -20,6 +20,8 @@ const leaseTTL = 3600
 // inspection reads a snapshot's revision, and all of its pages with it.
 type inspection struct {
 	Path string `json:"path"`
+	// Pages: the structure of the pages is checked too, as of a database that etcd is to start on.
+	Pages bool `json:"pages,omitempty"`
 }
 
 func (i inspection) run(_ context.Context, stage func(string)) (content, error) {
@@ -32,6 +34,11 @@ func (i inspection) run(_ context.Context, stage func(string)) (content, error) 
 	if err != nil {
 		// The error may quote what the snapshot holds.
 		return content{}, errors.New("its pages are damaged")
+	}
+	if i.Pages {
+		if _, err := checkDatabase(i.Path); err != nil {
+			return content{}, err
+		}
 	}
 	return content{Revision: status.Revision}, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -39,6 +38,8 @@ type recoveryReport struct {
 	// those that were replayed.
 	Damaged []string `json:"damaged,omitempty"`
 	Deltas  int      `json:"deltas"`
+	// Kept is why the data stay where backups have more, or may have.
+	Kept string `json:"kept,omitempty"`
 	// Revision is the last that is back, as it was counted before; Time is when it
 	// was recorded.
 	Revision int64      `json:"revision"`
@@ -50,21 +51,31 @@ type recoveryReport struct {
 	Duration string `json:"duration"`
 }
 
+// hooks are what tests of a recovery take the place of.
+type hooks struct {
+	// step is called between the steps, with the name of what follows. Tests die there.
+	step func(string)
+	// free says how many bytes can be written to the file system of a directory.
+	free func(dir string) (int64, error)
+}
+
 type recovering struct {
+	hooks
 	asking
 	restoring
 	// alone: the member was one of several and goes on without the others.
 	alone bool
+	// complete: it has all that was acknowledged, since the data of most members are sound and
+	// none reach further.
+	complete bool
 	// id is that of the recovery: each is done once.
 	id string
 	// reportTo is a file that gets the report besides the standard output; none if empty.
 	reportTo string
-	// step is called between the steps, with the name of what follows. Tests die there.
-	step func(string)
 }
 
-func recoverCommand(step func(string)) *cobra.Command {
-	r := recovering{step: step}
+func recoverCommand(h hooks) *cobra.Command {
+	r := recovering{hooks: h}
 	command := &cobra.Command{
 		Use: "recover", Short: "Replace a data directory that no etcd comes up on by what backups hold, once for each ID", Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return r.run(command.Context(), command.OutOrStdout()) },
@@ -72,7 +83,8 @@ func recoverCommand(step func(string)) *cobra.Command {
 	flags := command.Flags()
 	r.asking.addFlags(flags)
 	r.addMember(flags)
-	flags.BoolVar(&r.alone, "alone", false, "make a member of several the only one, with what it holds")
+	flags.BoolVar(&r.alone, "alone", false, "make a member of several the only one, with what it holds or the backups do")
+	flags.BoolVar(&r.complete, "complete", false, "with --alone: it has all that was acknowledged, and goes on with that where the backups cannot be asked for")
 	flags.StringVar(&r.id, "id", "", "identity of this recovery, of which a repetition says the report again")
 	flags.StringVar(&r.reportTo, "report", "", "file to write the report to besides")
 	for _, name := range []string{"source", "data-dir", "name", "peer", "token", "id"} {
@@ -89,48 +101,93 @@ func (r recovering) run(ctx context.Context, out io.Writer) error {
 	}
 	if !done {
 		if said, err = r.recover(ctx, started); err != nil {
-			// The volume is etcd's. What is left here is removed by the next run.
-			_ = os.RemoveAll(r.work())
-			return err
+			return r.leave(err)
 		}
 	}
 	return say(out, r.reportTo, said)
 }
 
+// leave ends a run that failed. The volume is etcd's: nothing stays there of what was fetched,
+// but where the data have made room for it.
+func (r recovering) leave(err error) error {
+	if r.madeRoom() {
+		return fmt.Errorf("%w; the data had to make room for the backups, which are whole in %s: the next attempt goes on with those", err, r.work())
+	}
+	_ = os.RemoveAll(r.work())
+	return err
+}
+
+// verdict is what was found out about the data.
+type verdict struct {
+	// content is what they hold, if an etcd comes up on them.
+	content
+	// reason is what is wrong with them; empty if they stay.
+	reason string
+	// kept is why they stay where backups have more, or may have; empty if they do not.
+	kept string
+	// made: the member has been made the only one.
+	made bool
+}
+
 // recover examines the data and replaces it if it is lost.
 func (r recovering) recover(ctx context.Context, started time.Time) (recoveryReport, error) {
 	r.step("prepare")
-	if err := r.prepare(); err != nil {
-		return recoveryReport{}, err
-	}
 	source, err := r.open()
 	if err != nil {
 		return recoveryReport{}, err
 	}
 	defer source.close()
+	o := &offer{gathering: gathering{source: source, dir: r.work()}}
+	found, err := r.find(ctx, o)
+	for err == nil {
+		if found.reason != "" {
+			r.step("fetch")
+			said, err := r.rebuild(ctx, o, &found)
+			if err != nil {
+				_ = os.RemoveAll(r.fresh())
+				return recoveryReport{}, fmt.Errorf("%w; what was wrong with the data: %s", err, found.reason)
+			}
+			if said.Restored {
+				said.Reason, said.Duration = found.reason, since(started)
+				return said, r.finish(said)
+			}
+		}
+		if !r.alone || found.made {
+			return r.stay(o, found, started)
+		}
+		found, err = r.goAlone(ctx, found.kept)
+	}
+	return recoveryReport{}, err
+}
+
+// find says what is wrong with the data, unless an earlier run has removed them.
+func (r recovering) find(ctx context.Context, o *offer) (verdict, error) {
+	if found, err := r.left(ctx, o); err != nil || found.reason != "" {
+		return found, err
+	}
+	if err := r.prepare(); err != nil {
+		return verdict{}, err
+	}
 	r.step("examine")
-	reason, found, err := r.examine(ctx, source)
-	if err != nil {
-		return recoveryReport{}, err
+	if r.alone {
+		return r.examineAlone(ctx, o)
 	}
-	if reason == "" {
-		said := recoveryReport{Revision: found.Revision, Keys: found.Keys, Duration: since(started)}
-		return said, r.tidy()
+	return r.examine(ctx, o)
+}
+
+// stay ends a recovery that leaves the data as they are. One that made a member the only one is
+// noted, so that a repetition says the same.
+func (r recovering) stay(o *offer, found verdict, started time.Time) (recoveryReport, error) {
+	said := recoveryReport{
+		Revision: found.Revision, Keys: found.Keys, Kept: found.kept, Damaged: o.damaged[:min(len(o.damaged), reportedNames)], Duration: since(started),
 	}
-	r.step("fetch")
-	said, err := r.rebuild(ctx, &gathering{source: source, dir: r.work()})
-	if err != nil {
-		_ = os.RemoveAll(r.fresh())
-		return recoveryReport{}, fmt.Errorf("%w; what was wrong with the data: %s", err, reason)
+	if o.newest > found.Revision {
+		said.Recorded = o.newest
 	}
-	said.Duration = since(started)
-	if said.Revision <= found.Revision {
-		// Of what the backups are named to hold some is damaged, and the data have more than the rest.
-		said = recoveryReport{Revision: found.Revision, Keys: found.Keys, Damaged: said.Damaged, Recorded: said.Recorded, Duration: said.Duration}
-		return said, r.tidy()
+	if r.alone {
+		return said, r.conclude(mark{ID: r.id, Report: said})
 	}
-	said.Reason = reason
-	return said, r.finish(said)
+	return said, r.tidy()
 }
 
 // prepare makes the directory for what is fetched. Evidence of an earlier recovery
@@ -158,115 +215,37 @@ func (r recovering) prepare() error {
 	return nil
 }
 
-// examine says what is wrong with the data; empty if nothing was lost. With it comes what they
-// hold, if an etcd comes up on them.
-func (r recovering) examine(ctx context.Context, source *source) (string, content, error) {
+// examine says what is wrong with the data; nothing if nothing was lost.
+func (r recovering) examine(ctx context.Context, o *offer) (verdict, error) {
 	reason, err := absent(r.dataDir)
 	if reason != "" || err != nil {
-		return reason, content{}, err
+		return verdict{reason: reason}, err
 	}
-	found, err := runChild(ctx, "examine", examination{DataDir: r.dataDir, Name: r.name, Alone: r.alone})
-	if err != nil || found.damage != "" {
-		return found.damage, content{}, err
+	seen, err := runChild(ctx, "examine", examination{DataDir: r.dataDir, Name: r.name})
+	if err != nil || seen.damage != "" {
+		return verdict{reason: seen.damage}, err
 	}
-	empty := found.Keys == 0 && found.Revision <= 1
-	if !empty && !r.alone {
-		// An etcd that is up does not wait for a store that is away.
-		source = source.once()
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, askLimit)
-		defer cancel()
+	empty := seen.Keys == 0 && seen.Revision <= 1
+	ask := o.askOnce
+	if empty {
+		ask = o.ask
 	}
-	list, err := source.list(ctx)
+	err = ask(ctx)
 	switch {
-	case err != nil && (empty || r.alone):
-		// The only one that is left of several may have been behind the others for long.
-		return "", content{}, err
+	case err != nil && empty:
+		return verdict{}, err
 	case err != nil:
-		return "", found.content, nil
-	case empty && len(list) > 0:
-		return "etcd is empty", content{}, nil
-	case found.Revision < newest(list):
-		return fmt.Sprintf("etcd is at revision %d, and backups reach %d", found.Revision, newest(list)), found.content, nil
+		return verdict{content: seen.content, kept: fmt.Sprintf("what the backups hold could not be asked for (%v)", err)}, nil
+	case empty && len(o.list) > 0:
+		return verdict{reason: "etcd is empty"}, nil
+	case seen.Revision < o.newest:
+		return verdict{content: seen.content, reason: behind(seen.Revision, o.newest)}, nil
 	}
-	return "", found.content, nil
+	return verdict{content: seen.content}, nil
 }
 
-// rebuild makes the new data directory beside the old one.
-func (r recovering) rebuild(ctx context.Context, g *gathering) (recoveryReport, error) {
-	list, err := g.source.list(ctx)
-	if err != nil {
-		return recoveryReport{}, err
-	}
-	for {
-		recording, err := r.gather(ctx, g, list)
-		if err != nil {
-			return recoveryReport{}, err
-		}
-		r.step("rebuild")
-		if err := r.clear(recording); err != nil {
-			return recoveryReport{}, err
-		}
-		found, err := runChild(ctx, "rebuild", rebuilding{
-			DataDir: r.fresh(), Name: r.name, Peer: r.peer, Token: r.token,
-			Snapshot: recording.snapshot, Revision: recording.revision, Deltas: recording.paths, Used: highest(list),
-		})
-		if err != nil {
-			return recoveryReport{}, err
-		}
-		if found.damage != "" {
-			g.note(recording.full, found.damage)
-			continue
-		}
-		said := report(recording, g.damaged, found.content)
-		said.Recorded = newest(list)
-		return said, nil
-	}
-}
-
-// gather gives up the evidence of an earlier recovery if what is fetched has no room.
-func (r recovering) gather(ctx context.Context, g *gathering, list []backup) (recording, error) {
-	found, err := g.gather(ctx, list)
-	if errors.Is(err, syscall.ENOSPC) && r.hasEvidence() {
-		if err := os.RemoveAll(r.lost()); err != nil {
-			return recording{}, fmt.Errorf("make room: %w", err)
-		}
-		return g.gather(ctx, list)
-	}
-	return found, err
-}
-
-// clear makes room for the new data directory. Evidence goes before the data, and
-// the data only now that there is a snapshot which is known to be whole, and only if
-// that is enough.
-func (r recovering) clear(found recording) error {
-	if err := os.RemoveAll(r.fresh()); err != nil {
-		return fmt.Errorf("remove a directory that was not to be had whole: %w", err)
-	}
-	info, err := os.Stat(found.snapshot)
-	if err != nil {
-		return err
-	}
-	free, err := freeBytes(filepath.Dir(r.dataDir))
-	if err != nil {
-		return err
-	}
-	missing := info.Size() + info.Size()/8 + logRoom - free
-	var given []string
-	for _, dir := range []string{r.lost(), r.dataDir} {
-		if missing > 0 {
-			given, missing = append(given, dir), missing-usedBytes(dir)
-		}
-	}
-	if missing > 0 {
-		return fmt.Errorf("the volume has no room for the restored data: %d MiB are missing, %w", missing>>20, syscall.ENOSPC)
-	}
-	for _, dir := range given {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("make room: %w", err)
-		}
-	}
-	return nil
+func behind(revision, reached int64) string {
+	return fmt.Sprintf("etcd is at revision %d, and backups reach %d", revision, reached)
 }
 
 func report(found recording, damaged []string, result content) recoveryReport {

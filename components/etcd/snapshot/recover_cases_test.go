@@ -23,9 +23,9 @@ func testWhole(t *testing.T, p *past) {
 	s := p.stage(t)
 	// A store that is away must not keep an etcd that is whole from starting.
 	s.server.faults[""] = []int{http.StatusServiceUnavailable}
-	for range 2 {
+	for i := range 2 {
 		said := s.run()
-		if said.Restored || said.Snapshot != "" || said.Reason != "" {
+		if said.Restored || said.Snapshot != "" || said.Reason != "" || (said.Kept != "") != (i == 0) {
 			t.Errorf("report %+v", said)
 		}
 		s.holds(said, p.end)
@@ -82,7 +82,18 @@ func testWentBack(t *testing.T, p *past) {
 		s.server.add(beyond, nil)
 		s.server.faults[first.Name] = []int{http.StatusUnprocessableEntity}
 		said := s.run()
-		if said.Restored || !slices.Contains(said.Damaged, first.Name) || said.Recorded != beyond.Last {
+		if said.Restored || !slices.Contains(said.Damaged, first.Name) || said.Recorded != beyond.Last || !strings.Contains(said.Kept, "are damaged, and the rest has less") {
+			t.Errorf("report %+v", said)
+		}
+		s.holds(said, p.end)
+	})
+	t.Run("one that is whole, and no backup is", func(t *testing.T) {
+		s := p.stage(t)
+		s.t = t
+		s.server.add(delta(p.end.Revision+1, p.end.Revision+5), nil)
+		s.server.contents = map[string][]byte{}
+		said := s.run()
+		if said.Restored || said.Recorded != p.end.Revision+5 || !strings.Contains(said.Kept, "no full backup that is of use") {
 			t.Errorf("report %+v", said)
 		}
 		s.holds(said, p.end)
@@ -230,7 +241,7 @@ func testNoBackup(t *testing.T, p *past) {
 	}{
 		{"there was none yet", func(s *server) { s.listed = nil }, "there is no full backup"},
 		{"deltas alone are none", func(s *server) { s.listed = p.deltas(2, 3) }, "there is no full backup"},
-		{"all are damaged", func(s *server) { s.contents = map[string][]byte{} }, "no full backup is of use"},
+		{"all are damaged", func(s *server) { s.contents = map[string][]byte{} }, "there is no full backup that is of use"},
 		{"a source that refuses this client is not asked for minutes", func(s *server) { s.faults[""] = []int{403, 403} }, "403"},
 	} {
 		t.Run(c.why, func(t *testing.T) {

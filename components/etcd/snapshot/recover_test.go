@@ -23,6 +23,8 @@ type scene struct {
 	dir    string
 	server *server
 	id     string
+	// more are flags besides.
+	more []string
 }
 
 // stage is a data directory as it was, with both fulls and all deltas since the first.
@@ -43,9 +45,9 @@ func (s *scene) empty() *scene {
 }
 
 func (s *scene) args() []string {
-	return []string{"recover", "--source", s.server.asking.source, "--cacert", s.server.asking.cacert,
+	return append([]string{"recover", "--source", s.server.asking.source, "--cacert", s.server.asking.cacert,
 		"--cert", s.server.asking.cert, "--key", s.server.asking.key, "--data-dir", s.dir, "--name", "etcd-0",
-		"--peer", "http://127.0.0.1:2380", "--token", "c1", "--id", s.id, "--report", s.dir + ".report"}
+		"--peer", "http://127.0.0.1:2380", "--token", "c1", "--id", s.id, "--report", s.dir + ".report"}, s.more...)
 }
 
 // try runs the program as a pod does.
@@ -119,6 +121,8 @@ func TestRecover(t *testing.T) {
 		"no backup of use changes nothing":      testNoBackup,
 		"a source that is away for a while":     testAway,
 		"leases":                                testLeases,
+		"a volume without room for both":        testNoRoom,
+		"a death without room for both":         testDeathsWithoutRoom,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, p) })
 	}

@@ -127,7 +127,7 @@ func (r recovering) conclude(done mark) error {
 
 // tidy removes what only a run that goes on needs.
 func (r recovering) tidy() error {
-	for _, path := range []string{filepath.Join(r.dataDir, marked), r.fresh(), r.work()} {
+	for _, path := range []string{filepath.Join(r.dataDir, marked), r.fresh(), r.work(), r.decision()} {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("tidy up: %w", err)
 		}

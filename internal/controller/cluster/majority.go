@@ -106,6 +106,30 @@ func furthest(members []v1beta1.MemberData) int32 {
 	return int32(best)
 }
 
+// complete says whether the one that is furthest has all that was acknowledged: of what a majority
+// has, one of those is seen whose data are sound, if they are a majority too.
+func complete(members []v1beta1.MemberData) bool {
+	return 2*sound(members) > len(members)
+}
+
+func sound(members []v1beta1.MemberData) (n int) {
+	for _, m := range members {
+		if m.Damage == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// alone says of which member the data were, of several.
+func alone(recovery *v1beta1.ControlPlaneRecovery) string {
+	if recovery.Examine == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the volume is that of %s, since %d of %d members have sound data and none reach further, and the others are made anew from it",
+		controlplane.MemberName(recovery.Member), sound(recovery.Examined), recovery.Examine)
+}
+
 // memberDataOf reads what a pod found that looked at a member's data.
 func memberDataOf(pod *corev1.Pod) (v1beta1.MemberData, error) {
 	for _, container := range pod.Status.ContainerStatuses {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +27,34 @@ func TestFurthest(t *testing.T) {
 		if got := furthest(c.members); got != c.want {
 			t.Errorf("%s: %d, want %d", why, got, c.want)
 		}
+	}
+}
+
+// Where the data of most members are sound, the one that is furthest has all that was
+// acknowledged. It is told which one that is.
+func TestComplete(t *testing.T) {
+	sound, damaged := v1beta1.MemberData{Term: 2, Index: 10}, v1beta1.MemberData{Damage: "cut"}
+	for why, c := range map[string]struct {
+		members []v1beta1.MemberData
+		want    bool
+	}{
+		"all are sound":       {[]v1beta1.MemberData{sound, sound, sound}, true},
+		"two of three are":    {[]v1beta1.MemberData{sound, damaged, sound}, true},
+		"one of three is":     {[]v1beta1.MemberData{damaged, sound, damaged}, false},
+		"none is":             {[]v1beta1.MemberData{damaged, damaged, damaged}, false},
+		"one of two is":       {[]v1beta1.MemberData{sound, damaged}, false},
+		"both of two are":     {[]v1beta1.MemberData{sound, sound}, true},
+		"nobody was examined": {nil, false},
+	} {
+		if got := complete(c.members); got != c.want {
+			t.Errorf("%s: %t", why, got)
+		}
+	}
+	if said := alone(&v1beta1.ControlPlaneRecovery{Member: 2, Examine: 3, Examined: []v1beta1.MemberData{sound, damaged, sound}}); !strings.Contains(said, "etcd-2") || !strings.Contains(said, "2 of 3") {
+		t.Errorf("it says %q", said)
+	}
+	if said := alone(&v1beta1.ControlPlaneRecovery{}); said != "" {
+		t.Errorf("of a lone one it says %q", said)
 	}
 }
 

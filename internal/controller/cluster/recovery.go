@@ -71,7 +71,7 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 	if err := r.backupAddress(ctx, p); err != nil {
 		return false, err
 	}
-	return true, r.recoverPod(ctx, p, pods, controlplane.EtcdRecoverPod(p.input, status.Recovery.ID, status.Recovery.Member))
+	return true, r.recoverPod(ctx, p, pods, controlplane.EtcdRecoverPod(p.input, status.Recovery.ID, status.Recovery.Member, complete(status.Recovery.Examined)))
 }
 
 // tooLate ends a recovery of an etcd that still runs for long after it was decided to end,
@@ -340,12 +340,17 @@ type recoveryReport struct {
 	Keys     int64      `json:"keys"`
 	// Recorded is how far backups had come, also those that turned out to be damaged.
 	Recorded int64 `json:"recorded"`
+	// Kept is why the data stayed where backups had more, or may have had.
+	Kept string `json:"kept"`
 }
 
 // message says what is back, and what is not: what was written after the last delta.
 // Recorded is how far the newest full backup reached that was known before.
 func (s recoveryReport) message(recorded int64) string {
 	recorded = max(recorded, s.Recorded)
+	if !s.Restored && s.Kept != "" {
+		return fmt.Sprintf("etcd comes up on its data, revision %d, and goes on with them: %s", s.Revision, s.Kept)
+	}
 	if !s.Restored && len(s.Damaged) > 0 {
 		return fmt.Sprintf("etcd comes up on its data, revision %d, and goes on with them: backups are named to reach %d, but %d are damaged, and the rest has less", s.Revision, recorded, len(s.Damaged))
 	}
@@ -388,7 +393,7 @@ func (r *reconciler) endRecovery(ctx context.Context, p *pass, pods upgradePods)
 		if b := p.cluster.Status.Backup; b != nil {
 			recorded = b.Revision
 		}
-		next.Restored, next.Message = said.Restored, said.message(recorded)
+		next.Restored, next.Message = said.Restored, said.message(recorded)+alone(next)
 	}
 	if err := r.persistRecovery(ctx, p, next); err != nil {
 		return err

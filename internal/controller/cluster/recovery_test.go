@@ -80,6 +80,9 @@ func TestRecoveryMessage(t *testing.T) {
 	if said := (recoveryReport{Revision: 90}).message(80); !strings.Contains(said, "nothing was lost") {
 		t.Errorf("nothing lost: %q", said)
 	}
+	if said := (recoveryReport{Revision: 90, Kept: "the store is away"}).message(80); strings.Contains(said, "nothing was lost") || !strings.Contains(said, "goes on with them: the store is away") {
+		t.Errorf("nobody knows what is lost: %q", said)
+	}
 	if said := (recoveryReport{Revision: 90, Recorded: 95, Damaged: []string{"x"}}).message(80); strings.Contains(said, "nothing was lost") || !strings.Contains(said, "1 are damaged") {
 		t.Errorf("damaged backups of which nothing was put back: %q", said)
 	}

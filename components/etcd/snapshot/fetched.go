@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Where a volume has no room for the data and for what takes their place, the data go first.
+// From then on there is nothing but the backups: what was fetched of them is on the disk, and
+// noted, before that, and a run that comes after needs no source.
+
+// fetchedBackups is what was fetched, and what for.
+type fetchedBackups struct {
+	Full     backup   `json:"full"`
+	Revision int64    `json:"revision"`
+	Deltas   []backup `json:"deltas,omitempty"`
+	// Files are the names of the deltas' files, and Snapshot that of the full's.
+	Snapshot string   `json:"snapshot"`
+	Files    []string `json:"files,omitempty"`
+	// Damaged are the names of those that were passed over.
+	Damaged []string `json:"damaged,omitempty"`
+	// Newest and Highest are as in an offer.
+	Newest  int64 `json:"newest"`
+	Highest int64 `json:"highest"`
+	// Reason is what was wrong with the data.
+	Reason string `json:"reason"`
+}
+
+func (r recovering) fetched() string { return filepath.Join(r.work(), "fetched.json") }
+
+// gone is where the data go before they are removed: what is left of them when that is
+// interrupted is not to be taken for data.
+func (r recovering) gone() string { return filepath.Join(r.work(), "gone") }
+
+// madeRoom says whether the data went for what was fetched.
+func (r recovering) madeRoom() bool {
+	_, noted := os.Stat(r.fetched())
+	_, data := os.Stat(r.dataDir)
+	return noted == nil && errors.Is(data, fs.ErrNotExist)
+}
+
+// giveUp removes the data for what was fetched, all of which is read once more before. If it is
+// not whole it is said what is wrong with it.
+func (r recovering) giveUp(ctx context.Context, o *offer, found *verdict) (string, error) {
+	r.step("verify")
+	seen, err := runChild(ctx, "inspect", inspection{Path: o.recording.snapshot, Pages: true})
+	if err != nil || seen.damage != "" {
+		return seen.damage, err
+	}
+	r.step("keep")
+	if err := r.keep(o, *found); err != nil {
+		return "", err
+	}
+	r.step("clear")
+	if err := os.RemoveAll(r.lost()); err != nil {
+		return "", fmt.Errorf("make room: %w", err)
+	}
+	if err := os.Rename(r.dataDir, r.gone()); err != nil {
+		return "", fmt.Errorf("make room: %w", err)
+	}
+	o.cleared, found.content = true, content{}
+	if err := syncDir(filepath.Dir(r.dataDir)); err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(r.gone()); err != nil {
+		return "", fmt.Errorf("make room: %w", err)
+	}
+	return "", nil
+}
+
+// keep notes what was fetched once all of it is on the disk.
+func (r recovering) keep(o *offer, found verdict) error {
+	if err := syncTree(r.work()); err != nil {
+		return err
+	}
+	left := fetchedBackups{
+		Full: o.recording.full, Revision: o.recording.revision, Deltas: o.recording.deltas, Snapshot: filepath.Base(o.recording.snapshot),
+		Damaged: o.damaged, Newest: o.newest, Highest: o.highest, Reason: found.reason,
+	}
+	for _, path := range o.recording.paths {
+		left.Files = append(left.Files, filepath.Base(path))
+	}
+	text, err := json.Marshal(left)
+	if err != nil {
+		return fmt.Errorf("encode what was fetched: %w", err)
+	}
+	if err := writeNote(r.fetched(), string(text)); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(r.work()))
+}
+
+// left takes what an earlier run fetched and removed the data for, if that is whole. It says what
+// was wrong with the data; nothing if there is no such thing.
+func (r recovering) left(ctx context.Context, o *offer) (verdict, error) {
+	if !r.madeRoom() {
+		return verdict{}, nil
+	}
+	text, err := os.ReadFile(r.fetched())
+	if err != nil {
+		return verdict{}, fmt.Errorf("look for what was fetched: %w", err)
+	}
+	var left fetchedBackups
+	if json.Unmarshal(text, &left) != nil || len(left.Files) != len(left.Deltas) {
+		return verdict{}, nil
+	}
+	found := recording{full: left.Full, snapshot: filepath.Join(r.work(), left.Snapshot), revision: left.Revision, deltas: left.Deltas}
+	seen, err := runChild(ctx, "inspect", inspection{Path: found.snapshot, Pages: true})
+	if err != nil || seen.damage != "" {
+		return verdict{}, err
+	}
+	for i, delta := range left.Deltas {
+		path := filepath.Join(r.work(), left.Files[i])
+		if err := checkDelta(path, delta); err != nil {
+			return verdict{}, nil //nolint:nilerr // it is fetched anew
+		}
+		found.paths = append(found.paths, path)
+	}
+	if err := os.RemoveAll(r.gone()); err != nil {
+		return verdict{}, fmt.Errorf("make room: %w", err)
+	}
+	o.damaged, o.newest, o.highest = left.Damaged, left.Newest, left.Highest
+	o.recording, o.gathered, o.cleared = found, true, true
+	return verdict{reason: left.Reason}, nil
+}
