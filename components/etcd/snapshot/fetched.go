@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -37,11 +35,14 @@ func (r recovering) fetched() string { return filepath.Join(r.work(), "fetched.j
 // interrupted is not to be taken for data.
 func (r recovering) gone() string { return filepath.Join(r.work(), "gone") }
 
-// madeRoom says whether the data went for what was fetched.
+// madeRoom says whether the data went for what was fetched. An etcd that was started since has
+// left a directory without a log.
 func (r recovering) madeRoom() bool {
-	_, noted := os.Stat(r.fetched())
-	_, data := os.Stat(r.dataDir)
-	return noted == nil && errors.Is(data, fs.ErrNotExist)
+	if _, err := os.Stat(r.fetched()); err != nil {
+		return false
+	}
+	reason, err := absent(r.dataDir)
+	return err == nil && reason != ""
 }
 
 // giveUp removes the data for what was fetched, all of which is read once more before. If it is
@@ -116,8 +117,8 @@ func (r recovering) left(ctx context.Context, o *offer) (verdict, error) {
 	}
 	for i, delta := range left.Deltas {
 		path := filepath.Join(r.work(), left.Files[i])
-		if err := checkDelta(path, delta); err != nil {
-			return verdict{}, nil //nolint:nilerr // it is fetched anew
+		if checkDelta(path, delta) != nil {
+			return verdict{}, nil // it is fetched anew
 		}
 		found.paths = append(found.paths, path)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -68,6 +69,10 @@ func testNoRoom(t *testing.T, p *past) {
 		}
 		s.more = nil
 		s.server.away()
+		// As by an etcd that was started, and ended.
+		if err := os.MkdirAll(filepath.Join(s.dir, "member", "snap"), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		s.id = "another"
 		said := s.run()
 		if !said.Restored || !strings.HasPrefix(said.Reason, "check the database") || said.Snapshot != full(p.earlyAt).Name {

@@ -126,8 +126,11 @@ func alone(recovery *v1beta1.ControlPlaneRecovery) string {
 	if recovery.Examine == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; the volume is that of %s, since %d of %d members have sound data and none reach further, and the others are made anew from it",
-		controlplane.MemberName(recovery.Member), sound(recovery.Examined), recovery.Examine)
+	why := "no member has sound data"
+	if n := sound(recovery.Examined); n > 0 {
+		why = fmt.Sprintf("%d of %d members have sound data, and none reach further", n, recovery.Examine)
+	}
+	return fmt.Sprintf("; it is %s that goes on, since %s, and the others are made anew from it", controlplane.MemberName(recovery.Member), why)
 }
 
 // memberDataOf reads what a pod found that looked at a member's data.
