@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"berth.dev/berth/internal/etcd"
 	"berth.dev/berth/internal/policy"
 )
 
@@ -37,6 +38,39 @@ func TestLooks(t *testing.T) {
 		}
 		if c.long && !c.again && !strings.Contains(last.message, "another thing at each look") {
 			t.Errorf("%s: it says %q", c.why, last.message)
+		}
+	}
+}
+
+// Where two members differ and the third is being made anew, or has never come up, the operator is
+// told; one that is away and has data of its own is waited for.
+func TestWhoIsWaitedForWhileTwoDiffer(t *testing.T) {
+	began := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	for why, c := range map[string]struct {
+		third     policy.EtcdMember
+		replacing *policy.EtcdReplacement
+		says      string
+	}{
+		"the third is away":             {policy.EtcdMember{ID: 3, Ordinal: 2, Started: true}, nil, "are waited for"},
+		"the third goes":                {policy.EtcdMember{ID: 3, Ordinal: 2, Started: true}, &policy.EtcdReplacement{ID: 3, Ordinal: 2}, "no two of its 2 members hold the same"},
+		"the third has yet to come up":  {policy.EtcdMember{ID: 3, Ordinal: 2}, nil, "no two of its 2 members hold the same"},
+		"the third has taken its place": {policy.EtcdMember{ID: 3, Ordinal: 2, Started: true}, &policy.EtcdReplacement{ID: 9, Ordinal: 2}, "no two of its 2 members hold the same"},
+	} {
+		cluster := backThen(began, 0)
+		r := reconcilerOf(t, began, cluster)
+		r.LooksApart = looksApart
+		r.Members = &askedEtcd{corrupt: etcd.Corruption{Alarmed: []uint64{1}, Members: []etcd.Hash{{ID: 1, Answered: true, Hash: 7}, {ID: 2, Answered: true, Hash: 8}, {ID: 3}}}}
+		var p *pass
+		for _, after := range []time.Duration{0, looksApart} {
+			w := policy.EtcdWorld{Members: []policy.EtcdMember{{ID: 1, Started: true, Leader: true}, {ID: 2, Ordinal: 1, Started: true}, c.third}, Replacing: c.replacing}
+			p = &pass{cluster: cluster.DeepCopy(), now: began.Add(after)}
+			p.found.replicas = &redundancy{}
+			if err := r.corruption(t.Context(), p, etcd.Target{}, &w); err != nil || !w.Alarmed || w.Agreed || w.Odd != 0 {
+				t.Errorf("%s: %+v (%v)", why, w, err)
+			}
+		}
+		if !strings.Contains(p.found.replicas.message, c.says) {
+			t.Errorf("%s: it says %q", why, p.found.replicas.message)
 		}
 	}
 }

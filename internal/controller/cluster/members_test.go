@@ -22,8 +22,13 @@ type askedEtcd struct {
 	Members
 	members []etcd.Member
 	alarms  []string
+	corrupt etcd.Corruption
 	err     error
 	asked   int
+}
+
+func (a *askedEtcd) Corruption(context.Context, etcd.Target) (etcd.Corruption, error) {
+	return a.corrupt, a.err
 }
 
 func (a *askedEtcd) List(context.Context, etcd.Target) ([]etcd.Member, error) {
