@@ -38,37 +38,32 @@ func (r recovering) examineAlone(ctx context.Context, o *offer) (verdict, error)
 	if err != nil || seen.damage != "" {
 		return verdict{reason: seen.damage}, err
 	}
-	found, err := r.choose(ctx, o, seen.content)
-	if err != nil {
-		return verdict{}, fmt.Errorf("%w; nothing was changed: the member is not made the only one before it is known what it goes on with", err)
-	}
-	return found, nil
+	return r.choose(ctx, o, seen.content)
 }
+
+// unchanged is said of an attempt that failed before it was known what a member goes on with.
+const unchanged = "nothing was changed: the member is not made the only one before it is known what it goes on with"
 
 // choose decides between the data and the backups. The data hold what seen says, and up to one
 // revision more for each entry of their log that the database has not applied.
 func (r recovering) choose(ctx context.Context, o *offer, seen content) (verdict, error) {
 	found, most := verdict{content: seen}, seen.Revision+seen.Ahead
-	ask := o.ask
-	if r.complete && most > 1 {
-		ask = o.askOnce
-	}
-	err := ask(ctx)
-	switch {
-	case err != nil && r.complete && most > 1:
+	if err := r.askAlone(ctx, o, most); err != nil {
+		if !r.complete || most <= 1 {
+			return verdict{}, fmt.Errorf("%w; whether the member has all that was acknowledged is not known; %s", err, unchanged)
+		}
 		found.kept = fmt.Sprintf("the backups could not be asked for (%v), and this member has all that was acknowledged: the data of most members are sound, and none reach further", err)
 		return found, nil
-	case err != nil:
-		return found, fmt.Errorf("%w; whether the member has all that was acknowledged is not known, since the data of most members are lost", err)
-	case len(o.list) == 0, seen.Revision > 1 && seen.Revision >= o.newest:
+	}
+	if len(o.list) == 0 || seen.Revision > 1 && seen.Revision >= o.newest {
 		return found, nil
 	}
-	err = r.take(ctx, o)
+	err := r.take(ctx, o)
 	switch {
 	case errors.Is(err, errNoFull) && most > 1:
 		found.kept = err.Error()
 	case err != nil:
-		return found, fmt.Errorf("%w; backups are named to reach %d, and the member holds %d", err, o.newest, seen.Revision)
+		return verdict{}, fmt.Errorf("%w; backups are named to reach %d, and the member holds %d; %s", err, o.newest, seen.Revision, unchanged)
 	case o.recording.reached() > most:
 		found.reason = behind(seen.Revision, o.recording.reached())
 	case o.recording.reached() <= seen.Revision:
@@ -77,6 +72,14 @@ func (r recovering) choose(ctx context.Context, o *offer, seen content) (verdict
 		return r.compare(ctx, o)
 	}
 	return found, nil
+}
+
+// askAlone does not wait for a store that is away where the member can go on without.
+func (r recovering) askAlone(ctx context.Context, o *offer, most int64) error {
+	if r.complete && most > 1 {
+		return o.askOnce(ctx)
+	}
+	return o.ask(ctx)
 }
 
 // compare finds out whether the data reach as far as the backups, which are at hand, where only
