@@ -106,6 +106,7 @@ func etcdContainer(in Input) corev1.Container {
 		},
 	}
 	if !in.highlyAvailable() {
+		container.Env = append(container.Env, awaitsData()...)
 		return container
 	}
 	container.Args = memberFlags(in)
@@ -132,6 +133,19 @@ func etcdEnv() []corev1.EnvVar {
 				LocalObjectReference: corev1.LocalObjectReference{Name: EtcdConfigMap}, Key: keyClusterState, Optional: ptr(true),
 			}},
 		},
+	}
+}
+
+// EtcdExitNoData is the exit code of the first process of etcd in a pod that finds no data
+// where there were some. Those after it wait until there are (components/etcd/server).
+const EtcdExitNoData = 66
+
+// awaitsData has an etcd that is alone wait for data that it has lost: only a recovery gives
+// them back, which need not end the pod then.
+func awaitsData() []corev1.EnvVar {
+	return []corev1.EnvVar{
+		{Name: "BERTH_AWAIT_DATA_DIR", Value: etcdData},
+		{Name: "BERTH_AWAIT_AS", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.uid"}}},
 	}
 }
 

@@ -20,7 +20,7 @@ const backupHost = "berth." + v1beta1.SystemNamespace + ".svc"
 
 // EtcdRecoverPod renders a pod that examines etcd's data, puts what backups hold in
 // their place if they are lost, and ends; its last message is a report. Etcd must not
-// run beside it. ID tells recoveries apart: each is done once.
+// run beside it, unless it waits for data (BesideEtcd). ID tells recoveries apart: each is done once.
 //
 // Of a highly available etcd it looks at the data of the member with this ordinal, which
 // is alone afterwards. Complete says that this one has all that was acknowledged: it goes on with
@@ -42,6 +42,32 @@ func EtcdRecoverPod(in Input, id string, ordinal int32, complete bool) *corev1.P
 	pod.Spec.Volumes[len(pod.Spec.Volumes)-1].PersistentVolumeClaim.ClaimName = MemberClaim(ordinal)
 	asksForBackups(in, pod, id)
 	return pod
+}
+
+// annotationBeside says beside what a pod runs.
+const (
+	annotationBeside = "berth.dev/beside"
+	besideEtcd       = "etcd"
+)
+
+// BesideEtcd has a pod of EtcdRecoverPod run while etcd's own waits for data, on the node
+// where that one is, since the volume may belong to one node.
+func BesideEtcd(pod *corev1.Pod) *corev1.Pod {
+	pod.Annotations[annotationBeside] = besideEtcd
+	pod.Spec.Affinity = whereEtcdIs()
+	return pod
+}
+
+// RunsBesideEtcd says whether a pod is one that BesideEtcd made.
+func RunsBesideEtcd(pod *corev1.Pod) bool { return pod.Annotations[annotationBeside] == besideEtcd }
+
+// whereEtcdIs keeps a pod to the node of etcd.
+func whereEtcdIs() *corev1.Affinity {
+	return &corev1.Affinity{PodAffinity: &corev1.PodAffinity{
+		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+			LabelSelector: podsOf(ComponentEtcd), TopologyKey: corev1.LabelHostname,
+		}},
+	}}
 }
 
 // EtcdLookPod renders a pod that says how far the data of a member reach, and changes

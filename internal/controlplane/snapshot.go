@@ -36,11 +36,7 @@ func EtcdSnapshotPod(in Input, name string) *corev1.Pod {
 	)}
 	pod := etcdTool(in, SnapshotPod, append([]string{"save"}, f...), pki)
 	pod.Annotations[AnnotationSnapshot] = name
-	pod.Spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{
-		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
-			LabelSelector: podsOf(ComponentEtcd), TopologyKey: corev1.LabelHostname,
-		}},
-	}}
+	pod.Spec.Affinity = whereEtcdIs()
 	return pod
 }
 

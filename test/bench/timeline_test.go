@@ -69,6 +69,9 @@ func (l *timeline) lose() {
 	l.note("data removed", true)
 	l.follow(func(s snapshot) bool {
 		recovery := s.cluster.Status.Recovery
+		if recovery != nil && recovery.StartTime.Time.Before(l.started.Truncate(time.Second)) {
+			recovery = nil // of an earlier loss
+		}
 		l.note("recovery begun", recovery != nil)
 		l.note("API server found unready", s.cluster.Status.APIServerReady == nil)
 		l.note("API server found ready", s.cluster.Status.APIServerReady != nil && l.seen["API server found unready"])

@@ -1,6 +1,7 @@
 // Command etcd is etcd, with one more endpoint where livezListen and livezAsk are set: a
 // /livez that a liveness probe can end a hung member by within its usual time, since it
-// does not take a defragmentation for a hang.
+// does not take a defragmentation for a hang. Where awaitDir is set, it waits for the data
+// that it has lost.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 )
 
@@ -23,11 +25,25 @@ const (
 )
 
 func main() {
-	if err := serveLivez(os.Getenv(livezListen), os.Getenv(livezAsk)); err != nil {
+	if err := prepare(os.Getenv(awaitDir)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		if errors.Is(err, errNoData) {
+			os.Exit(exitNoData)
+		}
 		os.Exit(1)
 	}
 	etcdmain.Main(os.Args)
+}
+
+// held keeps the data directory until the process ends.
+var held *fileutil.LockedFile
+
+func prepare(dir string) (err error) {
+	if err := serveLivez(os.Getenv(livezListen), os.Getenv(livezAsk)); err != nil || dir == "" {
+		return err
+	}
+	held, err = awaiting{dir: dir, as: os.Getenv(awaitAs), sleep: time.Sleep}.hold(os.Getenv(clusterState) == "existing")
+	return err
 }
 
 // serveLivez serves the endpoint until the process ends, if it is asked for.

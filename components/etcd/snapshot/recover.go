@@ -95,6 +95,14 @@ func recoverCommand(h hooks) *cobra.Command {
 
 func (r recovering) run(ctx context.Context, out io.Writer) error {
 	started := time.Now()
+	if r.id == "" || !filepath.IsAbs(r.dataDir) {
+		return errors.New("--id must not be empty, and --data-dir must be an absolute path")
+	}
+	held, err := r.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
 	said, done, err := r.resume()
 	if err != nil {
 		return err

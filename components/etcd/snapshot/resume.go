@@ -39,9 +39,6 @@ func (r recovering) hasEvidence() bool {
 // resume ends a recovery that was interrupted after its data directory was whole, and
 // returns its report. There may be none yet.
 func (r recovering) resume() (recoveryReport, bool, error) {
-	if r.id == "" || !filepath.IsAbs(r.dataDir) {
-		return recoveryReport{}, false, errors.New("--id must not be empty, and --data-dir must be an absolute path")
-	}
 	found, err := r.read(r.note())
 	if err != nil || found != nil {
 		return r.resumed(found, err, r.tidy)

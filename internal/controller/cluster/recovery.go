@@ -28,8 +28,8 @@ const (
 	recoverAgain = 2 * time.Minute
 )
 
-// recovery puts back what etcd held if its data are lost (C3): etcd does not run meanwhile,
-// and the cluster's nodes stay, since they are in what comes back. So does an API server
+// recovery puts back what etcd held if its data are lost (C3): etcd does not run meanwhile, or
+// waits for them, and the cluster's nodes stay, since they are in what comes back. So does an API server
 // that is alone: its start takes longer than all the rest, and what it remembers it lists
 // anew, since the revisions that it knows count as compacted. Of several, the
 // controller-managers would end, as they cannot renew their leases: they all end.
@@ -66,6 +66,9 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 		}
 		p.stopForRecovery()
 		return true, nil
+	}
+	if beside, err := r.recoverBeside(ctx, p, pods); err != nil || beside {
+		return false, err
 	}
 	p.stopForRecovery()
 	if err := r.backupAddress(ctx, p); err != nil {
@@ -134,14 +137,14 @@ func endingFor(own []*corev1.Pod, kubeStays bool) []*corev1.Pod {
 	})
 }
 
-// waiting are the API servers that have ended and that the kubelet starts again only after
-// a pause, of up to five minutes: their etcd was away for too long.
+// waiting are the pods that have ended and that the kubelet starts again only after a pause,
+// of up to five minutes: API servers whose etcd was away for too long, and an etcd that found
+// no data more than once.
 func waiting(own []*corev1.Pod) []*corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(own), func(pod *corev1.Pod) bool {
-		return pod.Labels[controlplane.LabelComponent] != controlplane.ComponentKube ||
-			!slices.ContainsFunc(pod.Status.ContainerStatuses, func(container corev1.ContainerStatus) bool {
-				return container.State.Running == nil && container.RestartCount > 0
-			})
+		return !slices.ContainsFunc(pod.Status.ContainerStatuses, func(container corev1.ContainerStatus) bool {
+			return container.State.Running == nil && container.RestartCount > 0
+		})
 	})
 }
 
@@ -314,6 +317,9 @@ func deadEtcd(own []*corev1.Pod) string {
 			continue
 		}
 		for _, container := range pod.Status.ContainerStatuses {
+			if foundNoData(container) {
+				return "etcd found no data"
+			}
 			ended := container.State.Terminated
 			if ended == nil {
 				ended = container.LastTerminationState.Terminated
