@@ -50,6 +50,7 @@ func (r *reconciler) recoverBeside(ctx context.Context, p *pass, pods upgradePod
 	if !goesOn && !awaitsData(pods.own) {
 		return false, nil
 	}
+	p.found.recovering = true
 	p.lookIn(upgradeAgain)
 	if err := r.backupAddress(ctx, p); err != nil {
 		return true, err

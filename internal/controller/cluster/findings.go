@@ -17,6 +17,8 @@ type findings struct {
 	address string
 	// stop: the cluster is asked to stop, and off: nothing of it runs any more.
 	stop, off bool
+	// recovering: etcd's pod waits for the data that it has lost.
+	recovering bool
 	// upgrading: the control plane is changing its version.
 	upgrading bool
 	// moving: the control plane is on its way to three replicas, or back to one.

@@ -73,7 +73,7 @@ func nextStatus(p *pass, now v1beta1.ManagedClusterStatus) v1beta1.ManagedCluste
 	if next.CurrentKubernetesVersion == "" {
 		next.CurrentKubernetesVersion = p.release.Version
 	}
-	if p.input.Stopped {
+	if p.input.Stopped || f.recovering {
 		next.APIServerReady = nil
 	}
 	if f.renewed {
@@ -130,6 +130,8 @@ func setConditions(status *v1beta1.ManagedClusterStatus, p *pass) {
 		set(v1beta1.ConditionControlPlaneReady, false, "Stopped", "the cluster is stopped")
 	case f.controlPlaneReady():
 		set(v1beta1.ConditionControlPlaneReady, true, "Ready", "")
+	case f.recovering:
+		set(v1beta1.ConditionControlPlaneReady, false, "Recovering", "etcd has lost its data, and they are put back")
 	case f.notReady != nil:
 		set(v1beta1.ConditionControlPlaneReady, false, "NotAnswering", "the API server does not answer /readyz")
 	default:
