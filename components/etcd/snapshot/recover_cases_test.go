@@ -33,7 +33,7 @@ func testWhole(t *testing.T, p *past) {
 	if asked := s.server.gotten(); slices.ContainsFunc(asked, func(name string) bool { return name != "" }) {
 		t.Errorf("it asked for %v", asked)
 	}
-	if got := listed(t, filepath.Dir(s.dir)); len(got) != 2 {
+	if got := listed(t, filepath.Dir(s.dir)); len(got) != 3 {
 		t.Errorf("beside the data there is now %v", got)
 	}
 }
@@ -255,7 +255,7 @@ func testNoBackup(t *testing.T, p *past) {
 			if _, err := s.try(); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "exit status 1") {
 				t.Errorf("%v, want %q", err, c.want)
 			}
-			if left := listed(t, filepath.Dir(s.dir)); !slices.Equal(left, []string{"data"}) || size(t, s.database()) != before {
+			if left := listed(t, filepath.Dir(s.dir)); !slices.Equal(left, []string{"data", "data.lock"}) || size(t, s.database()) != before {
 				t.Errorf("there is %v, and %d bytes of what were %d", left, size(t, s.database()), before)
 			}
 		})

@@ -100,7 +100,7 @@ func (s *scene) holds(said recoveryReport, want content) {
 	}
 	base := filepath.Base(s.dir)
 	for _, name := range listed(s.t, filepath.Dir(s.dir)) {
-		if !slices.Contains([]string{base, base + ".lost", base + ".recovered", base + ".report"}, name) {
+		if !slices.Contains([]string{base, base + ".lock", base + ".lost", base + ".recovered", base + ".report"}, name) {
 			s.t.Errorf("%s is left", name)
 		}
 	}
@@ -112,17 +112,18 @@ func (s *scene) holds(said recoveryReport, want content) {
 func TestRecover(t *testing.T) {
 	p := record(t)
 	for name, test := range map[string]func(*testing.T, *past){
-		"damage is noticed and undone":          testDamage,
-		"data that are whole stay as they are":  testWhole,
-		"an etcd that went back is lost":        testWentBack,
-		"backups are passed over and made good": testBadBackups,
-		"a death at each step":                  testDeaths,
-		"a death within a step":                 testDeathWithinSwap,
-		"no backup of use changes nothing":      testNoBackup,
-		"a source that is away for a while":     testAway,
-		"leases":                                testLeases,
-		"a volume without room for both":        testNoRoom,
-		"a death without room for both":         testDeathsWithoutRoom,
+		"damage is noticed and undone":            testDamage,
+		"data that are whole stay as they are":    testWhole,
+		"an etcd that went back is lost":          testWentBack,
+		"backups are passed over and made good":   testBadBackups,
+		"a death at each step":                    testDeaths,
+		"a death within a step":                   testDeathWithinSwap,
+		"no backup of use changes nothing":        testNoBackup,
+		"a source that is away for a while":       testAway,
+		"leases":                                  testLeases,
+		"a volume without room for both":          testNoRoom,
+		"a death without room for both":           testDeathsWithoutRoom,
+		"data that somebody has stay as they are": testInUse,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, p) })
 	}

@@ -33,12 +33,48 @@ func TestDeadEtcd(t *testing.T) {
 		"killed from outside":      {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(137, "Error")}, false},
 		"ended as it was asked to": {"etcd", corev1.ContainerStatus{RestartCount: 5, LastTerminationState: ended(0, "Completed")}, false},
 		"never ended":              {"etcd", corev1.ContainerStatus{}, false},
+		"found no data, and waits": {"etcd", corev1.ContainerStatus{RestartCount: 1, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, LastTerminationState: ended(controlplane.EtcdExitNoData, "Error")}, true},
+		"has just found no data":   {"etcd", corev1.ContainerStatus{State: ended(controlplane.EtcdExitNoData, "Error")}, true},
+		"found none, and was given some": {"etcd", corev1.ContainerStatus{
+			RestartCount: 1, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, Started: new(true), LastTerminationState: ended(controlplane.EtcdExitNoData, "Error"),
+		}, false},
 		"an API server is no etcd": {"kube", corev1.ContainerStatus{RestartCount: 9, LastTerminationState: ended(1, "Error")}, false},
 	} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{controlplane.LabelComponent: c.component}}}
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{c.status}
 		if got := deadEtcd([]*corev1.Pod{pod}); (got != "") != c.dead {
 			t.Errorf("%s: %q", why, got)
+		}
+	}
+}
+
+// A recovery runs beside an etcd's pod only where that waits for data and stays.
+func TestAwaitsData(t *testing.T) {
+	waits := corev1.ContainerStatus{
+		RestartCount: 1, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, Started: new(false),
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: controlplane.EtcdExitNoData}},
+	}
+	pod := func(component string, status corev1.ContainerStatus) *corev1.Pod {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{controlplane.LabelComponent: component}}}
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{status}
+		return pod
+	}
+	leaving, started, killed := pod("etcd", waits), waits, waits
+	leaving.DeletionTimestamp = new(metav1.Now())
+	started.Started = new(true)
+	killed.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 137}
+	for why, c := range map[string]struct {
+		pod  *corev1.Pod
+		want bool
+	}{
+		"it waits":            {pod("etcd", waits), true},
+		"it has started":      {pod("etcd", started), false},
+		"it ended otherwise":  {pod("etcd", killed), false},
+		"its pod is leaving":  {leaving, false},
+		"it is an API server": {pod("kube", waits), false},
+	} {
+		if got := awaitsData([]*corev1.Pod{c.pod}); got != c.want {
+			t.Errorf("%s: %v", why, got)
 		}
 	}
 }

@@ -208,7 +208,7 @@ func (w *world) restores() map[string]bool {
 // hostedPods plays the kubelet of the control plane's pods.
 func (w *world) hostedPods(ctx context.Context) {
 	w.mu.Lock()
-	sick, report := w.sick, w.report
+	sick, report, awaits := w.sick, w.report, w.awaits
 	w.mu.Unlock()
 	var pods corev1.PodList
 	if err := w.client.List(ctx, &pods, client.InNamespace(v1beta1.ControlPlaneNamespace(clusterID))); err != nil {
@@ -220,6 +220,9 @@ func (w *world) hostedPods(ctx context.Context) {
 			continue // for good
 		}
 		next := hostedStatus(pod, sick != nil && sick(pod))
+		if awaits && next.ContainerStatuses[0].RestartCount > 0 {
+			next.ContainerStatuses[0] = awaitsData(next.ContainerStatuses[0])
+		}
 		if w.homeless(ctx, pod) {
 			next = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
 				Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "volume node affinity conflict",

@@ -54,6 +54,67 @@ func TestCrashRecovery(t *testing.T) {
 	w.checkGone()
 }
 
+// An etcd that has found no data waits for them: its pod stays, and the API server, while they
+// are put back, also where that fails at first. The controllers die after every few side effects.
+func TestCrashRecoveryBesideEtcd(t *testing.T) {
+	w := newWorld(t)
+	w.nextGuard = func() *guard { return newGuard(3, w.client) }
+	w.backupCA = []byte("ca")
+	w.start(w.nextGuard())
+	w.create()
+	w.backedUp()
+	w.proves(`{"restored":true,"reason":"the data directory is missing","revision":7,"keys":3}`)
+	etcd, kube := w.podsOf(controlplane.ComponentEtcd), w.podsOf(controlplane.ComponentKube)
+	stays := func() {
+		t.Helper()
+		if now := w.podsOf(controlplane.ComponentEtcd); !slices.Equal(now, etcd) || w.etcdReplicas() != 1 {
+			t.Errorf("etcd's pods are %v, and were %v; %d are asked for", now, etcd, w.etcdReplicas())
+		}
+		if now := w.podsOf(controlplane.ComponentKube); !slices.Equal(now, kube) {
+			t.Errorf("the API server's pods are %v, and were %v", now, kube)
+		}
+	}
+
+	w.awaitData(true)
+	w.away.Store(true)
+	w.fall(func(pod *corev1.Pod) bool {
+		return pod.Labels[controlplane.LabelComponent] == controlplane.ComponentEtcd || pod.Name == controlplane.RecoverPod
+	})
+	w.eventually("an attempt fails", func() bool {
+		recovery, ready := w.cluster().Status.Recovery, meta.FindStatusCondition(w.cluster().Status.Conditions, v1beta1.ConditionControlPlaneReady)
+		return recovery.UnderWay() && strings.Contains(recovery.Message, "is repeated") && ready != nil && ready.Reason == "Recovering"
+	})
+	stays()
+	w.fall(func(pod *corev1.Pod) bool { return pod.Labels[controlplane.LabelComponent] == controlplane.ComponentEtcd })
+	w.eventually("the recovery", func() bool {
+		recovery := w.cluster().Status.Recovery
+		return recovery != nil && !recovery.UnderWay() && recovery.Restored
+	})
+	stays()
+	w.fall(nil)
+	w.away.Store(false)
+	w.eventually("the cluster is ready", func() bool { return w.cluster().Status.APIServerReady != nil })
+	stays()
+	w.delete()
+	w.checkGone()
+}
+
+// awaitData says how etcds that are sick from now on are.
+func (w *world) awaitData(awaits bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.awaits = awaits
+}
+
+// awaitsData is the status of a container of etcd that has found no data.
+func awaitsData(container corev1.ContainerStatus) corev1.ContainerStatus {
+	started := false
+	container.RestartCount, container.Started = 1, &started
+	container.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: controlplane.EtcdExitNoData}
+	container.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+	return container
+}
+
 // An etcd that came back with less than its backups have is put back from them beside the API
 // server, where nobody counts on what it has taken since. Where that fails it goes on with
 // what it has, and it is not tried again. The controllers die after every few side effects.

@@ -115,6 +115,8 @@ type world struct {
 	deaths  []string
 	// sick says which pods of a control plane do not do their work; nil is none.
 	sick func(*corev1.Pod) bool
+	// awaits: a sick etcd has found no data and waits for them; else it ends at each start.
+	awaits bool
 	// stranded is the claim whose volume no node has; empty is none.
 	stranded types.UID
 	// ill says which machines' nodes are NotReady; nil is none.
