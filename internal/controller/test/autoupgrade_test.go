@@ -2,11 +2,14 @@ package test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -156,7 +159,14 @@ func (w *world) configure(name string, start time.Time) {
 	}
 	operation.Attach(config, w.cluster())
 	operation.MarkSaved(config, w.today())
-	if err := w.client.Create(w.t.Context(), config); err != nil {
+	sent := config.DeepCopy()
+	err := w.client.Create(w.t.Context(), config)
+	if apierrors.IsAlreadyExists(err) { // a request whose answer was lost is sent again
+		if err = w.client.Get(w.t.Context(), client.ObjectKeyFromObject(sent), config); err == nil && !equality.Semantic.DeepEqual(sent.Spec, config.Spec) {
+			err = fmt.Errorf("there is another %s", config.Name)
+		}
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }
