@@ -85,7 +85,9 @@ func TestCrashRecoveryBesideEtcd(t *testing.T) {
 		return recovery.UnderWay() && strings.Contains(recovery.Message, "is repeated") && ready != nil && ready.Reason == "Recovering"
 	})
 	stays()
-	w.fall(func(pod *corev1.Pod) bool { return pod.Labels[controlplane.LabelComponent] == controlplane.ComponentEtcd })
+	w.fall(func(pod *corev1.Pod) bool {
+		return pod.Labels[controlplane.LabelComponent] == controlplane.ComponentEtcd
+	})
 	w.eventually("the recovery", func() bool {
 		recovery := w.cluster().Status.Recovery
 		return recovery != nil && !recovery.UnderWay() && recovery.Restored
