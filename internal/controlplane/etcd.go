@@ -145,7 +145,7 @@ const EtcdExitNoData = 66
 func awaitsData() []corev1.EnvVar {
 	return []corev1.EnvVar{
 		{Name: "BERTH_AWAIT_DATA_DIR", Value: etcdData},
-		{Name: "BERTH_AWAIT_AS", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.uid"}}},
+		{Name: "BERTH_AWAIT_POD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.uid"}}},
 	}
 }
 

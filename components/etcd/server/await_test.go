@@ -23,7 +23,7 @@ type lossBed struct {
 func newLossBed(t *testing.T) *lossBed {
 	t.Helper()
 	b := &lossBed{t: t, looks: make(chan struct{})}
-	b.awaiting = awaiting{dir: filepath.Join(t.TempDir(), "data"), as: "pod-1", sleep: func(time.Duration) { b.looks <- struct{}{} }}
+	b.awaiting = awaiting{dir: filepath.Join(t.TempDir(), "data"), pod: "pod-1", sleep: func(time.Duration) { b.looks <- struct{}{} }}
 	return b
 }
 
@@ -63,7 +63,7 @@ func (b *lossBed) lost() {
 func TestLostDataAreWaitedFor(t *testing.T) {
 	b := newLossBed(t)
 	b.lost()
-	b.as = "pod-2"
+	b.pod = "pod-2"
 	b.lost()
 	held := b.starts()
 	for range 3 {
@@ -82,6 +82,17 @@ func TestLostDataAreWaitedFor(t *testing.T) {
 	}
 	if _, err := os.Stat(b.note()); !os.IsNotExist(err) {
 		t.Errorf("the note that there are no data stays: %v", err)
+	}
+}
+
+// One that waited and was killed shows the kubelet another end: the next process tells again.
+func TestKilledWaiterIsFollowedByOneThatTells(t *testing.T) {
+	for range 3 {
+		b := newLossBed(t)
+		b.lost()
+		b.starts()
+		<-b.looks // it waits, and never goes on
+		b.lost()
 	}
 }
 
@@ -133,7 +144,7 @@ func TestNewEtcdWaitsForNothing(t *testing.T) {
 // The kubelet is told by the exit code.
 func TestExitCodeOfLostData(t *testing.T) {
 	command := exec.CommandContext(t.Context(), os.Args[0])
-	command.Env = append(os.Environ(), asEtcd+"=1", awaitDir+"="+filepath.Join(t.TempDir(), "data"), awaitAs+"=pod-1", clusterState+"=existing")
+	command.Env = append(os.Environ(), asEtcd+"=1", awaitDir+"="+filepath.Join(t.TempDir(), "data"), awaitPod+"=pod-1", clusterState+"=existing")
 	said, err := command.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != exitNoData {

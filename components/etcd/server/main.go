@@ -42,7 +42,7 @@ func prepare(dir string) (err error) {
 	if err := serveLivez(os.Getenv(livezListen), os.Getenv(livezAsk)); err != nil || dir == "" {
 		return err
 	}
-	held, err = awaiting{dir: dir, as: os.Getenv(awaitAs), sleep: time.Sleep}.hold(os.Getenv(clusterState) == "existing")
+	held, err = awaiting{dir: dir, pod: os.Getenv(awaitPod), sleep: time.Sleep}.hold(os.Getenv(clusterState) == "existing")
 	return err
 }
 

@@ -18,7 +18,7 @@ import (
 	"go.uber.org/zap"
 )
 
-var errInUse = errors.New("an etcd runs on the data directory")
+var errInUse = errors.New("an etcd or another recovery works on the data directory")
 
 // examination finds out whether an etcd comes up on a data directory with all that
 // it has acknowledged.

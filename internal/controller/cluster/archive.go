@@ -65,8 +65,8 @@ func (r *reconciler) stillStopped(ctx context.Context, p *pass) (bool, error) {
 	return live.Spec.PowerState.Wanted() == v1beta1.PowerStopped, nil
 }
 
-// recoveredSince says whether etcd's data were put back at a time or after it. Only then may
-// an etcd of an archived cluster have run.
+// recoveredSince says whether etcd's data were put back at a time or after it, or may have
+// been. Only then may an etcd of an archived cluster have run.
 func recoveredSince(recovery *v1beta1.ControlPlaneRecovery, at metav1.Time) bool {
 	return recovery != nil && recovery.Restored && recovery.EndTime != nil && !recovery.EndTime.Before(&at)
 }

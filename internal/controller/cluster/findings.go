@@ -17,7 +17,7 @@ type findings struct {
 	address string
 	// stop: the cluster is asked to stop, and off: nothing of it runs any more.
 	stop, off bool
-	// recovering: etcd's pod waits for the data that it has lost.
+	// recovering: what etcd has lost is put back beside its pod.
 	recovering bool
 	// upgrading: the control plane is changing its version.
 	upgrading bool
@@ -62,8 +62,8 @@ func (f *findings) addPool(pool *v1beta1.AgentPool, asked bool) {
 	}
 }
 
-// controlPlaneReady: what runs is what was asked for, and it answers.
-func (f *findings) controlPlaneReady() bool { return f.rolledOut && f.notReady == nil }
+// controlPlaneReady: what runs is what was asked for, and it answers, not only from memory.
+func (f *findings) controlPlaneReady() bool { return f.rolledOut && f.notReady == nil && !f.recovering }
 
 // settled: all that the cluster itself asks for is true. Its pools have a state
 // of their own and count only while the cluster is being created or started.

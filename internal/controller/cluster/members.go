@@ -347,7 +347,7 @@ func lostMembers(own []*corev1.Pod) []int32 {
 	var lost []int32
 	for ordinal := range int32(controlplane.Replicas) {
 		for _, pod := range own {
-			if pod.Name == controlplane.MemberName(ordinal) && deadEtcd([]*corev1.Pod{pod}) != "" {
+			if pod.Name == controlplane.MemberName(ordinal) && deadEtcd([]*corev1.Pod{pod}, nil) != "" {
 				lost = append(lost, ordinal)
 			}
 		}

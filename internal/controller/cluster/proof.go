@@ -92,7 +92,7 @@ func (r *reconciler) followProof(ctx context.Context, p *pass) error {
 	switch {
 	case pods.ended(controlplane.ProvePod, now.ID), pods.failed(controlplane.ProvePod, now.ID):
 		return r.endProof(ctx, p, pod, proofOf(now, pod))
-	case p.input.Stopped || p.found.stop || p.found.upgrading:
+	case p.input.Stopped || p.found.stop || p.found.upgrading || p.found.recovering:
 		return r.endProof(ctx, p, pod, failedProof(now, "the control plane was stopped or changed meanwhile"))
 	case p.now.Sub(now.StartTime.Time) > policy.ProofLimit:
 		return r.endProof(ctx, p, pod, failedProof(now, fmt.Sprintf("it did not end within %s: %s", policy.ProofLimit, complaintOf(pod))))

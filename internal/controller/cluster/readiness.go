@@ -24,6 +24,10 @@ func (r *reconciler) readiness(ctx context.Context, p *pass) (bool, error) {
 	if p.input.Stopped {
 		return true, nil
 	}
+	p.found.addonsApplied = componentsIn(p.cluster, p.cluster.Status.CurrentKubernetesVersion)
+	if p.found.recovering {
+		return true, nil
+	}
 	timeout := probeTimeout
 	if !r.etcdServes(ctx, p) {
 		timeout = probeBriefly
@@ -35,7 +39,6 @@ func (r *reconciler) readiness(ctx context.Context, p *pass) (bool, error) {
 	if p.found.notReady != nil {
 		p.lookIn(probeAgain)
 	}
-	p.found.addonsApplied = componentsIn(p.cluster, p.cluster.Status.CurrentKubernetesVersion)
 	return true, nil
 }
 

@@ -68,7 +68,7 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 		return true, nil
 	}
 	if beside, err := r.recoverBeside(ctx, p, pods); err != nil || beside {
-		return false, err
+		return err == nil, err
 	}
 	p.stopForRecovery()
 	if err := r.backupAddress(ctx, p); err != nil {
@@ -216,6 +216,10 @@ func (r *reconciler) giveUpRecovery(ctx context.Context, p *pass) error {
 	if err != nil {
 		return err
 	}
+	if done, err := r.endBeside(ctx, p, pods); err != nil || done {
+		p.lookIn(atOnce)
+		return err
+	}
 	if pod := pods.pods[controlplane.RecoverPod]; pod != nil {
 		p.input.Stopped = true
 		p.lookIn(upgradeAgain)
@@ -285,7 +289,7 @@ func (r *reconciler) lossOf(ctx context.Context, p *pass, own []*corev1.Pod) (st
 	if released, err := r.releaseStranded(ctx, p, own); released || err != nil {
 		return "", err
 	}
-	reason := deadEtcd(own)
+	reason := deadEtcd(own, p.cluster.Status.Recovery)
 	if reason == "" || p.input.Members == 0 {
 		return reason, nil
 	}
@@ -310,14 +314,14 @@ func recoverable(up *v1beta1.ControlPlaneUpgrade) bool {
 }
 
 // deadEtcd says why etcd ended that does not start any more; empty if it does. What
-// ran out of memory, or was ended from outside, has its data.
-func deadEtcd(own []*corev1.Pod) string {
+// ran out of memory, or was ended from outside, has its data. Last is the last recovery.
+func deadEtcd(own []*corev1.Pod, last *v1beta1.ControlPlaneRecovery) string {
 	for _, pod := range own {
 		if pod.Labels[controlplane.LabelComponent] != controlplane.ComponentEtcd || !pod.DeletionTimestamp.IsZero() {
 			continue
 		}
 		for _, container := range pod.Status.ContainerStatuses {
-			if foundNoData(container) {
+			if foundNoData(container, last) {
 				return "etcd found no data"
 			}
 			ended := container.State.Terminated

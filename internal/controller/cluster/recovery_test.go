@@ -15,8 +15,10 @@ import (
 // Only an etcd that ends by itself at start after start has lost its data.
 func TestDeadEtcd(t *testing.T) {
 	ended := func(code int32, reason string) corev1.ContainerState {
-		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason}}
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, StartedAt: metav1.Unix(199, 0), FinishedAt: metav1.Unix(200, 0)}}
 	}
+	before := ended(controlplane.EtcdExitNoData, "Error")
+	before.Terminated.FinishedAt = metav1.Unix(99, 0)
 	for why, c := range map[string]struct {
 		component string
 		status    corev1.ContainerStatus
@@ -38,43 +40,15 @@ func TestDeadEtcd(t *testing.T) {
 		"found none, and was given some": {"etcd", corev1.ContainerStatus{
 			RestartCount: 1, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, Started: new(true), LastTerminationState: ended(controlplane.EtcdExitNoData, "Error"),
 		}, false},
+		"found none before they were put back, and reads them": {"etcd", corev1.ContainerStatus{
+			RestartCount: 1, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, Started: new(false), LastTerminationState: before,
+		}, false},
 		"an API server is no etcd": {"kube", corev1.ContainerStatus{RestartCount: 9, LastTerminationState: ended(1, "Error")}, false},
 	} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{controlplane.LabelComponent: c.component}}}
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{c.status}
-		if got := deadEtcd([]*corev1.Pod{pod}); (got != "") != c.dead {
+		if got := deadEtcd([]*corev1.Pod{pod}, &v1beta1.ControlPlaneRecovery{Restored: true, EndTime: new(metav1.Unix(100, 0))}); (got != "") != c.dead {
 			t.Errorf("%s: %q", why, got)
-		}
-	}
-}
-
-// A recovery runs beside an etcd's pod only where that waits for data and stays.
-func TestAwaitsData(t *testing.T) {
-	waits := corev1.ContainerStatus{
-		RestartCount: 1, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, Started: new(false),
-		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: controlplane.EtcdExitNoData}},
-	}
-	pod := func(component string, status corev1.ContainerStatus) *corev1.Pod {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{controlplane.LabelComponent: component}}}
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{status}
-		return pod
-	}
-	leaving, started, killed := pod("etcd", waits), waits, waits
-	leaving.DeletionTimestamp = new(metav1.Now())
-	started.Started = new(true)
-	killed.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 137}
-	for why, c := range map[string]struct {
-		pod  *corev1.Pod
-		want bool
-	}{
-		"it waits":            {pod("etcd", waits), true},
-		"it has started":      {pod("etcd", started), false},
-		"it ended otherwise":  {pod("etcd", killed), false},
-		"its pod is leaving":  {leaving, false},
-		"it is an API server": {pod("kube", waits), false},
-	} {
-		if got := awaitsData([]*corev1.Pod{c.pod}); got != c.want {
-			t.Errorf("%s: %v", why, got)
 		}
 	}
 }

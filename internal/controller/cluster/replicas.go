@@ -55,7 +55,7 @@ func (r *reconciler) replicas(ctx context.Context, p *pass) (bool, error) {
 		return true, nil
 	}
 	p.found.replicas = &redundancy{reason: "Changing", message: "the number of the control plane's replicas is changing"}
-	if !p.cluster.Status.Initialized || p.input.Stopped {
+	if !p.cluster.Status.Initialized || p.input.Stopped || p.found.recovering {
 		return true, nil
 	}
 	if p.found.upgrading {

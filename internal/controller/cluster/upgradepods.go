@@ -184,7 +184,7 @@ func (r *reconciler) keepPod(ctx context.Context, stored, wanted *corev1.Pod) er
 		}
 		return nil
 	}
-	same := stored.Spec.Containers[0].Image == wanted.Spec.Containers[0].Image &&
+	same := stored.Spec.Containers[0].Image == wanted.Spec.Containers[0].Image && controlplane.RunsBesideEtcd(stored) == controlplane.RunsBesideEtcd(wanted) &&
 		stored.Annotations[controlplane.AnnotationSnapshot] == wanted.Annotations[controlplane.AnnotationSnapshot]
 	if same && stored.Status.Phase != corev1.PodFailed {
 		return nil
