@@ -77,7 +77,7 @@ func (r *reconciler) recoverBeside(ctx context.Context, p *pass, pods upgradePod
 		p.again = max(wait, upgradeAgain)
 		return true, err
 	}
-	return true, r.keepPod(ctx, stored, controlplane.BesideEtcd(controlplane.EtcdRecoverPod(p.input, recovery.ID, recovery.Member)))
+	return true, r.keepPod(ctx, stored, controlplane.BesideEtcd(controlplane.EtcdRecoverPod(p.input, recovery.ID, recovery.Member, false)))
 }
 
 // goesOnBeside says whether a pod recovers beside etcd and has not failed.
