@@ -1,15 +1,12 @@
 package backup
 
 import (
-	"bytes"
 	"reflect"
 	"slices"
 	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 )
@@ -54,11 +51,11 @@ func writtenAgain(event *clientv3.Event) bool {
 		return false
 	}
 	before := decode(event.PrevKv.Value)
-	return before != nil && reflect.DeepEqual(wanted(before), wanted(now))
+	return before != nil && reflect.DeepEqual(before.wanted, now.wanted)
 }
 
 // keptByController says whether the endpoints at a key are those of a controller of Kubernetes.
-func keptByController(key string, now *unstructured.Unstructured) bool {
+func keptByController(key string, now *content) bool {
 	for _, c := range controlled {
 		if strings.HasPrefix(key, c.within) && now.GetLabels()[c.label] == c.value {
 			return true
@@ -69,38 +66,11 @@ func keptByController(key string, now *unstructured.Unstructured) bool {
 
 // madeByController says whether an object was made of another one of a kind that Kubernetes
 // has. What is made of a custom resource may hold what is drawn once, such as a password.
-func madeByController(now *unstructured.Unstructured) bool {
+func madeByController(now *content) bool {
 	owner := metav1.GetControllerOf(now)
 	return owner != nil && scheme.Scheme.Recognizes(schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind))
 }
 
 func within(prefixes []string, key string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
-}
-
-// decode reads an object of a kind that Kubernetes has; nil if it is none, such as one that
-// is encrypted, or a custom resource, of whose status nobody knows who counts on it.
-func decode(value []byte) *unstructured.Unstructured {
-	if !bytes.HasPrefix(value, []byte("k8s\x00")) && !bytes.HasPrefix(value, []byte("{")) {
-		return nil
-	}
-	object, _, err := scheme.Codecs.UniversalDeserializer().Decode(value, nil, nil)
-	if err != nil {
-		return nil
-	}
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return nil
-	}
-	return &unstructured.Unstructured{Object: fields}
-}
-
-// wanted is an object without what says how it is.
-func wanted(object *unstructured.Unstructured) map[string]any {
-	object = object.DeepCopy()
-	delete(object.Object, "status")
-	for _, field := range []string{"managedFields", "resourceVersion", "generation"} {
-		unstructured.RemoveNestedField(object.Object, "metadata", field)
-	}
-	return object.Object
 }

@@ -6,6 +6,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/encoding/protowire"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -54,6 +55,12 @@ func TestWrittenAgain(t *testing.T) {
 		{"an event", "/registry/events/default/e", nil, []byte("any"), true},
 		{"the API server's mark of compaction", "compact_rev_key", nil, []byte("7"), true},
 		{"a node says how it is", "/registry/minions/n", stored(t, node), stored(t, beats), true},
+		{"a node says how it is in a field that is not known here", "/registry/minions/n", stored(t, node), newer(t, beats, 3), true},
+		{"a node gets a field that is not known here", "/registry/minions/n", stored(t, node), newer(t, beats, 2), false},
+		{"its metadata get one", "/registry/minions/n", stored(t, node), newer(t, beats, 1), false},
+		{"a node in JSON says how it is", "/registry/minions/n", []byte(`{"apiVersion":"v1","kind":"Node","spec":{"newer":1}}`), []byte(`{"apiVersion":"v1","kind":"Node","spec":{"newer":1},"status":{"newer":2}}`), true},
+		{"a node in JSON gets a field that is not known here", "/registry/minions/n", []byte(`{"apiVersion":"v1","kind":"Node"}`), []byte(`{"apiVersion":"v1","kind":"Node","spec":{"newer":1}}`), false},
+		{"what is no message", "/registry/minions/n", stored(t, node), []byte("k8s\x00\xff\xff"), false},
 		{"a node is cordoned", "/registry/minions/n", stored(t, node), stored(t, cordoned), false},
 		{"what it was before is gone", "/registry/minions/n", nil, stored(t, beats), false},
 		{"a pod of nobody's", "/registry/pods/default/p", nil, stored(t, pod), false},
@@ -94,6 +101,34 @@ func stored(t *testing.T, object runtime.Object) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// newer is an object as a newer API server stores it: a field that is not known here is added to
+// one of its three: metadata, spec and status.
+func newer(t *testing.T, object runtime.Object, within protowire.Number) []byte {
+	t.Helper()
+	var wrapped runtime.Unknown
+	if err := wrapped.Unmarshal(bytes.TrimPrefix(stored(t, object), protobufMark)); err != nil {
+		t.Fatal(err)
+	}
+	fields, ok := fieldsOf(wrapped.Raw)
+	if !ok {
+		t.Fatal("the object is no message")
+	}
+	raw := []byte{}
+	for number := protowire.Number(1); number <= 3; number++ {
+		value := []byte(fields[number][0])
+		if number == within {
+			value = protowire.AppendString(protowire.AppendTag(value, 1000, protowire.BytesType), "new")
+		}
+		raw = protowire.AppendBytes(protowire.AppendTag(raw, number, protowire.BytesType), value)
+	}
+	wrapped.Raw = raw
+	out, err := wrapped.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(bytes.Clone(protobufMark), out...)
 }
 
 // Histories are the same up to the first revision that differs, from the first that both know.
