@@ -58,12 +58,14 @@ func (r *Recorder) apart(ctx context.Context, client *clientv3.Client, current, 
 		return nil, err
 	}
 	last := min(current, recorded)
-	stored, held := r.printed(ctx, identity, span{from, last}), prints{}
+	stored, unread := r.printed(ctx, identity, span{from, last})
+	held := prints{}
 	if err := past(ctx, client, span{from, last}, held.add); err != nil {
 		return nil, err
 	}
 	found := &Rollback{Revision: current, Recorded: recorded, Shared: shared(stored, held, span{from, last})}
-	if found.Shared == 0 || current >= recorded {
+	if found.Shared == 0 {
+		found.unread = unread
 		return found, nil
 	}
 	written := map[int64]bool{}
@@ -142,22 +144,32 @@ func past(ctx context.Context, client *clientv3.Client, of span, tell func(*clie
 	return fmt.Errorf("read the past of etcd: %w", cmp.Or(ctx.Err(), errors.New("it has ended")))
 }
 
-// printed is what the stores have of a span. What cannot be read is not known.
-func (r *Recorder) printed(ctx context.Context, identity *age.X25519Identity, of span) prints {
+// printed is what the stores have of a span, and what has not yet gone there. What cannot be
+// read is not known; the error says why some is not.
+func (r *Recorder) printed(ctx context.Context, identity *age.X25519Identity, of span) (prints, error) {
 	all, reached := prints{}, of.first-1
-	for _, d := range r.deltasOf(ctx, of) {
+	deltas, unread := r.deltasOf(ctx, of)
+	for _, d := range deltas {
 		if d.object.Last <= reached {
 			continue
 		}
 		found, err := d.place.printed(ctx, d.object.Name, identity)
 		if err != nil {
 			r.Log.Warn("delta cannot be compared with etcd", "cluster", r.ClusterID, "delta", d.object.Name, "error", err)
+			if unread == nil {
+				unread = fmt.Errorf("%s: %w", d.object.Name, err)
+			}
 			continue
 		}
 		maps.Copy(all, found)
 		reached = d.object.Last
 	}
-	return all
+	unwritten := prints{}
+	for _, event := range r.outbox.unwritten() {
+		unwritten.add(event)
+	}
+	maps.Copy(all, unwritten)
+	return all, unread
 }
 
 // placed is an object in one of the stores that have it.
@@ -168,9 +180,11 @@ type placed struct {
 
 // deltasOf are those that hold any of a span, by their first revision; those that reach
 // further first.
-func (r *Recorder) deltasOf(ctx context.Context, of span) []placed {
-	var found []placed
+func (r *Recorder) deltasOf(ctx context.Context, of span) (found []placed, unread error) {
 	for i, l := range r.lists(ctx) {
+		if unread == nil {
+			unread = l.err
+		}
 		for _, object := range l.objects {
 			if object.Kind == KindDelta && object.Last >= of.first && object.First <= of.last {
 				found = append(found, placed{object, r.places[i]})
@@ -180,7 +194,7 @@ func (r *Recorder) deltasOf(ctx context.Context, of span) []placed {
 	slices.SortStableFunc(found, func(a, b placed) int {
 		return cmp.Or(cmp.Compare(a.object.First, b.object.First), cmp.Compare(b.object.Last, a.object.Last))
 	})
-	return found
+	return found, unread
 }
 
 // printed does not share what it returns with the call, which may end later.

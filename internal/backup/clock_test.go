@@ -11,7 +11,7 @@ func TestRecoveryPointIsNotAheadOfTheClock(t *testing.T) {
 	noon := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	now := noon
 	r := NewRecorder(Config{Now: func() time.Time { return now }})
-	r.reached(7, noon)
+	r.holds(7, noon)
 	now = noon.Add(-3 * time.Hour)
 	back := now
 	if point := r.State().RecoveryPoint; !point.Equal(back) {
@@ -21,7 +21,7 @@ func TestRecoveryPointIsNotAheadOfTheClock(t *testing.T) {
 	if point := r.State().RecoveryPoint; !point.Equal(back) {
 		t.Errorf("nothing was stored, and the recovery point moved to %s", point)
 	}
-	r.reached(8, now)
+	r.holds(8, now)
 	if point := r.State().RecoveryPoint; !point.Equal(now) {
 		t.Errorf("stored at %s, the recovery point is %s", now, point)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Hold takes a turn, and returns what ends it.
@@ -20,9 +21,16 @@ func (t *Turns) Hold(test testing.TB) func() {
 	return held.end
 }
 
+// Compared is when what etcd holds was compared last with what was recorded.
+func (r *Recorder) Compared() time.Time {
+	r.suspicion.mu.Lock()
+	defer r.suspicion.mu.Unlock()
+	return r.suspicion.tried
+}
+
 // HangingStore is the URL of a store that lists nothing and never answers to what it is
-// given, and counts the snapshots that it is given.
-func HangingStore(t *testing.T, given *atomic.Int64) string {
+// given, and counts what it is given of a kind.
+func HangingStore(t *testing.T, kind string, given *atomic.Int64) string {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "nobody")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "none")
@@ -32,7 +40,7 @@ func HangingStore(t *testing.T, given *atomic.Int64) string {
 			return
 		}
 		_, _ = io.Copy(io.Discard, r.Body)
-		if strings.Contains(r.URL.Path, "/full-") {
+		if strings.Contains(r.URL.Path, "/"+kind+"-") {
 			given.Add(1)
 		}
 		<-r.Context().Done()

@@ -72,7 +72,7 @@ func TestOtherStoreOfOneThatHangsInAWrite(t *testing.T) {
 	b := newBed(t, 1)
 	b.schedule.Full, b.takes = time.Second, 100*time.Millisecond
 	given := &atomic.Int64{}
-	b.others = []string{backup.HangingStore(t, given)}
+	b.others = []string{backup.HangingStore(t, backup.KindFull, given)}
 	b.record()
 	b.eventually("the other store has three snapshots", func() error {
 		if found := b.objects(0, "full"); len(found) < 3 {
@@ -84,4 +84,33 @@ func TestOtherStoreOfOneThatHangsInAWrite(t *testing.T) {
 		t.Errorf("the store that hangs is given %d snapshots, want 1", n)
 	}
 	b.stopRecording()
+}
+
+// A store that hangs costs the other one none of its deltas, nor the cluster its recovery point:
+// it is given what came meanwhile when it has been waited for.
+func TestDeltasBesideAStoreThatHangs(t *testing.T) {
+	b := newBed(t, 1)
+	given := &atomic.Int64{}
+	b.others = []string{backup.HangingStore(t, backup.KindDelta, given)}
+	b.record()
+	b.eventually("the other store has a snapshot", func() error {
+		if len(b.objects(0, "full")) == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	b.eventually("the store that hangs is given a delta", func() error {
+		b.put("/a", "1")
+		if given.Load() == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	b.eventually("the other store has more deltas than the one that hangs is given", func() error {
+		b.stored(b.put("/a", "2"))
+		if found := len(b.objects(0, "delta")); found < int(given.Load())+3 {
+			return fmt.Errorf("it has %d, and the one that hangs is given %d", found, given.Load())
+		}
+		return nil
+	})
 }

@@ -19,8 +19,8 @@ func TestAnEtcdThatEndsIsHeardOut(t *testing.T) {
 	if err := r.hearOut(watch); !errors.Is(err, errLeaving) {
 		t.Error(err)
 	}
-	if r.buffer.seen != 8 || len(r.buffer.events) != 2 {
-		t.Errorf("it has heard %+v", r.buffer)
+	if seen, _ := r.outbox.reach(); seen != 8 || len(r.outbox.unwritten()) != 2 || r.last.revision != 8 {
+		t.Errorf("it has heard up to %d, %v", seen, r.outbox.unwritten())
 	}
 	close(watch)
 	if err := r.hearOut(watch); err == nil || errors.Is(err, errLeaving) {

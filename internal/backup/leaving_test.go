@@ -47,6 +47,7 @@ func TestRecorderLetsGoOfAnEtcdThatEnds(t *testing.T) {
 type wire struct {
 	net.Listener
 	mu    sync.Mutex
+	to    string
 	open  []net.Conn
 	calls int
 }
@@ -57,7 +58,7 @@ func newWire(t *testing.T, to string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{Listener: listener}
+	w := &wire{Listener: listener, to: to}
 	t.Cleanup(func() { _ = listener.Close(); w.cut() })
 	go func() {
 		for {
@@ -65,7 +66,7 @@ func newWire(t *testing.T, to string) *wire {
 			if err != nil {
 				return
 			}
-			far, err := net.Dial("tcp", to)
+			far, err := net.Dial("tcp", w.end())
 			if err != nil {
 				_ = near.Close()
 				continue
@@ -79,6 +80,20 @@ func newWire(t *testing.T, to string) *wire {
 		}
 	}()
 	return w
+}
+
+func (w *wire) end() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to
+}
+
+// lead has it lead to another etcd from now on.
+func (w *wire) lead(to string) {
+	w.mu.Lock()
+	w.to = to
+	w.mu.Unlock()
+	w.cut()
 }
 
 func (w *wire) cut() {

@@ -209,17 +209,25 @@ func (r *Recorder) ask(ctx context.Context, current, recorded int64) (word, erro
 	return wordOf(revisions, recorded), errors.Join(errs...)
 }
 
-func (r *Recorder) askMember(ctx context.Context, url string) (int64, error) {
+func (r *Recorder) askMember(ctx context.Context, url string) (revision int64, err error) {
+	err = r.member(url, func(client *clientv3.Client) error {
+		header, err := currentHeader(ctx, client)
+		if err == nil {
+			revision = header.Revision
+		}
+		return err
+	})
+	return revision, err
+}
+
+// member asks one of etcd's members alone.
+func (r *Recorder) member(url string, ask func(*clientv3.Client) error) error {
 	way := r.way
 	way.Endpoints = []string{url}
 	client, err := clientv3.New(way)
 	if err != nil {
-		return 0, fmt.Errorf("dial a member of etcd: %w", err)
+		return fmt.Errorf("dial a member of etcd: %w", err)
 	}
 	defer func() { _ = client.Close() }()
-	header, err := currentHeader(ctx, client)
-	if err != nil {
-		return 0, err
-	}
-	return header.Revision, nil
+	return ask(client)
 }

@@ -108,7 +108,8 @@ func (r reader) Get(context.Context, string, ...clientv3.OpOption) (*clientv3.Ge
 // recorder holds that; but no backup has more, so that none is compared, and put back.
 func TestLossOfWhatNoStoreTook(t *testing.T) {
 	r, etcd := sharing(t, "a", NewTurns(1)), &membership{}
-	r.looked, r.flushed, r.buffer.seen = true, 50, 90
+	r.outbox.begin(50)
+	r.looked, r.outbox.seen = true, 90
 	r.recorded.Store(50)
 	for range 2 {
 		err := r.findStart(t.Context(), &clientv3.Client{Cluster: etcd, Maintenance: etcd, KV: reader{revision: 60}})

@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -112,6 +111,20 @@ func (p *place) crowded() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.err = fmt.Sprintf("the store %s does not answer: it has taken nothing of another cluster's backup for too long", p.url)
+}
+
+// continues says whether its deltas continue a snapshot that it has.
+func (p *place) continues() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lags == p.made && !p.full.IsZero()
+}
+
+// refusing says whether it did not take what it was given last.
+func (p *place) refusing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refuses
 }
 
 // hangs notes that it takes nothing of the snapshot that is on its way, and how that is
@@ -317,21 +330,6 @@ func (r *Recorder) bundle(ctx context.Context, p *place) error {
 	return p.use(ctx, func(s *Store) error { return s.putBundle(ctx, *r.Bundle, r.Now()) })
 }
 
-// stillThere asks all stores at once whether they still have what nothing was added to.
-func (r *Recorder) stillThere(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, putTimeout)
-	defer cancel()
-	var looking sync.WaitGroup
-	for _, p := range r.places {
-		looking.Go(func() {
-			if err := p.holds(ctx); err != nil {
-				r.Log.Warn("store of backups", "cluster", r.ClusterID, "store", p.url, "error", err)
-			}
-		})
-	}
-	looking.Wait()
-}
-
 func (p *place) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -339,45 +337,4 @@ func (p *place) close() {
 		p.store.Close()
 		p.store = nil
 	}
-}
-
-// putTimeout bounds the write of a delta: the next one is due.
-const putTimeout = 20 * time.Second
-
-// toAll writes a delta to all stores at once, and says whether one has taken it.
-func (r *Recorder) toAll(ctx context.Context, object Object, sealed []byte) bool {
-	ctx, cancel := context.WithTimeout(ctx, putTimeout)
-	defer cancel()
-	object.Size = int64(len(sealed))
-	errs := make([]error, len(r.places))
-	var writing sync.WaitGroup
-	for i, p := range r.places {
-		writing.Go(func() {
-			errs[i] = p.put(ctx, object, func() io.Reader { return bytes.NewReader(sealed) })
-			if p.tookDelta(errs[i] == nil) {
-				r.Turns.isBack(p.address)
-			}
-			if errs[i] == nil {
-				errs[i] = p.holds(ctx)
-			}
-		})
-	}
-	writing.Wait()
-	taken := false
-	for _, err := range errs {
-		taken = taken || err == nil
-	}
-	for i, err := range errs {
-		if err == nil {
-			continue
-		}
-		r.Log.Warn("delta for backup not stored", "cluster", r.ClusterID, "store", r.places[i].url, "error", err)
-		if taken {
-			r.places[i].lag()
-		}
-	}
-	if !taken {
-		r.OnChange()
-	}
-	return taken
 }

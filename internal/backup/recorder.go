@@ -58,16 +58,18 @@ type Recorder struct {
 	Config
 	places []*place
 
+	// outbox is what the stores have yet to take, and giving what gives it to them.
+	outbox *outbox
+	giving sync.WaitGroup
+
 	// Only the loop of a session uses these.
-	buffer buffer
-	// held is how large the buffer was when no store took it; zero if one did.
-	held int
+	//
 	// asked is what etcd was asked last, until the watch has brought all that it had then.
 	asked question
-	// flushed is the last revision that a store has been given; zero before the first look.
-	flushed int64
 	// looked: the stores were asked once how far they have come.
 	looked bool
+	// last is the last of what was recorded of which it is known what was written there.
+	last landmark
 
 	// hurried holds one when deltas are to be written every hurriedDelta from now on.
 	hurried chan struct{}
@@ -84,10 +86,11 @@ type Recorder struct {
 	way     clientv3.Config
 	members members
 
+	// suspicion is what is asked while an etcd counts as one that lost data.
+	suspicion suspicion
+
 	mu    sync.Mutex
 	state State
-	// compared is when an etcd that counts as one that lost data was compared last.
-	compared time.Time
 }
 
 // NewRecorder makes a recorder that has not begun.
@@ -113,6 +116,7 @@ func NewRecorder(config Config) *Recorder {
 	for _, address := range config.Stores {
 		r.places = append(r.places, &place{address: address, url: Redact(address), cluster: config.ClusterID, slots: make(chan struct{}, inFlight), onEmptied: func() { r.OnEmptied(Redact(address)) }})
 	}
+	r.outbox = newOutbox(r.places)
 	return r
 }
 
@@ -154,11 +158,13 @@ const (
 // that does not answer is asked again and again.
 func (r *Recorder) Run(ctx context.Context) {
 	defer r.closeStores()
+	defer r.giving.Wait()
+	defer r.outbox.end()
 	pause := firstPause
 	for ctx.Err() == nil {
 		began := r.Now()
 		err := r.session(ctx)
-		r.last(ctx)
+		r.farewell(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -174,15 +180,20 @@ func (r *Recorder) Run(ctx context.Context) {
 	}
 }
 
-// farewell bounds the last write of a recorder, or of a session with etcd.
-const farewell = 10 * time.Second
+// farewellTime bounds the last write of a recorder, or of a session with etcd.
+const farewellTime = 10 * time.Second
 
-// last stores what was received, also when etcd has gone or the recorder is to end.
-func (r *Recorder) last(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+// farewell stores what was received, also when etcd has gone. When the recorder is to end, the
+// other stores are waited for too, but for those that hang.
+func (r *Recorder) farewell(ctx context.Context) {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTime)
 	defer cancel()
 	r.asked = question{}
-	r.flush(ctx, r.known())
+	r.flush(last, r.known())
+	r.outbox.settled(last)
+	if ctx.Err() != nil {
+		r.outbox.quiet(last)
+	}
 }
 
 // known is up to when everything is stored as far as is known: what the watch has brought
@@ -191,7 +202,8 @@ func (r *Recorder) known() time.Time {
 	if point := r.State().RecoveryPoint; !point.IsZero() {
 		return point
 	}
-	return r.buffer.at // no snapshot is stored: nothing claims it
+	at, _ := r.outbox.received()
+	return at // no snapshot is stored: nothing claims it
 }
 
 // errGap says that etcd no longer has all the revisions since the last delta.
@@ -218,7 +230,8 @@ func (r *Recorder) session(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
-	watch := client.Watch(clientv3.WithRequireLeader(ctx), "", clientv3.WithPrefix(), clientv3.WithRev(r.buffer.seen+1))
+	seen, _ := r.outbox.reach()
+	watch := client.Watch(clientv3.WithRequireLeader(ctx), "", clientv3.WithPrefix(), clientv3.WithRev(seen+1))
 	return r.follow(ctx, client, watch, &running)
 }
 
@@ -244,6 +257,9 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 		case <-gone:
 			return r.hearOut(watch)
 		case response, open := <-watch:
+			if err := r.ifMoved(ctx, client, moved); err != nil {
+				return err
+			}
 			if err := r.receive(response, open); err != nil {
 				return err
 			}
@@ -255,7 +271,7 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 			}
 			hurried = true
 		case <-moved:
-			if err := r.tick(ctx, client); err != nil {
+			if err := r.another(ctx, client); err != nil {
 				return err
 			}
 		case <-ticker.C:
@@ -306,21 +322,20 @@ func (r *Recorder) receive(response clientv3.WatchResponse, open bool) error {
 		return errors.New("watch etcd: it has ended")
 	}
 	r.etcdFailed(nil)
-	r.buffer.add(response.Events, r.Now())
+	r.outbox.add(response.Events, r.Now())
+	r.last = lastOf(response.Events, r.last)
 	return nil
 }
 
-// early writes a delta that has become large. What no store took is tried again when as
+// early writes a delta that has become large, and waits until a store has it or none takes it:
+// what etcd has for the recorder is held in memory, too. What no store took is tried again when as
 // much again has come, or its time has.
 func (r *Recorder) early(ctx context.Context) {
-	if r.buffer.size < r.held {
-		r.held = 0
-	}
-	if r.buffer.size-r.held < deltaSize {
+	if _, fresh := r.outbox.received(); fresh < deltaSize {
 		return
 	}
 	r.flush(ctx, r.known())
-	r.held = r.buffer.size
+	r.outbox.settled(ctx)
 }
 
 // tick asks etcd how far it is. What it had then is written as soon as the watch has
@@ -337,7 +352,7 @@ func (r *Recorder) tick(ctx context.Context, client *clientv3.Client) error {
 	if err != nil {
 		return err
 	}
-	if err := r.check(ctx, client, revision, max(r.buffer.seen, r.recorded.Load())); err != nil {
+	if err := r.check(ctx, client, revision, r.furthest()); err != nil {
 		return err
 	}
 	r.etcdFailed(nil)
@@ -347,63 +362,29 @@ func (r *Recorder) tick(ctx context.Context, client *clientv3.Client) error {
 }
 
 // answer writes a delta once all that etcd was asked for is there. Where nothing was
-// written, that is as good as one.
+// written, that the stores still have what nothing was added to is as good as one.
 func (r *Recorder) answer(ctx context.Context) {
-	if r.asked == (question{}) || r.buffer.seen < r.asked.revision {
+	if seen, _ := r.outbox.reach(); r.asked == (question{}) || seen < r.asked.revision {
 		return
 	}
 	at := r.asked.at
 	r.asked = question{}
-	if !r.buffer.empty() {
-		r.flush(ctx, at)
-		return
-	}
-	if r.stillThere(ctx); r.anyCurrent() {
-		r.reached(r.buffer.seen, at)
-	}
+	r.give(ctx, at)
 }
 
 // flush writes what was received to every store, as what there was up to a time. It is
 // kept while no store takes it, within bounds.
 func (r *Recorder) flush(ctx context.Context, at time.Time) {
-	if r.buffer.empty() {
-		return
-	}
-	first, last := r.flushed+1, r.buffer.seen
-	object := deltaObject(first, last, at)
-	sealed, err := r.buffer.seal(r.Key)
-	if err != nil {
-		r.Log.Error("delta for backup could not be sealed", "cluster", r.ClusterID, "error", err)
-		return
-	}
-	if !r.toAll(ctx, object, sealed) {
-		if r.buffer.size > maxBuffer {
-			r.Log.Warn("no store took deltas for too long: they begin anew", "cluster", r.ClusterID, "revision", last)
-			r.skip()
-		}
-		return
-	}
-	r.flushed = last
-	r.buffer.clear()
-	if r.anyCurrent() {
-		r.reached(last, at)
-	}
-}
-
-// skip gives up what is buffered: every store needs a snapshot now.
-func (r *Recorder) skip() {
-	r.flushed = r.buffer.seen
-	r.buffer.clear()
-	for _, p := range r.places {
-		p.lag()
+	if seen, flushed := r.outbox.reach(); seen > flushed {
+		r.give(ctx, at)
 	}
 }
 
 // restart forgets where the deltas ended: they cannot be continued, and the next begin
 // where etcd is then.
 func (r *Recorder) restart() {
-	r.buffer = buffer{}
-	r.flushed = 0
+	r.outbox.begin(0)
+	r.last = landmark{}
 	for _, p := range r.places {
 		p.lag()
 	}
@@ -434,11 +415,12 @@ func (r *Recorder) snapshotFailed(err error) {
 	}
 }
 
-func (r *Recorder) reached(revision int64, at time.Time) {
+// holds notes that everything up to a revision, and a time, is in a store.
+func (r *Recorder) holds(revision int64, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.notAhead()
-	r.state.Revision = revision
+	r.state.Revision = max(r.state.Revision, revision) // a store that is slow says so late
 	if at.After(r.state.RecoveryPoint) {
 		r.state.RecoveryPoint = at
 	}
@@ -449,16 +431,6 @@ func (r *Recorder) reached(revision int64, at time.Time) {
 // the stores. The caller holds the lock.
 func (r *Recorder) notAhead() {
 	r.state.RecoveryPoint = earlier(r.state.RecoveryPoint, r.Now())
-}
-
-// anyCurrent says whether the deltas of a store continue a snapshot of its.
-func (r *Recorder) anyCurrent() bool {
-	for _, p := range r.places {
-		if s := p.state(); !s.Behind && !s.Full.IsZero() && s.Error == "" {
-			return true
-		}
-	}
-	return false
 }
 
 func (r *Recorder) closeStores() {

@@ -242,10 +242,13 @@ func TestStoreAwayAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.stored(b.put("/a", "1"))
-	state := b.recorder.State()
-	if state.Stores[0].Error != "" || state.Stores[1].Error == "" || !state.Stores[1].Behind {
-		t.Errorf("with one store away: %+v", state.Stores)
-	}
+	b.eventually("it is seen which store is away", func() error {
+		state := b.recorder.State()
+		if state.Stores[0].Error != "" || state.Stores[1].Error == "" || !state.Stores[1].Behind {
+			return fmt.Errorf("%+v", state.Stores)
+		}
+		return nil
+	})
 	if err := os.Rename(away, b.stores[1]); err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,8 @@ type Rollback struct {
 	Written int64
 	// Several: it has more members than one, in whose place nothing is put by itself.
 	Several bool
+	// unread is what cannot be read in the stores, so that it is compared again.
+	unread error
 }
 
 // chooses is where the operator finds what to do.
@@ -43,8 +45,12 @@ func (b *Rollback) String() string {
 		return fmt.Sprintf("it has taken nothing since revision %d but what is written again by itself, so that nothing is lost by a recovery; of several members none is made by itself: %s", b.Shared, chooses)
 	case b.Restorable():
 		return fmt.Sprintf("it has taken nothing since revision %d but what is written again by itself, so that the backups may be put back", b.Shared)
+	case b.Shared > 0 && b.Written == 0:
+		return fmt.Sprintf("it has gone on from revision %d beyond what the backups have, with nothing but what is written again by itself: %s", b.Shared, chooses)
 	case b.Shared > 0:
 		return fmt.Sprintf("it has gone on from revision %d with writes of its own, %d at least: %s", b.Shared, b.Written, chooses)
+	case b.unread != nil:
+		return fmt.Sprintf("what it has taken since is compared again, and waits for what cannot be read in the stores: %s", b.unread)
 	default:
 		return "what it has taken since cannot be told apart: " + chooses
 	}
@@ -63,10 +69,15 @@ func (r *Recorder) check(ctx context.Context, client *clientv3.Client, current, 
 		return r.behind(ctx, client, current, recorded)
 	case !r.rolledBack.Load():
 		return nil
-	case recorded == 0 || current-recorded < recoveredJump && !r.hasAll(ctx, client, current, recorded):
-		return fmt.Errorf("%w: it had less than was recorded, up to revision %d, and has gone on without that to %d; it is not recorded until its data have been recovered", ErrLost, recorded, current)
+	case recorded == 0:
+		return fmt.Errorf("%w: it lacked some of what was recorded, and no store that answers says up to where that was: both are compared when one does", ErrLost)
+	case current-recorded < recoveredJump:
+		if err := r.hasAll(ctx, client, current, recorded); err != nil {
+			return fmt.Errorf("%w: it lacked some of what was recorded, up to revision %d, and has gone on to %d; %w", ErrLost, recorded, current, err)
+		}
 	}
 	r.rolledBack.Store(false)
+	r.suspicion.close()
 	return nil
 }
 
@@ -123,30 +134,4 @@ func (r *Recorder) judge(ctx context.Context, client *clientv3.Client, current, 
 		}
 	}
 	return *found
-}
-
-// compareAgain is how long after a comparison with what was recorded the next one is made
-// of an etcd that has gone on.
-const compareAgain = 5 * time.Minute
-
-// hasAll says whether an etcd that counts as one that lost data has what was recorded after
-// all: a member was read that differs from the others, or somebody has put the data back.
-func (r *Recorder) hasAll(ctx context.Context, client *clientv3.Client, current, recorded int64) bool {
-	r.mu.Lock()
-	r.state.Rollback = nil // the backups are behind it
-	since := r.Now().Sub(r.compared)
-	due := since < 0 || since >= compareAgain
-	if due {
-		r.compared = r.Now()
-	}
-	r.mu.Unlock()
-	if !due {
-		return false
-	}
-	found, err := r.apart(ctx, client, current, recorded)
-	if err != nil {
-		r.Log.Warn("what etcd holds cannot be compared with what was recorded", "cluster", r.ClusterID, "error", err)
-		return false
-	}
-	return found.Shared == recorded
 }

@@ -28,7 +28,7 @@ func currentHeader(ctx context.Context, client *clientv3.Client) (*etcdserverpb.
 // another one shows in etcd's answer to the watch, since restores mark all that was
 // before as compacted.
 func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error {
-	if !r.looked || r.rolledBack.Load() && r.flushed == 0 {
+	if _, flushed := r.outbox.reach(); !r.looked || r.rolledBack.Load() && flushed == 0 {
 		r.looked = true
 		if r.look(ctx) {
 			r.rolledBack.Store(false) // there is no backup to be continued
@@ -42,19 +42,27 @@ func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error
 		return err
 	}
 	// To record it would make what is left of it the newest backup.
-	if err := r.check(ctx, client, current, max(r.flushed, r.buffer.seen, r.recorded.Load())); err != nil {
+	if err := r.sameHistory(ctx, client, current); err != nil {
+		return err
+	}
+	if err := r.check(ctx, client, current, r.furthest()); err != nil {
 		return err
 	}
 	if r.doubtful.Load() {
 		r.restart()
 		r.renewed.Store(current)
 	}
-	if r.flushed == 0 {
-		r.flushed = current
+	if _, flushed := r.outbox.reach(); flushed == 0 {
+		r.outbox.begin(current)
 	}
 	r.etcdFailed(nil)
-	r.buffer.seen = max(r.buffer.seen, r.flushed)
 	return nil
+}
+
+// furthest is up to where etcd was recorded, as far as is known.
+func (r *Recorder) furthest() int64 {
+	seen, flushed := r.outbox.reach()
+	return max(seen, flushed, r.recorded.Load())
 }
 
 // look reads in the stores how far they have come. Those that are not as far as the
@@ -99,7 +107,10 @@ func (r *Recorder) look(ctx context.Context) bool {
 			p.lag()
 		}
 	}
-	r.flushed = furthest
+	r.outbox.begin(furthest)
+	if newest != nil && r.last == (landmark{}) {
+		r.last = r.lastIn(ctx, lists, span{newest.Last + 1, furthest})
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.KeyLost = foreign && newest == nil

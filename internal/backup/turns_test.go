@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -62,12 +64,13 @@ func fulls(t *testing.T, dir, id string) int {
 // nor the cluster's other stores, and is given no more of them meanwhile.
 func TestStoreThatHangsInAWrite(t *testing.T) {
 	given := &atomic.Int64{}
-	hangs, dir, turns := HangingStore(t, given), t.TempDir(), NewTurns(1)
+	hangs, dir, turns := HangingStore(t, KindFull, given), t.TempDir(), NewTurns(1)
 	first, second := sharing(t, "first", turns, hangs, "file://"+dir), sharing(t, "second", turns, hangs, "file://"+dir)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	aside, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- first.full(ctx, still{}.client(), first.places, func() { close(aside) }) }()
+	another := sync.OnceFunc(func() { close(aside) })
+	go func() { ended <- first.full(ctx, still{}.client(), first.places, another) }()
 	select {
 	case <-aside:
 	case err := <-ended:
@@ -75,8 +78,10 @@ func TestStoreThatHangsInAWrite(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("it is waited for, and nobody else goes first")
 	}
-	if fulls(t, dir, "first") != 1 {
-		t.Error("the other store of the cluster has no snapshot")
+	for began := time.Now(); fulls(t, dir, "first") != 1; runtime.Gosched() {
+		if time.Since(began) > time.Minute {
+			t.Fatal("the other store of the cluster has no snapshot")
+		}
 	}
 	if err := second.full(ctx, still{}.client(), second.places, func() {}); err != nil || fulls(t, dir, "second") != 1 {
 		t.Errorf("another cluster: %v", err)
@@ -106,7 +111,7 @@ func TestStoreThatHangsInAWrite(t *testing.T) {
 // Where enough wait for a store that hangs, the next one gives it up.
 func TestStoreThatHangsIsGivenUp(t *testing.T) {
 	dir, turns := t.TempDir(), NewTurns(1)
-	hangs := HangingStore(t, &atomic.Int64{})
+	hangs := HangingStore(t, KindFull, &atomic.Int64{})
 	turns.stores[hangs] = &standing{trying: lateAtOnce, late: lateAtOnce}
 	r := sharing(t, "a", turns, hangs, "file://"+dir)
 	err := r.full(t.Context(), still{}.client(), r.places, func() { t.Error("one too many waits") })

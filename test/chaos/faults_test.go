@@ -291,12 +291,8 @@ func fillDisk(c *chaos, e schedule.Event) error {
 	return nil
 }
 
-// storedBeside is how long backups may take to come to a store beside one that hangs: a delta
-// waits 20 s for that one, and what is newer comes after it.
-const storedBeside = stored + 30*time.Second
-
 // freezeStore has one of the two stores of backups take requests and answer none. The other
-// has to go on: a fault that comes to nothing unless backups come to both.
+// has to go on as if it were alone: a fault that comes to nothing unless backups come to both.
 func freezeStore(c *chaos, e schedule.Event) error {
 	id, began := c.target(e).id, time.Now()
 	release := c.store.Hang()
@@ -313,7 +309,7 @@ func freezeStore(c *chaos, e schedule.Event) error {
 		if err == nil {
 			break
 		}
-		if time.Since(waited) > storedBeside {
+		if time.Since(waited) > stored {
 			return fmt.Errorf("while a store hangs: %w", err)
 		}
 	}

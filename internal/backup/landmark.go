@@ -1,0 +1,228 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"filippo.io/age"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// landmark is what was written at a revision, as a hash; none if it is zero.
+type landmark struct {
+	revision int64
+	print    uint64
+}
+
+// lastOf is the landmark at the end of events, all of a revision among them; another if there
+// are none.
+func lastOf(events []*clientv3.Event, another landmark) landmark {
+	if len(events) == 0 {
+		return another
+	}
+	last, all := events[len(events)-1].Kv.ModRevision, prints{}
+	for _, event := range events {
+		if event.Kv.ModRevision == last {
+			all.add(event)
+		}
+	}
+	return landmark{last, all[last]}
+}
+
+// lastIn is the last landmark that stores have in a span; none if none can be read.
+func (r *Recorder) lastIn(ctx context.Context, lists []listing, in span) landmark {
+	identity, err := parseKey(r.Key)
+	if err != nil {
+		return landmark{} // the public half opens nothing
+	}
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	found := landmark{}
+	for i, l := range lists {
+		if l.err != nil || l.foreign {
+			continue
+		}
+		if there := r.places[i].lastIn(ctx, r, l.objects, identity, in); there.revision > found.revision {
+			found = there
+		}
+	}
+	return found
+}
+
+func (p *place) lastIn(ctx context.Context, r *Recorder, objects []Object, identity age.Identity, in span) landmark {
+	newest := Object{}
+	for _, object := range objects {
+		if object.Kind == KindDelta && object.Last >= in.first && object.Last <= in.last && object.Last > newest.Last {
+			newest = object
+		}
+	}
+	if newest.Last == 0 {
+		return landmark{}
+	}
+	all, err := p.printed(ctx, newest.Name, identity)
+	if err != nil {
+		r.Log.Warn("delta cannot be compared with etcd", "cluster", r.ClusterID, "delta", newest.Name, "error", err)
+		return landmark{}
+	}
+	if _, whole := all[newest.Last]; !whole {
+		return landmark{}
+	}
+	return landmark{newest.Last, all[newest.Last]}
+}
+
+// sight is what an etcd shows at a landmark.
+type sight int
+
+const (
+	// unseen: it has compacted that.
+	unseen sight = iota
+	asRecorded
+	otherwise
+)
+
+// seenAt looks at what an etcd that has reached a landmark shows there.
+func seenAt(ctx context.Context, client *clientv3.Client, l landmark) (sight, error) {
+	found, err := landmarkAt(ctx, client, l.revision)
+	switch {
+	case err != nil:
+		return unseen, err
+	case found == l:
+		return asRecorded, nil
+	case found == landmark{}:
+		return unseen, nil
+	default:
+		return otherwise, nil
+	}
+}
+
+// landmarkAt is the landmark at a revision that etcd has reached; none if it has compacted that.
+func landmarkAt(ctx context.Context, client *clientv3.Client, revision int64) (landmark, error) {
+	held := prints{}
+	err := past(ctx, client, span{revision, revision}, held.add)
+	if errors.As(err, new(compacted)) {
+		return landmark{}, nil
+	}
+	if err != nil {
+		return landmark{}, err
+	}
+	// A compaction keeps not all of the revision up to which it goes.
+	if from, err := oldest(ctx, client); err != nil || from > revision {
+		return landmark{}, err
+	}
+	return landmark{revision, held[revision]}, nil
+}
+
+// sameHistory says whether etcd has still what was recorded last, where somebody else may answer
+// than did. One that lost its last writes and has taken as many others shows by nothing else.
+func (r *Recorder) sameHistory(ctx context.Context, client *clientv3.Client, current int64) error {
+	recorded := r.furthest()
+	if r.last == (landmark{}) || current < recorded || r.rolledBack.Load() {
+		return nil
+	}
+	said, err := seenAt(ctx, client, r.last)
+	if err != nil || said != otherwise {
+		return err
+	}
+	return r.replaced(ctx, client, current, recorded)
+}
+
+// errAnew ends a session with an etcd that is recorded anew in the next one.
+var errAnew = errors.New("what was recorded is of a member of etcd that held other data: the others are recorded anew")
+
+// replaced finds out what it means that the member that answers shows something else than was
+// recorded last, as behind does of one that has less.
+func (r *Recorder) replaced(ctx context.Context, client *clientv3.Client, current, recorded int64) error {
+	at := r.Now()
+	has, lacks, of, err := r.show(ctx)
+	switch most := of/2 + 1; {
+	case has >= most:
+		r.doubt()
+		return fmt.Errorf("a member of etcd holds something else at revision %d than the majority: it is recorded anew from the others", r.last.revision)
+	case lacks < most:
+		return fmt.Errorf("a member of etcd holds something else at revision %d than was recorded; of the others no majority says what it has: %w", r.last.revision, cmp.Or(err, errors.New("they differ")))
+	case has > 0 || r.doubtful.Load():
+		r.doubt()
+		r.last = landmark{}
+		return errAnew
+	}
+	r.rolledBack.Store(true)
+	found := Rollback{}
+	if lacks == of {
+		found = r.judge(ctx, client, current, recorded)
+	}
+	found.Time, found.Revision, found.Recorded = at, current, recorded
+	r.know(&found)
+	return fmt.Errorf("%w: at revision %d it has another write than was recorded, up to %d, and is at %d; %s", ErrLost, r.last.revision, recorded, current, &found)
+}
+
+// show has every member of etcd show what it has at the last landmark, and returns of how many
+// how many have what was recorded, and how many have not.
+func (r *Recorder) show(ctx context.Context) (has, lacks, of int, err error) {
+	if r.Members == nil {
+		return 0, 1, 1, nil
+	}
+	urls, err := r.Members(ctx)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	sights, errs := make([]sight, len(urls)), make([]error, len(urls))
+	var asking sync.WaitGroup
+	for i, url := range urls {
+		asking.Go(func() { sights[i], errs[i] = r.showMember(ctx, url) })
+	}
+	asking.Wait()
+	for _, said := range sights {
+		switch said {
+		case asRecorded:
+			has++
+		case otherwise:
+			lacks++
+		}
+	}
+	return has, lacks, len(urls), errors.Join(errs...)
+}
+
+func (r *Recorder) showMember(ctx context.Context, url string) (said sight, err error) {
+	err = r.member(url, func(client *clientv3.Client) error {
+		header, err := currentHeader(ctx, client)
+		if err != nil {
+			return err
+		}
+		if header.Revision < r.last.revision {
+			said = otherwise
+			return nil
+		}
+		said, err = seenAt(ctx, client, r.last)
+		return err
+	})
+	return said, err
+}
+
+// another looks who answers now, which may be another etcd than did, or one that has begun
+// again with other data.
+func (r *Recorder) another(ctx context.Context, client *clientv3.Client) error {
+	if err := r.agree(ctx, client); err != nil {
+		return err
+	}
+	current, err := r.revision(ctx, client)
+	if err != nil {
+		return err
+	}
+	if err := r.sameHistory(ctx, client, current); err != nil {
+		return err
+	}
+	return r.tick(ctx, client)
+}
+
+// ifMoved looks who answers, if another may, before what comes from there is taken in.
+func (r *Recorder) ifMoved(ctx context.Context, client *clientv3.Client, moved <-chan struct{}) error {
+	select {
+	case <-moved:
+		return r.another(ctx, client)
+	default:
+		return nil
+	}
+}
