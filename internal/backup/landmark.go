@@ -8,7 +8,9 @@ import (
 	"sync"
 
 	"filippo.io/age"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/connectivity"
 )
 
 // landmark is what was written at a revision, as a hash; none if it is zero.
@@ -115,18 +117,32 @@ func landmarkAt(ctx context.Context, client *clientv3.Client, revision int64) (l
 	return landmark{revision, held[revision]}, nil
 }
 
+// era is which member of etcd answers, and since which election. A lone one that has begun again
+// has been elected again.
+type era struct{ member, term uint64 }
+
+func eraOf(header *etcdserverpb.ResponseHeader) era {
+	return era{header.GetMemberId(), header.GetRaftTerm()}
+}
+
 // sameHistory says whether etcd has still what was recorded last, where somebody else may answer
-// than did. One that lost its last writes and has taken as many others shows by nothing else.
-func (r *Recorder) sameHistory(ctx context.Context, client *clientv3.Client, current int64) error {
+// than did, and which revision it is at. One that lost its last writes and has taken as many others
+// shows by nothing else.
+func (r *Recorder) sameHistory(ctx context.Context, client *clientv3.Client) (current int64, err error) {
+	header, err := r.header(ctx, client)
+	if err != nil {
+		return 0, err
+	}
+	r.era, current = eraOf(header), header.Revision
 	recorded := r.furthest()
 	if r.last == (landmark{}) || current < recorded || r.rolledBack.Load() {
-		return nil
+		return current, nil
 	}
 	said, err := seenAt(ctx, client, r.last)
 	if err != nil || said != otherwise {
-		return err
+		return current, err
 	}
-	return r.replaced(ctx, client, current, recorded)
+	return current, r.replaced(ctx, client, current, recorded)
 }
 
 // errAnew ends a session with an etcd that is recorded anew in the next one.
@@ -207,22 +223,33 @@ func (r *Recorder) another(ctx context.Context, client *clientv3.Client) error {
 	if err := r.agree(ctx, client); err != nil {
 		return err
 	}
-	current, err := r.revision(ctx, client)
-	if err != nil {
-		return err
-	}
-	if err := r.sameHistory(ctx, client, current); err != nil {
+	if _, err := r.sameHistory(ctx, client); err != nil {
 		return err
 	}
 	return r.tick(ctx, client)
 }
 
-// ifMoved looks who answers, if another may, before what comes from there is taken in.
-func (r *Recorder) ifMoved(ctx context.Context, client *clientv3.Client, moved <-chan struct{}) error {
+// before looks who answers, if that may be another, before what it says is taken in.
+func (r *Recorder) before(ctx context.Context, client *clientv3.Client, said clientv3.WatchResponse, gone, moved <-chan struct{}) error {
+	another := len(said.Events) > 0 && eraOf(said.Header) != r.era
 	select {
+	case <-gone:
+		if another || answers(client) {
+			return errLeaving
+		}
+		return nil
 	case <-moved:
-		return r.another(ctx, client)
+		another = true
 	default:
+	}
+	if !another {
 		return nil
 	}
+	return r.another(ctx, client)
+}
+
+// answers says whether requests are taken: what a watch has brought by then may be of another
+// etcd than before.
+func answers(client *clientv3.Client) bool {
+	return client.ActiveConnection().GetState() == connectivity.Ready
 }

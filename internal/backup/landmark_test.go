@@ -120,6 +120,30 @@ func TestEtcdThatTookOtherWrites(t *testing.T) {
 	}
 }
 
+// So has one that is back with other writes so soon that nobody noticed that it was away.
+func TestEtcdThatIsBackAtOnceWithOtherWrites(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, 1)
+	b.record()
+	b.stored(1)
+	b.stored(b.put("/registry/a", "1"))
+	b.stopEtcd()
+	back := b.copyData()
+	b.startEtcd()
+	b.stored(b.put("/registry/a", "lost"))
+	b.stopEtcd()
+	back()
+	deltas := b.objects(0, "delta")
+	b.startEtcd()
+	for i := range 20 {
+		b.put("/registry/b", fmt.Sprint(i))
+	}
+	b.says(true, "another write than was recorded")
+	if now := b.objects(0, "delta"); !slices.Equal(now, deltas) || len(b.objects(0, "full")) != 1 {
+		t.Errorf("another history was recorded: %v", now)
+	}
+}
+
 // Another etcd that answers while the recorder listens shows at once.
 func TestAnotherEtcdAnswers(t *testing.T) {
 	t.Parallel()

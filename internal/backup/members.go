@@ -132,12 +132,16 @@ func (m *members) several() bool {
 
 // revision asks etcd how far it is.
 func (r *Recorder) revision(ctx context.Context, client *clientv3.Client) (int64, error) {
+	header, err := r.header(ctx, client)
+	return header.GetRevision(), err
+}
+
+func (r *Recorder) header(ctx context.Context, client *clientv3.Client) (*etcdserverpb.ResponseHeader, error) {
 	header, err := currentHeader(ctx, client)
-	if err != nil {
-		return 0, err
+	if err == nil {
+		r.members.answers(header.MemberId)
 	}
-	r.members.answers(header.MemberId)
-	return header.Revision, nil
+	return header, err
 }
 
 func (r *Recorder) alarmed(alarm etcdserverpb.AlarmType) bool {

@@ -70,6 +70,8 @@ type Recorder struct {
 	looked bool
 	// last is the last of what was recorded of which it is known what was written there.
 	last landmark
+	// era is who answered when it was looked whether that is still there.
+	era era
 
 	// hurried holds one when deltas are to be written every hurriedDelta from now on.
 	hurried chan struct{}
@@ -255,9 +257,12 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 		case <-ctx.Done():
 			return nil
 		case <-gone:
+			if answers(client) {
+				return errLeaving // it says all again that it has
+			}
 			return r.hearOut(watch)
 		case response, open := <-watch:
-			if err := r.ifMoved(ctx, client, moved); err != nil {
+			if err := r.before(ctx, client, response, gone, moved); err != nil {
 				return err
 			}
 			if err := r.receive(response, open); err != nil {

@@ -37,12 +37,9 @@ func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error
 	if err := r.agree(ctx, client); err != nil {
 		return err
 	}
-	current, err := r.revision(ctx, client)
+	// To record one that lost data would make what is left of it the newest backup.
+	current, err := r.sameHistory(ctx, client)
 	if err != nil {
-		return err
-	}
-	// To record it would make what is left of it the newest backup.
-	if err := r.sameHistory(ctx, client, current); err != nil {
 		return err
 	}
 	if err := r.check(ctx, client, current, r.furthest()); err != nil {
