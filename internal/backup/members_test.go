@@ -3,8 +3,10 @@ package backup
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -149,6 +151,26 @@ func TestWhatIsSaidOfARollback(t *testing.T) {
 	}
 	if found := r.State().Rollback; found == nil || !found.Several {
 		t.Errorf("of three members: %+v", found)
+	}
+}
+
+// A recorder that begins while the store is away that has the last of what was recorded knows how
+// far that went; where all stores were emptied nothing is left to be continued.
+func TestHowFarItWasRecordedIsKnown(t *testing.T) {
+	for why, c := range map[string]struct{ emptied, lost bool }{"a store is away": {false, true}, "the stores are empty": {true, false}} {
+		dir := "file://" + t.TempDir()
+		stores := []string{dir, "file:///nowhere/to/be/found"}
+		if c.emptied {
+			stores = stores[:1]
+		} else {
+			putSealed(t, dir, fullObject(50, time.Now()), drawn(t))
+		}
+		r := NewRecorder(Config{ClusterID: "a", Stores: stores, Key: drawn(t), Log: slog.New(slog.DiscardHandler), RolledBack: true, Doubtful: true, Recorded: 90})
+		etcd := &membership{}
+		err := r.findStart(t.Context(), &clientv3.Client{Cluster: etcd, Maintenance: etcd, KV: reader{revision: 60}})
+		if errors.Is(err, ErrLost) != c.lost || r.rolledBack.Load() != c.lost {
+			t.Errorf("%s: %v", why, err)
+		}
 	}
 }
 

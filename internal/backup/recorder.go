@@ -37,6 +37,9 @@ type Config struct {
 	Members func(context.Context) ([]string, error)
 	// RolledBack and Doubtful are what an earlier recorder's State said.
 	RolledBack, Doubtful bool
+	// Recorded is what was stored of an etcd that is RolledBack, as far as is known: the store
+	// that has the last of it may be away.
+	Recorded int64
 	// Scratch is a directory with room for a sealed snapshot; empty means the system's.
 	Scratch string
 	// Turns are those that this recorder shares with others; nil means that it has its own.
@@ -100,6 +103,9 @@ func NewRecorder(config Config) *Recorder {
 	r := &Recorder{Config: config, hurried: make(chan struct{}, 1)}
 	r.rolledBack.Store(config.RolledBack)
 	r.doubtful.Store(config.Doubtful)
+	if config.RolledBack {
+		r.recorded.Store(config.Recorded)
+	}
 	if r.Now == nil {
 		r.Now = time.Now
 	}

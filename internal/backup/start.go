@@ -32,6 +32,7 @@ func (r *Recorder) findStart(ctx context.Context, client *clientv3.Client) error
 		r.looked = true
 		if r.look(ctx) {
 			r.rolledBack.Store(false) // there is no backup to be continued
+			r.recorded.Store(0)
 		}
 	}
 	if err := r.agree(ctx, client); err != nil {

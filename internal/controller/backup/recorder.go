@@ -21,9 +21,13 @@ import (
 func (r *reconciler) recorder(cluster *v1beta1.ManagedCluster, key string, plan policy.BackupPlan) *backup.Recorder {
 	id, name := cluster.Spec.ID, client.ObjectKeyFromObject(cluster)
 	about := cluster.DeepCopy()
+	last := cluster.Status.Backup
+	if last == nil {
+		last = &v1beta1.BackupStatus{}
+	}
 	return backup.NewRecorder(backup.Config{
 		ClusterID: id, Stores: plan.Stores, Key: key, Scratch: r.Scratch, Log: r.Log, Now: r.Now,
-		Schedule: schedule(plan), RolledBack: rolledBack(cluster), Doubtful: cluster.Status.Backup != nil && cluster.Status.Backup.Doubtful,
+		Schedule: schedule(plan), RolledBack: rolledBack(cluster), Doubtful: last.Doubtful, Recorded: last.RecoveryRevision,
 		Connect:  func(ctx context.Context) (clientv3.Config, error) { return r.etcd(ctx, id) },
 		Members:  func(ctx context.Context) ([]string, error) { return r.members(ctx, name) },
 		OnChange: func() { r.running.changed(name) }, Turns: r.running.turns,
