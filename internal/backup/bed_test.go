@@ -49,6 +49,7 @@ type bed struct {
 	// turns are the recorder's, and takes is how long a store may take nothing; emptied gets
 	// what the recorder says of stores that were emptied.
 	turns   *backup.Turns
+	reads   *backup.Reads
 	takes   time.Duration
 	emptied chan string
 	// connect is how recorders reach etcd; nil means directly.
@@ -158,7 +159,7 @@ func (b *bed) stopEtcd() { b.etcd.Close(); b.process.Kill() }
 func (b *bed) record() {
 	config := backup.Config{
 		ClusterID: clusterID, Stores: b.urls(), Key: b.key, Schedule: b.schedule, Log: slog.New(slog.DiscardHandler), Scratch: b.t.TempDir(), RolledBack: b.rolledBack, Doubtful: b.doubtful,
-		Turns: b.turns, Patience: b.takes, OnEmptied: func(store string) { b.emptied <- store },
+		Turns: b.turns, Reads: b.reads, Patience: b.takes, OnEmptied: func(store string) { b.emptied <- store },
 		Connect: func(context.Context) (clientv3.Config, error) {
 			return clientv3.Config{Endpoints: []string{b.client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second}, nil
 		},

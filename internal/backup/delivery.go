@@ -85,6 +85,9 @@ func (d *delivery) give(ctx context.Context, t target) error {
 	err := t.place.put(ctx, d.object, reader)
 	dog.goesOn()
 	if err != nil {
+		if errors.Is(d.spool.cause(), errYields) {
+			t.place.spared(err)
+		}
 		return errors.Join(err, kept)
 	}
 	d.goesOn(t.place, readAhead+1)

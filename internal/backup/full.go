@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"filippo.io/age"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -196,12 +197,29 @@ func (r *Recorder) askForFull(ctx context.Context, client *clientv3.Client) (int
 	return revision, nil
 }
 
-// spool writes a sealed snapshot.
+// spool writes a sealed snapshot. The error is errYields if it was given up for those who
+// defragment etcd, or not begun.
 func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Writer) error {
 	recipient, err := recipientOf(r.Key)
 	if err != nil {
 		return err
 	}
+	reading, end, err := r.Reads.Begin(ctx, r.ClusterID)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := readInto(reading, client, to, recipient); err != nil {
+		if cause := context.Cause(reading); errors.Is(cause, errYields) {
+			return cause
+		}
+		return err
+	}
+	return nil
+}
+
+// readInto writes a snapshot sealed, as etcd sends it.
+func readInto(ctx context.Context, client *clientv3.Client, to io.Writer, recipient age.Recipient) error {
 	stream, err := client.SnapshotWithVersion(ctx)
 	if err != nil {
 		return fmt.Errorf("ask etcd for a snapshot: %w", err)

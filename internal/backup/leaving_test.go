@@ -50,6 +50,55 @@ type wire struct {
 	to    string
 	open  []net.Conn
 	calls int
+	// leaks: what comes from etcd gets lost after so many bytes more.
+	leaks bool
+	left  int
+}
+
+// leak has what comes from etcd get lost after so many bytes; etcd takes no note of it.
+func (w *wire) leak(after int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.leaks, w.left = true, after
+}
+
+// lost says whether anything was.
+func (w *wire) lost() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.leaks && w.left < 0
+}
+
+// mend has all come through again, over connections that are made anew.
+func (w *wire) mend() {
+	w.mu.Lock()
+	w.leaks = false
+	w.mu.Unlock()
+	w.cut()
+}
+
+func (w *wire) passes(n int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.leaks {
+		w.left -= n
+	}
+	return !w.leaks || w.left >= 0
+}
+
+// leaking is what comes from etcd, of what gets through.
+type leaking struct {
+	from io.Reader
+	of   *wire
+}
+
+// Read implements io.Reader.
+func (l leaking) Read(p []byte) (int, error) {
+	for {
+		if n, err := l.from.Read(p); err != nil || l.of.passes(n) {
+			return n, err
+		}
+	}
 }
 
 func newWire(t *testing.T, to string) *wire {
@@ -75,7 +124,7 @@ func newWire(t *testing.T, to string) *wire {
 			w.open = append(w.open, near, far)
 			w.calls++
 			w.mu.Unlock()
-			go func() { _, _ = io.Copy(near, far); _ = near.Close() }()
+			go func() { _, _ = io.Copy(near, leaking{far, w}); _ = near.Close() }()
 			go func() { _, _ = io.Copy(far, near); _ = far.Close() }()
 		}
 	}()

@@ -99,6 +99,17 @@ func (p *place) given() {
 	p.failed++
 }
 
+// spared notes that it has not got a snapshot that was given up for another's sake, which
+// says nothing about the place.
+func (p *place) spared(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failed = max(p.failed-1, 0)
+	if p.err == err.Error() {
+		p.err = ""
+	}
+}
+
 // takes notes whether a snapshot is on its way to it.
 func (p *place) takes(busy bool) {
 	p.mu.Lock()

@@ -44,6 +44,9 @@ type Config struct {
 	Scratch string
 	// Turns are those that this recorder shares with others; nil means that it has its own.
 	Turns *Turns
+	// Reads are where it says that it reads a snapshot, and those who defragment that it must
+	// not; nil means that nobody does.
+	Reads *Reads
 	// Patience is how long a store may take nothing of a snapshot before others go first (a
 	// minute if zero).
 	Patience time.Duration
@@ -111,6 +114,9 @@ func NewRecorder(config Config) *Recorder {
 	}
 	if r.Turns == nil {
 		r.Turns = NewTurns(1)
+	}
+	if r.Reads == nil {
+		r.Reads = NewReads()
 	}
 	if r.Patience == 0 {
 		r.Patience = defaultPatience
@@ -294,7 +300,7 @@ func (r *Recorder) follow(ctx context.Context, client *clientv3.Client, watch cl
 }
 
 // beginFull makes a snapshot beside the deltas if a store is due for one, and none is being
-// made but for stores that take nothing.
+// made but for stores that take nothing, nor etcd defragmented.
 func (r *Recorder) beginFull(ctx context.Context, client *clientv3.Client, fulls chan struct{}, running *sync.WaitGroup) {
 	var due []*place
 	for _, p := range r.places {
@@ -302,7 +308,7 @@ func (r *Recorder) beginFull(ctx context.Context, client *clientv3.Client, fulls
 			due = append(due, p)
 		}
 	}
-	if len(due) == 0 {
+	if len(due) == 0 || r.Reads.held(r.ClusterID) {
 		return
 	}
 	<-fulls
@@ -310,13 +316,16 @@ func (r *Recorder) beginFull(ctx context.Context, client *clientv3.Client, fulls
 	running.Go(func() {
 		defer another()
 		err := r.full(ctx, client, due, another)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		r.snapshotFailed(err)
-		if err != nil {
+		case errors.Is(err, errYields):
+			r.Log.Info("snapshot for backup put off", "cluster", r.ClusterID, "reason", err)
+			return
+		case err != nil:
 			r.Log.Warn("snapshot for backup failed", "cluster", r.ClusterID, "error", err)
 		}
+		r.snapshotFailed(err)
 		r.OnChange()
 	})
 }

@@ -77,6 +77,13 @@ func (s *spool) end(err error) {
 	s.grown.Broadcast()
 }
 
+// cause is why not all of it is there; nil if it is, or may still come.
+func (s *spool) cause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
 // close lets the file go, and every reader with it.
 func (s *spool) close() {
 	s.end(errors.New("the snapshot was given up"))

@@ -32,8 +32,11 @@ type Config struct {
 	// Scratch is a directory for sealed snapshots on their way to a store; empty means
 	// the system's.
 	Scratch string
-	Log     *slog.Logger
-	Now     func() time.Time
+	// Reads are where it is said which etcds are read, and which must not be; nil means that
+	// nobody asks.
+	Reads *backup.Reads
+	Log   *slog.Logger
+	Now   func() time.Time
 }
 
 type reconciler struct {

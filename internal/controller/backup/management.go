@@ -93,7 +93,7 @@ func (m *management) access(ctx context.Context) (*corev1.Secret, error) {
 func (m *management) recorder(about *v1beta1.ManagementCluster, publicKey string, bundle backup.Bundle, plan policy.BackupPlan) *backup.Recorder {
 	return backup.NewRecorder(backup.Config{
 		ClusterID: backup.ManagementID(publicKey), Stores: plan.Stores, Key: publicKey, Bundle: &bundle, Scratch: m.Scratch, Log: m.Log, Now: m.Now,
-		Schedule: schedule(plan), Connect: m.etcd,
+		Schedule: schedule(plan), Connect: m.etcd, Reads: m.Reads,
 		OnChange:  func() { m.running.changed(managementKey) },
 		OnEmptied: func(store string) { m.tellEmptied(about, store) },
 	})

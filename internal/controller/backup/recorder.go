@@ -30,7 +30,7 @@ func (r *reconciler) recorder(cluster *v1beta1.ManagedCluster, key string, plan 
 		Schedule: schedule(plan), RolledBack: rolledBack(cluster), Doubtful: last.Doubtful, Recorded: last.RecoveryRevision,
 		Connect:  func(ctx context.Context) (clientv3.Config, error) { return r.etcd(ctx, id) },
 		Members:  func(ctx context.Context) ([]string, error) { return r.members(ctx, name) },
-		OnChange: func() { r.running.changed(name) }, Turns: r.running.turns,
+		OnChange: func() { r.running.changed(name) }, Turns: r.running.turns, Reads: r.Reads,
 		OnEmptied: func(store string) { r.tellEmptied(about, store) },
 	})
 }
