@@ -125,6 +125,9 @@ func TestAlarmOfWhatHasGoneIsForgotten(t *testing.T) {
 		if alarms, err := (etcd.Client{}).Alarms(t.Context(), m.target()); err != nil || len(alarms) == 0 || alarms[0] != "CORRUPT" {
 			t.Errorf("alarms %v, %v", alarms, err)
 		}
+		if space, err := (etcd.Client{}).Space(t.Context(), m.target()); err != nil || !space.Corrupt || space.NoSpace {
+			t.Errorf("space %+v, %v", space, err)
+		}
 		m.do(etcd.Change{Action: etcd.Disarm})
 	}
 	m.corruption(again) // it has come again, twice

@@ -24,8 +24,8 @@ type Usage struct {
 // Space is how much an etcd stores.
 type Space struct {
 	Members []Usage
-	// NoSpace: the alarm of that name is raised, so that nothing is written.
-	NoSpace bool
+	// NoSpace and Corrupt: the alarms of these names are raised, so that nothing is written.
+	NoSpace, Corrupt bool
 	// Revision is what etcd has reached, and Marked the revision at which Kubernetes' API
 	// server did its last turn of compaction: its next one goes up to there.
 	Revision, Marked int64
@@ -56,6 +56,7 @@ func (Client) Space(ctx context.Context, target Target) (Space, error) {
 		}
 		for _, alarm := range alarms.Alarms {
 			space.NoSpace = space.NoSpace || alarm.Alarm == etcdserverpb.AlarmType_NOSPACE
+			space.Corrupt = space.Corrupt || alarm.Alarm == etcdserverpb.AlarmType_CORRUPT
 		}
 		for _, m := range list.Members {
 			if m.IsLearner {

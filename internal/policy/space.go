@@ -33,6 +33,9 @@ const (
 	cleaningCalm, cleaningRest = time.Hour, 24 * time.Hour
 	// cleaningTime bounds one attempt, as where a member stays away.
 	cleaningTime = time.Hour
+	// cleaningYields is how long a full backup may have been read that is waited for while
+	// etcd takes no writes: it reads some 50 MB in a second, and a smaller database sooner.
+	cleaningYields = 30 * time.Second
 )
 
 // EtcdUsage is how much one member of etcd stores.
@@ -56,6 +59,13 @@ type EtcdSpace struct {
 	Revision, Marked, BackedUp int64
 	// Busy: something else goes on in etcd, so that nothing is done before it is needed.
 	Busy bool
+	// Reading is since when a full backup is being read from etcd; zero if none is. Saving: an
+	// upgrade has etcd's content saved, which ends by itself in its time.
+	Reading time.Time
+	Saving  bool
+	// Corrupt: members hold different data, as far as etcd knows. All of it is read to compare
+	// them, and nothing can be written.
+	Corrupt bool
 	// Last is the last attempt; nil if there was none.
 	Last *v1beta1.EtcdCleaning
 }
@@ -67,8 +77,12 @@ type SpaceAction string
 const (
 	// SpaceSettled: etcd has room, or the next attempt is not due.
 	SpaceSettled SpaceAction = "Settled"
-	// SpaceWait: members have to come up first.
+	// SpaceWait: members have to come up first, or to agree.
 	SpaceWait SpaceAction = "Wait"
+	// SpaceLetRead: what reads a snapshot of etcd has to come to its end first. SpaceGiveUp ends
+	// full backups that do not.
+	SpaceLetRead SpaceAction = "LetRead"
+	SpaceGiveUp  SpaceAction = "GiveUp"
 	// SpaceBegin writes an attempt down, SpaceEnd how it ended.
 	SpaceBegin SpaceAction = "Begin"
 	SpaceEnd   SpaceAction = "End"
@@ -95,13 +109,17 @@ type spaceRule struct {
 }
 
 // spaceRules make room in an etcd; the first that holds counts. One member is defragmented at
-// a time, the leader last: it answers nothing meanwhile. An etcd whose data alone fill it is
-// not defragmented at all, since that gives nothing back.
+// a time, the leader last: it answers nothing meanwhile, and would not before whoever reads a
+// snapshot of it has ended. Until then what history gives back does not count as free either
+// (bbolt). An etcd whose data alone fill it is not defragmented at all, since that gives nothing
+// back.
 var spaceRules = []spaceRule{
 	{SpaceStep{Action: SpaceEnd, Result: v1beta1.EtcdCleaningFailed}, func(w EtcdSpace) bool {
 		return w.running() && w.Now.Sub(w.Last.StartTime.Time) > cleaningTime
 	}},
-	{SpaceStep{Action: SpaceWait}, func(w EtcdSpace) bool { return !w.answers() }},
+	{SpaceStep{Action: SpaceWait}, func(w EtcdSpace) bool { return !w.answers() || w.Corrupt }},
+	{SpaceStep{Action: SpaceLetRead}, func(w EtcdSpace) bool { return w.running() && w.next() != 0 && w.isRead() }},
+	{SpaceStep{Action: SpaceGiveUp}, func(w EtcdSpace) bool { return w.running() && w.next() != 0 && !w.Reading.IsZero() }},
 	{SpaceStep{Action: SpaceCompact}, func(w EtcdSpace) bool { return w.running() && w.Last.Revision > 0 && !w.Last.Compacted }},
 	{SpaceStep{Action: SpaceEnd, Result: v1beta1.EtcdFull}, func(w EtcdSpace) bool { return w.running() && w.NoSpace && !w.worthwhile() }},
 	{SpaceStep{Action: SpaceDefragment}, func(w EtcdSpace) bool { return w.running() && w.next() != 0 }},
@@ -110,7 +128,7 @@ var spaceRules = []spaceRule{
 	{SpaceStep{Action: SpaceEnd, Result: v1beta1.EtcdCleaned}, EtcdSpace.running},
 	{SpaceStep{Action: SpaceBegin, Reason: v1beta1.EtcdNoSpace}, func(w EtcdSpace) bool { return w.NoSpace && w.due() }},
 	{SpaceStep{Action: SpaceBegin, Reason: v1beta1.EtcdFragmented}, func(w EtcdSpace) bool {
-		return !w.NoSpace && !w.Busy && w.fragmented() && w.rested()
+		return !w.NoSpace && !w.Busy && !w.isRead() && w.fragmented() && w.rested()
 	}},
 	{SpaceStep{Action: SpaceSettled}, func(EtcdSpace) bool { return true }},
 }
@@ -176,6 +194,13 @@ func (w EtcdSpace) answers() bool {
 		}
 	}
 	return leads && (healthy == len(w.Members) || w.NoSpace && healthy > len(w.Members)/2)
+}
+
+// isRead: somebody reads a snapshot of etcd who is waited for. A full backup is given up where
+// etcd takes no writes and it has had its time; what an upgrade saves cannot be.
+func (w EtcdSpace) isRead() bool {
+	overdue := w.NoSpace && w.Now.Sub(w.Reading) >= cleaningYields
+	return w.Saving || !w.Reading.IsZero() && !overdue
 }
 
 // roomy: the databases of all members that answer leave room to write.

@@ -43,6 +43,7 @@ func TestNextSpaceStep(t *testing.T) {
 	full := []EtcdUsage{leading(usage(1, 1000, 950))}
 	all := func(c *v1beta1.EtcdCleaning) { c.Defragmented = []string{"1", "2", "3"} }
 	begin, end := SpaceBegin, SpaceEnd
+	since := func(ago time.Duration) time.Time { return spaceNow.Add(-ago) }
 	for name, c := range map[string]struct {
 		w    EtcdSpace
 		want SpaceStep
@@ -71,6 +72,19 @@ func TestNextSpaceStep(t *testing.T) {
 		"the data alone fill it": {EtcdSpace{NoSpace: true, Members: full, Last: cleaning(nil)}, SpaceStep{Action: end, Result: v1beta1.EtcdFull}},
 		"the member that has begun goes on": {EtcdSpace{NoSpace: true, Members: three, Last: cleaning(func(c *v1beta1.EtcdCleaning) { c.Defragmenting = "3" })},
 			SpaceStep{Action: SpaceDefragment, Member: 3}},
+		"a full backup is read":                            {EtcdSpace{NoSpace: true, Members: three, Last: cleaning(nil), Reading: since(cleaningYields - 1)}, SpaceStep{Action: SpaceLetRead}},
+		"it is read for too long where nothing is written": {EtcdSpace{NoSpace: true, Members: three, Last: cleaning(nil), Reading: since(cleaningYields)}, SpaceStep{Action: SpaceGiveUp}},
+		"what is in use is not known while it is read":     {EtcdSpace{NoSpace: true, Members: full, Last: cleaning(nil), Reading: since(0)}, SpaceStep{Action: SpaceLetRead}},
+		"and for as long as it takes else":                 {EtcdSpace{Members: three, Last: cleaning(nil), Reading: since(20 * time.Minute)}, SpaceStep{Action: SpaceLetRead}},
+		"an upgrade saves what etcd holds":                 {EtcdSpace{NoSpace: true, Members: three, Last: cleaning(nil), Reading: since(time.Hour), Saving: true}, SpaceStep{Action: SpaceLetRead}},
+		"history goes when it has been read": {EtcdSpace{NoSpace: true, Members: three, Reading: since(0), Last: cleaning(func(c *v1beta1.EtcdCleaning) { c.Revision = 60 })},
+			SpaceStep{Action: SpaceLetRead}},
+		"all are done when the next is read": {EtcdSpace{NoSpace: true, Members: small, Last: cleaning(all), Reading: since(0)}, SpaceStep{Action: SpaceDisarm}},
+		"full while it is read":              {EtcdSpace{NoSpace: true, Members: alone, Reading: since(0)}, SpaceStep{Action: begin, Reason: v1beta1.EtcdNoSpace}},
+		"fragmented while it is read":        {EtcdSpace{Members: []EtcdUsage{leading(usage(1, 810, 300))}, Reading: since(time.Hour)}, SpaceStep{Action: SpaceSettled}},
+		"fragmented while it is saved":       {EtcdSpace{Members: []EtcdUsage{leading(usage(1, 810, 300))}, Saving: true}, SpaceStep{Action: SpaceSettled}},
+		"full, and members differ":           {EtcdSpace{NoSpace: true, Corrupt: true, Members: three}, SpaceStep{Action: SpaceWait}},
+		"members turn out to differ":         {EtcdSpace{NoSpace: true, Corrupt: true, Members: three, Last: cleaning(nil)}, SpaceStep{Action: SpaceWait}},
 		"the leader is last": {EtcdSpace{NoSpace: true, Members: three, Last: cleaning(func(c *v1beta1.EtcdCleaning) { c.Defragmented = []string{"2", "3"} })},
 			SpaceStep{Action: SpaceDefragment, Member: 1}},
 		"one that is away is passed over": {EtcdSpace{NoSpace: true, Members: []EtcdUsage{leading(usage(1, 310, 300)), down(usage(2, 0, 0)), usage(3, 310, 300)},

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	addonobjects "berth.dev/berth/internal/addon"
+	etcdbackup "berth.dev/berth/internal/backup"
 	"berth.dev/berth/internal/controller/activity"
 	"berth.dev/berth/internal/controller/addon"
 	"berth.dev/berth/internal/controller/advisory"
@@ -50,6 +51,7 @@ func (p parts) controllers() error {
 	if err := mgr.Add(&preflight.Recorder{Reader: p.preflight(), Client: mgr.GetClient(), Log: p.log.With("part", "preflight")}); err != nil {
 		return fmt.Errorf("add recorder of deprecated APIs: %w", err)
 	}
+	reads := etcdbackup.NewReads()
 	setups := []error{
 		operation.Setup(mgr, operation.Config{}),
 		activity.Setup(mgr, activity.Config{Log: p.log.With("part", "activity")}),
@@ -64,8 +66,8 @@ func (p parts) controllers() error {
 		}),
 		addon.Setup(mgr, addon.Config{Catalogue: p.catalogue, Tenants: tenants}),
 		rollout.Setup(mgr, rollout.Config{Catalogue: p.catalogue, Pullable: p.images.Has}),
-		backup.Setup(mgr, backup.Config{Store: p.options.BackupStore, Scratch: p.options.BackupScratch, Log: p.log.With("part", "backup")}),
-		space.Setup(mgr, space.Config{Store: p.options.BackupStore}),
+		backup.Setup(mgr, backup.Config{Store: p.options.BackupStore, Scratch: p.options.BackupScratch, Reads: reads, Log: p.log.With("part", "backup")}),
+		space.Setup(mgr, space.Config{Store: p.options.BackupStore, Fulls: reads}),
 		deletedcluster.Setup(mgr, deletedcluster.Config{Store: p.options.BackupStore, Log: p.log.With("part", "deletedcluster")}),
 		autoupgrade.Setup(mgr, autoupgrade.Config{Catalogue: p.catalogue, Preflight: p.preflight()}),
 		support.Setup(mgr, support.Config{Catalogue: p.catalogue, Webhooks: inspect.Reader{Tenants: tenants, Managed: managed}.SystemWebhooks}),

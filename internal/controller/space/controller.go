@@ -22,6 +22,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/activity"
+	"berth.dev/berth/internal/backup"
 	"berth.dev/berth/internal/controller/apply"
 	"berth.dev/berth/internal/etcd"
 	"berth.dev/berth/internal/policy"
@@ -34,6 +35,8 @@ const (
 	// or whose members have to come up.
 	lookEvery = time.Minute
 	lookSoon  = 10 * time.Second
+	// readSoon is how often one is looked at that takes no writes, and is read.
+	readSoon = time.Second
 	// atOnce is how soon the next step follows one that was made.
 	atOnce = 100 * time.Millisecond
 	// callTime bounds one compaction, or the defragmentation of one member: a little more than
@@ -51,12 +54,25 @@ type Etcd interface {
 	DisarmNoSpace(ctx context.Context, target etcd.Target) error
 }
 
+// Fulls are the full backups that are read from etcds in this process, by the IDs that the
+// backups have; *backup.Reads are.
+type Fulls interface {
+	// Since says when the oldest that is being read began; zero if none is.
+	Since(id string) time.Time
+	// GiveUp ends those that are being read; they are made anew later.
+	GiveUp(id string)
+	// Hold has none begin until it is released. It does not hold while one is read.
+	Hold(id string) (release func(), held bool)
+}
+
 // Config is what the controller needs besides the manager.
 type Config struct {
 	// Store is where backups go if ServicePolicy names no store (a URL).
 	Store string
 	// Etcd reaches etcds; nil means over the network.
 	Etcd Etcd
+	// Fulls keep out of the way of a defragmentation, and it of them; nil means that none are made.
+	Fulls Fulls
 	// Metrics is where the metrics are registered; nil means controller-runtime's registry.
 	Metrics prometheus.Registerer
 	Now     func() time.Time
@@ -78,6 +94,9 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	if cfg.Etcd == nil {
 		cfg.Etcd = etcd.Client{}
 	}
+	if cfg.Fulls == nil {
+		cfg.Fulls = backup.NewReads()
+	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.Registry
 	}
@@ -93,7 +112,7 @@ func Setup(mgr ctrl.Manager, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("set up space controller: %w", err)
 	}
-	if err := mgr.Add(&management{reconciler: r}); err != nil {
+	if err := mgr.Add(&management{reconciler: r, elected: mgr.Elected()}); err != nil {
 		return fmt.Errorf("look after the management cluster's etcd: %w", err)
 	}
 	return nil
@@ -137,6 +156,12 @@ func busy(cluster *v1beta1.ManagedCluster) bool {
 		status.Replicas != nil && status.Replicas.Replacing != nil
 }
 
+// saving: an upgrade has what etcd holds saved, by a snapshot.
+func saving(cluster *v1beta1.ManagedCluster) bool {
+	up := cluster.Status.Upgrade
+	return up.UnderWay() && up.Phase == v1beta1.UpgradeSnapshot
+}
+
 // look makes one step, and says after what time the next may be due.
 func (r *reconciler) look(ctx context.Context, cluster *v1beta1.ManagedCluster) (time.Duration, error) {
 	target, err := r.target(ctx, cluster)
@@ -145,7 +170,7 @@ func (r *reconciler) look(ctx context.Context, cluster *v1beta1.ManagedCluster) 
 	}
 	key := client.ObjectKeyFromObject(cluster)
 	w := policy.EtcdSpace{
-		Now: r.Now(), Busy: busy(cluster), Last: cluster.Status.EtcdCleaning.DeepCopy(),
+		Now: r.Now(), Busy: busy(cluster), Saving: saving(cluster), Reading: r.Fulls.Since(cluster.Spec.ID), Last: cluster.Status.EtcdCleaning.DeepCopy(),
 		NoSpace: meta.IsStatusConditionFalse(cluster.Status.Conditions, v1beta1.ConditionEtcdHasSpace),
 	}
 	if answers := r.ask(ctx, key, target, &w); !answers && !w.Last.UnderWay() {
@@ -155,8 +180,8 @@ func (r *reconciler) look(ctx context.Context, cluster *v1beta1.ManagedCluster) 
 		return 0, err
 	}
 	return r.step(ctx, subject{
-		target: target,
-		keep:   func(ctx context.Context, w policy.EtcdSpace) error { return r.write(ctx, cluster, w) },
+		target: target, backups: cluster.Spec.ID,
+		keep: func(ctx context.Context, w policy.EtcdSpace) error { return r.write(ctx, cluster, w) },
 		ended: func(w policy.EtcdSpace) {
 			r.gauges.ended(key, w.Last.Result)
 			r.tell(cluster, w)
@@ -171,7 +196,7 @@ func (r *reconciler) ask(ctx context.Context, key client.ObjectKey, target etcd.
 		log.FromContext(ctx).V(1).Info("etcd does not say how much it stores", "error", err)
 		return false
 	}
-	w.NoSpace, w.Revision, w.Marked = space.NoSpace, space.Revision, space.Marked
+	w.NoSpace, w.Corrupt, w.Revision, w.Marked = space.NoSpace, space.Corrupt, space.Revision, space.Marked
 	for _, m := range space.Members {
 		w.Members = append(w.Members, policy.EtcdUsage(m))
 	}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/backup"
 	"berth.dev/berth/internal/etcd"
 	"berth.dev/berth/internal/policy"
 )
@@ -25,10 +26,15 @@ var managementKey = client.ObjectKey{Name: v1beta1.ManagementClusterName}
 
 // management keeps room in the management cluster's own etcd. While that is full nothing is
 // written down, not even who the leader is: it runs in every process, and remembers by itself
-// how far it is. Who begins anew repeats what was done, which changes nothing.
+// how far it is. Who begins anew repeats what was done, which changes nothing. Before it is full
+// that is the leader's, who knows what is read from it.
 type management struct {
 	*reconciler
-	last *v1beta1.EtcdCleaning
+	// elected is closed when this process leads, and records.
+	elected <-chan struct{}
+	last    *v1beta1.EtcdCleaning
+	// full is when it was first seen that etcd takes no writes; zero while it does.
+	full time.Time
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
@@ -70,25 +76,71 @@ func (m *management) look(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	w := policy.EtcdSpace{Now: m.Now(), Last: m.last.DeepCopy()}
+	w := policy.EtcdSpace{Now: m.Now(), Last: m.last.DeepCopy(), Busy: !m.leads()}
 	answers := m.ask(ctx, managementKey, target, &w)
-	switch {
-	case !answers && !w.Last.UnderWay():
+	if !answers && !w.Last.UnderWay() {
 		return lookSoon, nil
-	case answers && !w.NoSpace && w.Last != nil && w.Last.Result == v1beta1.EtcdFull:
-		w.Last, m.last = nil, nil // another process made room: the next time is another matter
+	}
+	if answers && m.madeElsewhere(w) {
+		w.Last, m.last = nil, nil // the next time is another matter
+	}
+	backups := backup.ManagementID(string(access.Data[v1beta1.ManagementPublicKeyKey]))
+	if answers {
+		w.Reading = m.reading(backups, w)
 	}
 	if w.BackedUp, err = m.backedUp(ctx, &own); err != nil {
 		return 0, err
 	}
 	return m.step(ctx, subject{
-		target: target,
+		target: target, backups: backups,
 		keep: func(_ context.Context, w policy.EtcdSpace) error {
 			m.last = w.Last
 			return nil
 		},
 		ended: func(w policy.EtcdSpace) { m.ended(ctx, &own, w) },
 	}, w)
+}
+
+// leads: this process is the leader, which alone records.
+func (m *management) leads() bool {
+	select {
+	case <-m.elected:
+		return true
+	default:
+		return false
+	}
+}
+
+// madeElsewhere: etcd takes writes, and another process has made room.
+func (m *management) madeElsewhere(w policy.EtcdSpace) bool {
+	if w.NoSpace || w.Last == nil {
+		return false
+	}
+	return w.Last.Result == v1beta1.EtcdFull || w.Last.UnderWay() && len(w.Last.Defragmented) == 0 && !m.leads()
+}
+
+// leaderGone is how long after the alarm was seen nobody leads any more who did then: twice as
+// long as a lease lasts, which nobody can renew.
+const leaderGone = 30 * time.Second
+
+// reading is since when a full backup may be being read; zero if none is. What the leader reads
+// another process does not know: to that one, one begins with the alarm, and ends with the
+// leader.
+func (m *management) reading(backups string, w policy.EtcdSpace) time.Time {
+	switch {
+	case !w.NoSpace:
+		m.full = time.Time{}
+	case m.full.IsZero():
+		m.full = w.Now
+	}
+	switch {
+	case m.leads():
+		return m.Fulls.Since(backups)
+	case w.Now.Sub(m.full) >= leaderGone:
+		return time.Time{}
+	default:
+		return m.full
+	}
 }
 
 // backedUp is up to where history may go. Where it was not enough to let go what the backups

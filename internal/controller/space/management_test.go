@@ -41,7 +41,7 @@ func (b *bed) own() *management {
 		&v1beta1.ManagementCluster{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ManagementClusterName}},
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: v1beta1.SystemNamespace, Name: v1beta1.ManagementBackupSecret}, Data: map[string][]byte{
 			corev1.TLSCertKey: pair.Data["client.crt"], corev1.TLSPrivateKeyKey: pair.Data["client.key"],
-			corev1.ServiceAccountRootCAKey: roots.Data["etcd-ca.crt"], v1beta1.ManagementEndpointKey: []byte("https://192.0.2.1:2379"),
+			corev1.ServiceAccountRootCAKey: roots.Data["etcd-ca.crt"], v1beta1.ManagementEndpointKey: []byte("https://192.0.2.1:2379"), v1beta1.ManagementPublicKeyKey: []byte(ownKey),
 		}},
 	} {
 		if err := b.r.client.Create(b.t.Context(), object); err != nil {
@@ -58,22 +58,28 @@ func (b *bed) own() *management {
 			return full
 		},
 	})
-	return &management{reconciler: b.r}
+	return b.leader()
+}
+
+// ownKey is the public key that the management cluster's backups are sealed for.
+const ownKey = "age1own"
+
+// leader is a process that leads, and has just begun.
+func (b *bed) leader() *management {
+	elected := make(chan struct{})
+	close(elected)
+	return &management{reconciler: b.r, elected: elected}
 }
 
 // ownBackedUp says that everything written so far is in the backups of the management cluster.
 func (b *bed) ownBackedUp() {
 	b.t.Helper()
-	response, err := b.etcd.Get(b.t.Context(), "a")
-	if err != nil {
-		b.t.Fatal(err)
-	}
 	var own v1beta1.ManagementCluster
 	if err := b.r.reader.Get(b.t.Context(), managementKey, &own); err != nil {
 		b.t.Fatal(err)
 	}
 	at := metav1.NewTime(b.now)
-	own.Status.Backup = &v1beta1.BackupStatus{RecoveryPoint: &at, RecoveryRevision: response.Header.Revision}
+	own.Status.Backup = &v1beta1.BackupStatus{RecoveryPoint: &at, RecoveryRevision: b.revision()}
 	if err := b.r.client.Update(b.t.Context(), &own); err != nil {
 		b.t.Fatal(err)
 	}
@@ -153,7 +159,7 @@ func TestRoomThatAnotherProcessMade(t *testing.T) {
 	}
 	m.ends(b, 1, v1beta1.EtcdFull)
 	b.ownBackedUp()
-	(&management{reconciler: b.r}).ends(b, 1, v1beta1.EtcdCleaned)
+	b.leader().ends(b, 1, v1beta1.EtcdCleaned)
 	if wait, err := m.look(t.Context()); err != nil || wait != lookEvery {
 		t.Fatalf("%v %v", wait, err)
 	}
@@ -168,7 +174,7 @@ func TestRoomThatAnotherProcessMade(t *testing.T) {
 // else's management cluster is touched.
 func TestManagementEtcdAfterARestart(t *testing.T) {
 	b := newBed(t, 1)
-	before := &management{reconciler: b.r}
+	before := b.leader()
 	if wait, err := before.look(t.Context()); err != nil || wait != lookEvery || len(b.at.targets) > 0 {
 		t.Fatalf("%v %v", wait, err)
 	}
@@ -185,7 +191,7 @@ func TestManagementEtcdAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	(&management{reconciler: b.r}).ends(b, 1, v1beta1.EtcdCleaned)
+	b.leader().ends(b, 1, v1beta1.EtcdCleaned)
 	if !b.takesWrites() {
 		t.Error("it takes no writes")
 	}
@@ -241,7 +247,9 @@ func TestABerthThatCannotLeadMakesRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	reached := &local{at: etcd.Target{Endpoints: []string{env.EtcdURL}}}
-	if err := Setup(manager, Config{Etcd: reached, Metrics: prometheus.NewRegistry()}); err != nil {
+	began := time.Now()
+	fast := func() time.Time { return began.Add(10 * time.Since(began)) } // it waits until whoever might lead does no more
+	if err := Setup(manager, Config{Etcd: reached, Metrics: prometheus.NewRegistry(), Now: fast}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())

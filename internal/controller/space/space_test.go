@@ -35,6 +35,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/activity"
+	"berth.dev/berth/internal/backup"
 	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/etcd"
 	"berth.dev/berth/internal/testenv"
@@ -91,13 +92,15 @@ type bed struct {
 	now  time.Time
 	key  client.ObjectKey
 	told *events.FakeRecorder
+	// reads are the full backups.
+	reads *backup.Reads
 	// acknowledged is what was written, and not deleted.
 	acknowledged map[string]string
 }
 
 func newBed(t *testing.T, members int) *bed {
 	t.Helper()
-	b := &bed{t: t, now: time.Now(), at: &local{}, told: events.NewFakeRecorder(100), acknowledged: map[string]string{}}
+	b := &bed{t: t, now: time.Now(), at: &local{}, told: events.NewFakeRecorder(100), reads: backup.NewReads(), acknowledged: map[string]string{}}
 	b.startEtcd(members)
 	cluster := &v1beta1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "sub-a", Name: "rg.c1", UID: "1"}}
 	cluster.Spec.ID = "c0ffee"
@@ -130,7 +133,7 @@ func newBed(t *testing.T, members int) *bed {
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1beta1.ManagedCluster{}).Build()
 	now := func() time.Time { return b.now }
 	b.r = &reconciler{
-		Config: Config{Store: "file:///backups", Etcd: b.at, Now: now, Metrics: prometheus.NewRegistry()},
+		Config: Config{Store: "file:///backups", Etcd: b.at, Fulls: b.reads, Now: now, Metrics: prometheus.NewRegistry()},
 		client: c, reader: c, events: activity.NewRecorder(manager{client: c, told: b.told}, "berth/space", now), gauges: newGauges(),
 	}
 	return b
@@ -201,15 +204,21 @@ func (b *bed) cluster() *v1beta1.ManagedCluster {
 	return &cluster
 }
 
-// backedUp says that everything written so far is in the backups.
-func (b *bed) backedUp() {
+// revision is what etcd has reached.
+func (b *bed) revision() int64 {
 	b.t.Helper()
 	response, err := b.etcd.Get(b.t.Context(), "a")
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	return response.Header.Revision
+}
+
+// backedUp says that everything written so far is in the backups.
+func (b *bed) backedUp() {
+	b.t.Helper()
 	cluster, at := b.cluster(), metav1.NewTime(b.now)
-	cluster.Status.Backup = &v1beta1.BackupStatus{RecoveryPoint: &at, RecoveryRevision: response.Header.Revision}
+	cluster.Status.Backup = &v1beta1.BackupStatus{RecoveryPoint: &at, RecoveryRevision: b.revision()}
 	if err := b.r.client.Status().Update(b.t.Context(), cluster); err != nil {
 		b.t.Fatal(err)
 	}
@@ -354,11 +363,7 @@ func TestAFragmentedEtcdIsDefragmentedInTime(t *testing.T) {
 	b.write(70, 5)
 	b.backedUp()
 	b.check0()
-	response, err := b.etcd.Get(t.Context(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.etcd.Compact(t.Context(), response.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+	if _, err := b.etcd.Compact(t.Context(), b.revision(), clientv3.WithCompactPhysical()); err != nil {
 		t.Fatal(err)
 	}
 	b.check(1, v1beta1.EtcdCleaned, "HasSpace")

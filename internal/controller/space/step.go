@@ -21,6 +21,8 @@ import (
 // subject is an etcd in which room is made.
 type subject struct {
 	target etcd.Target
+	// backups is the ID that its backups have.
+	backups string
 	// keep keeps how far the last attempt is, and ended tells how it ended.
 	keep  func(context.Context, policy.EtcdSpace) error
 	ended func(policy.EtcdSpace)
@@ -44,6 +46,12 @@ func (r *reconciler) step(ctx context.Context, s subject, w policy.EtcdSpace) (t
 		return atOnce, r.end(ctx, s, w, step.Result)
 	case policy.SpaceWait:
 		return lookSoon, nil
+	case policy.SpaceLetRead:
+		return letRead(w), nil
+	case policy.SpaceGiveUp:
+		log.FromContext(ctx).Info("a full backup is given up, since etcd is full", "since", w.Reading)
+		r.Fulls.GiveUp(s.backups)
+		return readSoon, nil // etcd has closed it by then
 	}
 	if w.NoSpace {
 		return lookSoon, s.keep(ctx, w)
@@ -51,7 +59,21 @@ func (r *reconciler) step(ctx context.Context, s subject, w policy.EtcdSpace) (t
 	return lookEvery, s.keep(ctx, w)
 }
 
+// letRead is after what time to look whether etcd is read still.
+func letRead(w policy.EtcdSpace) time.Duration {
+	if w.NoSpace {
+		return readSoon
+	}
+	return lookSoon
+}
+
+// compact lets history go. What it gives back counts as free only where nobody reads it.
 func (r *reconciler) compact(ctx context.Context, s subject, w policy.EtcdSpace) (time.Duration, error) {
+	release, held := r.Fulls.Hold(s.backups)
+	if !held {
+		return letRead(w), nil // one has begun since
+	}
+	defer release()
 	bounded, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	if err := r.Etcd.Compact(bounded, s.target, w.Last.Revision); err != nil {
@@ -62,9 +84,14 @@ func (r *reconciler) compact(ctx context.Context, s subject, w policy.EtcdSpace)
 	return atOnce, s.keep(ctx, w)
 }
 
-// defragment has one member defragmented. One that does not come to an end with it ends the
-// attempt: it would not the next time.
+// defragment has one member defragmented, while no full backup is read. One that does not come
+// to an end with it ends the attempt: it would not the next time.
 func (r *reconciler) defragment(ctx context.Context, s subject, w policy.EtcdSpace, member uint64) (time.Duration, error) {
+	release, held := r.Fulls.Hold(s.backups)
+	if !held {
+		return letRead(w), nil // one has begun since
+	}
+	defer release()
 	id := policy.EtcdID(member)
 	w.Last.Defragmenting = id
 	if err := s.keep(ctx, w); err != nil {

@@ -119,7 +119,7 @@ func (m members) Space(ctx context.Context, target etcd.Target) (etcd.Space, err
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.asked++
-	found := etcd.Space{NoSpace: h.full, Revision: 90, Marked: 80}
+	found := etcd.Space{NoSpace: h.full, Corrupt: len(h.alarmed) > 0, Revision: 90, Marked: 80}
 	for _, one := range listed {
 		usage := etcd.Usage{ID: one.ID, Size: hostedData, InUse: hostedData, Quota: hostedQuota, Healthy: one.Healthy, Leader: one.Leader}
 		if h.full && h.sizes[one.ID] == 0 {
