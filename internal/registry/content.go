@@ -71,7 +71,7 @@ func (r *Registry) manifest(w http.ResponseWriter, request *http.Request, name, 
 	case http.MethodPut:
 		return r.putManifest(w, request, name, reference)
 	case http.MethodDelete:
-		if err := r.store.unlink(name, reference); err != nil {
+		if err := r.store.alone(func() error { return r.store.unlink(name, reference) }); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusAccepted)
@@ -122,15 +122,18 @@ func (r *Registry) putManifest(w http.ResponseWriter, request *http.Request, nam
 	} else if !tagName.MatchString(tag) {
 		return errTag
 	}
-	mediaType, err := r.check(name, content, request.Header.Get("Content-Type"))
+	err = r.store.beside(func() error {
+		mediaType, err := r.check(name, content, request.Header.Get("Content-Type"))
+		if err != nil {
+			return err
+		}
+		if err := r.store.write(r.store.blob(digest), content); err != nil {
+			return full(err)
+		}
+		return full(r.store.link(name, digest, mediaType, tag))
+	})
 	if err != nil {
 		return err
-	}
-	if err := r.store.write(r.store.blob(digest), content); err != nil {
-		return full(err)
-	}
-	if err := r.store.link(name, digest, mediaType, tag); err != nil {
-		return full(err)
 	}
 	w.Header().Set("Location", "/v2/"+name+"/manifests/"+digest.String())
 	w.Header().Set("Docker-Content-Digest", digest.String())

@@ -16,9 +16,9 @@ import (
 
 // Config is what a Registry needs: Dir, Layouts or both.
 type Config struct {
-	// Dir holds what is pushed and seeded. It is made if missing, and belongs to one process at a time. Without it
-	// the registry is read-only. A directory that holds OCI layouts is taken for Layouts, so that one option can name
-	// either.
+	// Dir holds what is pushed and seeded. It is made if missing. Several processes of a host may use it at a time.
+	// Without it the registry is read-only. A directory that holds OCI layouts is taken for Layouts, so that one
+	// option can name either.
 	Dir string
 	// Layouts is a directory of OCI layouts that are served where they lie, without a copy and named as Seed does. It
 	// may be read-only and may change. Where both have a tag, Dir's counts.
@@ -41,8 +41,8 @@ type Registry struct {
 // orphanAge is how long content that no manifest names is kept, so that an interrupted push can be taken up again.
 const orphanAge = time.Hour
 
-// New opens the registry in config.Dir, removes what an earlier process left half received, and content that no
-// manifest has named for an hour.
+// New opens the registry in config.Dir, and removes what processes that have ended left half received, and content
+// that no manifest has named for an hour, unless somebody takes content in right now.
 func New(config Config) (*Registry, error) {
 	log := config.Log
 	if log == nil {
@@ -55,7 +55,7 @@ func New(config Config) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.sweep(time.Now().Add(-orphanAge)); err != nil {
+	if err := s.aloneNow(func() error { return s.sweep(time.Now().Add(-orphanAge)) }); err != nil {
 		return nil, err
 	}
 	return &Registry{store: s, layouts: &layouts{dir: config.Layouts, log: log}, uploads: newUploads(s), writers: config.Writers, log: log}, nil

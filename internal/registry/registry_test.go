@@ -43,6 +43,17 @@ func serve(t *testing.T, dir string) served {
 	return served{registry, server}
 }
 
+// end ends the server as the end of its process does.
+func (s served) end(t *testing.T) {
+	t.Helper()
+	s.Server.Close()
+	for _, up := range s.uploads.byID {
+		if err := up.file.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func (s served) reference(t *testing.T, image string) name.Reference {
 	t.Helper()
 	reference, err := name.ParseReference(strings.TrimPrefix(s.URL, "http://")+"/"+image, name.Insecure)
@@ -303,7 +314,7 @@ func TestRestartSweeps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	registry.Server.Close()
+	registry.end(t)
 	registry = serve(t, dir)
 	registry.samePull(t, "berth/x:kept", kept)
 	left, _ := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))

@@ -20,22 +20,12 @@ func (r *Registry) Remove(reference string) error {
 	if !repositoryName.MatchString(name) {
 		return fmt.Errorf("remove image %s: %w", reference, errName)
 	}
-	tags := []string{tag}
-	if tag == "" {
-		var err error
-		if tags, err = r.store.listTags(name); err != nil {
+	return r.store.alone(func() error {
+		if err := r.store.forgetAll(name, tag); err != nil {
 			return gone(reference, err)
 		}
-	}
-	for _, one := range tags {
-		if err := r.store.forget(name, one); err != nil {
-			return gone(reference, err)
-		}
-	}
-	if err := r.store.removeEmpty(name); err != nil {
-		return fmt.Errorf("remove image %s: %w", reference, err)
-	}
-	return r.store.sweep(time.Now().Add(-orphanAge))
+		return r.store.sweep(time.Now().Add(-orphanAge))
+	})
 }
 
 // gone passes over what is not there.
@@ -44,6 +34,24 @@ func gone(reference string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("remove image %s: %w", reference, err)
+}
+
+// forgetAll removes a tag, or all of a repository where none is named, and the repository with
+// the last.
+func (s store) forgetAll(name, tag string) error {
+	tags := []string{tag}
+	if tag == "" {
+		var err error
+		if tags, err = s.listTags(name); err != nil {
+			return err
+		}
+	}
+	for _, one := range tags {
+		if err := s.forget(name, one); err != nil {
+			return err
+		}
+	}
+	return s.removeEmpty(name)
 }
 
 // forget removes a tag, and its manifest where no other tag means it.

@@ -24,15 +24,12 @@ func openStore(dir string) (store, error) {
 	if dir == "" {
 		return s, nil
 	}
-	if err := os.RemoveAll(s.uploads()); err != nil {
-		return s, fmt.Errorf("empty registry uploads: %w", err)
-	}
 	for _, sub := range []string{s.blobs(), s.uploads(), s.repositories()} {
 		if err := os.MkdirAll(sub, 0o755); err != nil {
 			return s, fmt.Errorf("open registry: %w", err)
 		}
 	}
-	return s, nil
+	return s, s.removeLeft()
 }
 
 func (s store) blobs() string              { return filepath.Join(s.dir, "blobs", "sha256") }
@@ -56,27 +53,21 @@ func (s store) has(digest v1.Hash) (size int64, ok bool) {
 	return info.Size(), true
 }
 
-// receive is a new temporary file that commit or discard ends.
-func (s store) receive() (*os.File, error) {
-	file, err := os.CreateTemp(s.uploads(), "")
-	if err != nil {
-		return nil, fmt.Errorf("receive content: %w", err)
-	}
-	return file, nil
-}
-
 func discard(file *os.File) {
-	_ = errors.Join(file.Close(), os.Remove(file.Name())) // the next start empties the directory
+	_ = errors.Join(file.Close(), os.Remove(file.Name())) // the next start removes what is left
 }
 
-// commit makes a received file the content of path.
+// commit makes a received file the content of path. It is locked until it has that name.
 func (s store) commit(file *os.File, path string) error {
-	if err := errors.Join(file.Chmod(0o644), file.Sync(), file.Close()); err != nil {
-		_ = os.Remove(file.Name())
+	err := errors.Join(file.Chmod(0o644), file.Sync())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		discard(file)
 		return fmt.Errorf("store content: %w", err)
 	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		_ = os.Remove(file.Name())
+	if err := file.Close(); err != nil {
 		return fmt.Errorf("store content: %w", err)
 	}
 	return syncDir(filepath.Dir(path))
