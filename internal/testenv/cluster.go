@@ -44,6 +44,8 @@ const DefaultControllers = "namespace-controller,garbage-collector-controller,de
 type Options struct {
 	// Controllers are the controller-manager's that run; none if empty.
 	Controllers string
+	// ControllerGates are feature gates of theirs, such as "A=false,B=true"; their defaults if empty.
+	ControllerGates string
 	// EtcdQuota is how many bytes etcd may store; etcd's own default if zero.
 	EtcdQuota int64
 }
@@ -116,7 +118,7 @@ func (e *Env) start(options Options) error {
 	if options.Controllers == "" {
 		return nil
 	}
-	return e.startControllers(options.Controllers)
+	return e.startControllers(options)
 }
 
 func (e *Env) startServers(options Options) error {
@@ -295,7 +297,7 @@ func established(definition *apiextensionsv1.CustomResourceDefinition) bool {
 	return false
 }
 
-func (e *Env) startControllers(controllers string) error {
+func (e *Env) startControllers(options Options) error {
 	kube, err := Binary(Kube)
 	if err != nil {
 		return err
@@ -310,7 +312,7 @@ func (e *Env) startControllers(controllers string) error {
 		return fmt.Errorf("write kubeconfig: %w", err)
 	}
 	return e.run("controllers", kube, "kube-controller-manager", "--kubeconfig="+path, "--leader-elect=false", "--secure-port=0",
-		"--controllers="+controllers, "--profiling=false", "--kube-api-qps=500", "--kube-api-burst=1000")
+		"--controllers="+options.Controllers, "--feature-gates="+options.ControllerGates, "--profiling=false", "--kube-api-qps=500", "--kube-api-burst=1000")
 }
 
 // Log returns the end of what a process (etcd, apiserver, controllers) wrote, for

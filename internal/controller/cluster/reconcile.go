@@ -80,7 +80,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{RequeueAfter: operation.TakeoverAgain}, nil
 	}
 	steps := []step{
-		r.claim, r.version, r.foundation, r.adopt, r.secrets, r.keptMember, r.recovery, r.power, r.archive, r.replicas, r.workloads, r.upgradePodsStep, r.rotateCertificates,
+		r.claim, r.version, r.foundation, r.adopt, r.secrets, r.keptMember, r.recovery, r.power, r.archive, r.replicas, r.workloads, r.unpulled, r.upgradePodsStep, r.rotateCertificates,
 		r.pools, r.nodeGroup, r.readiness, r.release, r.proof, r.patience,
 	}
 	if !cluster.DeletionTimestamp.IsZero() {

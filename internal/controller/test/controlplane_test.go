@@ -231,6 +231,9 @@ func (w *world) hostedPods(ctx context.Context) {
 		if len(next.Conditions) > 0 && pod.Labels[controlplane.LabelComponent] == controlplane.ComponentEtcd && w.etcd.corrupt() {
 			next.Conditions[0].Status, next.ContainerStatuses[0].Ready = corev1.ConditionFalse, false
 		}
+		if pod.Labels[controlplane.LabelComponent] == controlplane.ComponentEtcd {
+			next = w.withoutImage(pods.Items, pod, next)
+		}
 		if readyPod(pod.Status) == readyPod(next) && pod.Status.Phase == next.Phase && len(pod.Status.Conditions) == len(next.Conditions) {
 			continue
 		}

@@ -60,7 +60,9 @@ const (
 	clusterID    = "abcdefghijkl"
 )
 
-var shared = testenv.Shared{Options: testenv.Options{Controllers: testenv.DefaultControllers}}
+// shared replaces the pods of a StatefulSet as Kubernetes did up to 1.36, which the management
+// cluster may be: one after the other, each once the one before is ready, whatever the others are.
+var shared = testenv.Shared{Options: testenv.Options{Controllers: testenv.DefaultControllers, ControllerGates: "MaxUnavailableStatefulSet=false"}}
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -135,6 +137,9 @@ type world struct {
 	away atomic.Bool
 	// coreDNS is the image that the next life brings, if it is another.
 	coreDNS string
+	// etcdImage is the image that the next life brings, if it is another, and lostImage one that
+	// nobody has any more.
+	etcdImage, lostImage string
 	// front is the way of support, if a test has one.
 	front *supportaccess.Front
 }
@@ -251,6 +256,9 @@ func (w *world) setUp(mgr ctrl.Manager, g *guard) {
 	versions, tenants := catalogue(), tenants{withoutAggregation(g.wrap(w.platform)), &w.away}
 	if w.coreDNS != "" {
 		versions.Images["coredns"] = w.coreDNS
+	}
+	if w.etcdImage != "" {
+		versions.Images["etcd"] = w.etcdImage
 	}
 	for _, err := range []error{
 		cluster.Setup(mgr, cluster.Config{Catalogue: versions, GatewayURL: "https://127.0.0.1:6443", Tenants: tenants, Members: members{w.etcd, g}, BackupCA: w.backupCA, LooksApart: 300 * time.Millisecond}),
