@@ -39,8 +39,12 @@ func Down(ctx context.Context, options DownOptions) error {
 	if err != nil {
 		return err
 	}
+	builds := buildsOf(paths)
 	if _, err := os.Stat(paths.run("")); errors.Is(err, fs.ErrNotExist) {
 		p.say("Berth is not up: there is nothing in %s", paths.State)
+		if _, err := os.Stat(paths.instance()); options.Purge && errors.Is(err, fs.ErrNotExist) {
+			return forgottenBy(builds, paths)
+		}
 		return nil
 	}
 	held, err := lockCommand(paths)
@@ -70,7 +74,26 @@ func Down(ctx context.Context, options DownOptions) error {
 		return err
 	}
 	p.step("%s is deleted", paths.State)
-	return nil
+	return forgottenBy(builds, paths)
+}
+
+// buildsOf are the builds that may know of a state directory: the one that it was brought up from
+// last, as far as that is told, and the one at hand.
+func buildsOf(paths Paths) []string {
+	var record supervisorRecord
+	if found, err := readJSON(paths.supervisorRecord(), &record); err != nil || !found || record.BuildDir == "" {
+		return []string{DefaultBuildDir()}
+	}
+	return []string{record.BuildDir, DefaultBuildDir()}
+}
+
+// forgottenBy has builds forget a state directory that was purged.
+func forgottenBy(builds []string, paths Paths) error {
+	var failures []error
+	for _, build := range builds {
+		failures = append(failures, forgetStateDir(build, paths))
+	}
+	return errors.Join(failures...)
 }
 
 // endSupervisor asks the supervisor to end, then makes it. The machine is its

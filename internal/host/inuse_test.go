@@ -2,9 +2,6 @@ package host
 
 import (
 	"bytes"
-	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -103,25 +100,5 @@ func TestUpTellsWhatABuildLacks(t *testing.T) {
 	}
 	if said := out.String(); !strings.Contains(said, "berth release add 1.35.4") || !strings.Contains(said, "cluster rg/old") || strings.Contains(said, "rg/new") {
 		t.Errorf("said %q", said)
-	}
-}
-
-// Whether anything uses a version is known while Berth is up, or where it never was.
-func TestRemoveAsksClusters(t *testing.T) {
-	paths, err := NewPaths(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if up, err := mayBeUnused(context.Background(), paths, "1.35.4", &release.Catalogue{}); up || err != nil {
-		t.Errorf("Berth never was up: %t, %v", up, err)
-	}
-	if err := os.MkdirAll(filepath.Dir(paths.instance()), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(paths.instance(), []byte("{}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := mayBeUnused(context.Background(), paths, "1.35.4", &release.Catalogue{}); err == nil || !strings.Contains(err.Error(), "berth up") {
-		t.Errorf("Berth is down: %v", err)
 	}
 }

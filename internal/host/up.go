@@ -65,6 +65,9 @@ func Up(ctx context.Context, options UpOptions) error {
 		return err
 	}
 	defer held.Close()
+	if err := noteStateDir(u.artifacts.Dir, u.paths); err != nil {
+		return err
+	}
 	if u.Restore != "" {
 		if err := u.restoreState(ctx); err != nil {
 			return err
