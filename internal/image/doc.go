@@ -22,6 +22,7 @@
 //	rootfs/vX.Y.Z/               the machine image of that version as a directory
 //	baked-management/            the management machine's baked images (below)
 //	catalogue.json               what internal/release reads
+//	state-dirs/                  whose state directories are of this build; internal/host writes it
 //	.cache/                      stamps, layers, logs; safe to delete as a whole
 //
 // Files are hard links to each other wherever they are equal, so that a binary
@@ -36,7 +37,8 @@
 // # Names of images
 //
 // Other projects' images have their versions for tags. Berth's own programs change
-// between releases, so that their tags end in a part of their content's hash. The
+// between releases, so that their tags end in a part of their content's hash; so does
+// etcd's, after upstream's version, since its main is ours. The
 // node image has the day it was built, as in AKS, and keeps its name until
 // something in it changes.
 //

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -17,9 +18,12 @@ type imageSpec struct {
 	Name string
 	// Repository is the image's name in references, if it is not Name.
 	Repository string
-	// Tag is a fixed tag. Without one the tag is Version and a part of the
+	// Tag is a fixed tag. Without one the tag is a version and a part of the
 	// content's hash: our own programs change between releases.
 	Tag string
+	// Version is that version where it is not Berth's own: of what is another project's
+	// and ours.
+	Version string
 	// Title is what the user reads.
 	Title string
 	// Needs are the steps that make the binaries.
@@ -41,6 +45,8 @@ func (s imageSpec) step() string  { return "image-" + s.Name }
 func (s imageSpec) tree() string  { return treeOf(s.Name) }
 func (s imageSpec) store() string { return storeOf(s.Name) }
 
+func (s imageSpec) version() string { return cmp.Or(s.Version, Version) }
+
 // treeOf and storeOf are where an image's only layer is as a directory, and
 // where its layout is until it gets its place in images/.
 func treeOf(name string) string  { return ".cache/trees/image-" + name }
@@ -60,7 +66,7 @@ func imageStep(spec imageSpec) Step {
 		Needs:   append([]string(nil), spec.Needs...),
 		Outputs: []string{spec.store(), spec.tree()},
 		Recipe: []string{
-			"image 1", fmt.Sprint(spec.Binaries, spec.Links), spec.Repository, spec.Tag, Version,
+			"image 1", fmt.Sprint(spec.Binaries, spec.Links), spec.Repository, spec.Tag, spec.version(),
 			spec.Entrypoint, fmt.Sprint(spec.Bare, spec.Nft, commonFiles),
 		},
 	}
@@ -89,7 +95,7 @@ func (s imageSpec) build(w *Work) error {
 	}
 	tag := s.Tag
 	if tag == "" {
-		tag = "v" + Version + "-" + l.hash.Hex[:8]
+		tag = "v" + s.version() + "-" + l.hash.Hex[:8]
 	}
 	repository := s.Repository
 	if repository == "" {

@@ -15,6 +15,9 @@ const (
 	cniVersion        = "1.9.1"
 )
 
+// etcdVersion is upstream's, as components/etcd requires it. The program is ours as well.
+const etcdVersion = "3.7.3"
+
 // containerdTags leave out snapshotters that need C libraries and are not used.
 const containerdTags = "no_btrfs,no_devmapper,no_zfs"
 
@@ -50,7 +53,7 @@ func componentSteps() []Step {
 		})
 	}
 	return []Step{
-		goStep("etcd", "etcd 3.7.3", []goProgram{
+		goStep("etcd", "etcd "+etcdVersion, []goProgram{
 			{Module: module("etcd"), Package: "./server", Output: "out/etcd"},
 			{Module: module("etcd"), Package: "go.etcd.io/etcd/etcdctl/v3", Output: "out/etcdctl"},
 			{Module: module("etcd"), Package: "./snapshot", Output: "out/etcd-snapshot"},
@@ -114,7 +117,8 @@ func imageSpecs() []imageSpec {
 			Binaries: map[string]string{place: "out/" + binary}, Entrypoint: "/" + place,
 		}
 	}
-	etcd := single("etcd", "v3.7.3", "etcd", "etcd")
+	etcd := single("etcd", "", "etcd", "etcd")
+	etcd.Version = etcdVersion
 	etcd.Binaries["usr/local/bin/etcdctl"] = "out/etcdctl"
 	node := single("berth-node", "", "berth-node", "berth-node")
 	node.Nft = true

@@ -136,6 +136,49 @@ func TestVersionsMatchTheirModules(t *testing.T) {
 			t.Errorf("kube/%s/%s does not require v%s", k.Minor, file, k.Version)
 		}
 	}
+	raw, err := os.ReadFile("../../components/etcd/go.mod")
+	if err != nil || !strings.Contains(string(raw), "go.etcd.io/etcd/server/v3 v"+etcdVersion+"\n") {
+		t.Errorf("components/etcd does not require v%s (%v)", etcdVersion, err)
+	}
+}
+
+// A program of ours never has the tag of one with other content: clusters would go on with what
+// their machines have of it, and tell of none.
+func TestTagsOfOwnProgramsFollowTheirContent(t *testing.T) {
+	own := map[string]bool{}
+	for _, spec := range imageSpecs() {
+		if spec.Tag == "" {
+			own[spec.Name] = true
+		}
+	}
+	for _, name := range []string{"etcd", "etcd-snapshot", "berth", "berth-node", "demo"} {
+		if !own[name] {
+			t.Errorf("the tag of %s says nothing of its content", name)
+		}
+	}
+	for _, c := range []struct{ version, prefix string }{{"", "v" + Version + "-"}, {etcdVersion, "v" + etcdVersion + "-"}} {
+		var tags []string
+		for _, content := range []string{"one", "two", "one"} {
+			w := &Work{Build: t.TempDir(), Temporary: t.TempDir()}
+			write(t, w.Built("out/program"), content)
+			spec := imageSpec{Name: "program", Version: c.version, Binaries: map[string]string{"program": "out/program"}, Entrypoint: "/program", Bare: true}
+			if err := spec.build(w); err != nil {
+				t.Fatal(err)
+			}
+			descriptor, err := descriptorOf(w.Output(spec.store()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tag := strings.TrimPrefix(descriptor.Annotations[annotationContainer], Ref("program", ""))
+			if !strings.HasPrefix(tag, c.prefix) {
+				t.Errorf("the tag is %q, want it to begin with %q", tag, c.prefix)
+			}
+			tags = append(tags, tag)
+		}
+		if tags[0] == tags[1] || tags[0] != tags[2] {
+			t.Errorf("one, two and one again: %v", tags)
+		}
+	}
 }
 
 // What the last build had is made again, also when its minor has a newer patch.
