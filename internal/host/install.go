@@ -20,7 +20,7 @@ import (
 )
 
 // fillRegistry begins to put the images that machines pull where Berth's
-// registry has its content. On one file system they are linked, not copied.
+// registry has its content, beside its server. On one file system they are linked, not copied.
 func (u *upper) fillRegistry(ctx context.Context) error {
 	store, err := registry.New(registry.Config{Dir: u.paths.machine("registry")})
 	if err != nil {

@@ -161,7 +161,7 @@ func (r removal) ask(ctx context.Context, paths Paths) error {
 			return fmt.Errorf("look for a Berth in %s: %w", paths.State, err)
 		case path == paths.State && paths != r.named:
 			return fmt.Errorf("Berth was brought up from this build in %s, which is not there, and nobody can tell whether its clusters use Kubernetes %s: "+
-				"bring it back, or run \"berth down --purge --state-dir %s\" if it is gone for good", paths.State, r.version, paths.State)
+				"bring it back, or run \"%s down --purge --state-dir %s\" if it is gone for good", paths.State, r.version, filepath.Join(r.build, "bin", "berth"), paths.State)
 		default:
 			return nil
 		}
