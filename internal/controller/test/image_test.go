@@ -63,16 +63,10 @@ func (w *world) etcdPods() map[string]corev1.Pod {
 	return found
 }
 
-// losesEtcdImage is the life of a cluster that a newer Berth brings up on a machine which has the
-// images of its own build alone: none of etcd's three pods is of that build, and one alone that is
-// has no majority to become ready with.
-func losesEtcdImage(w *world) {
+// loseEtcdImage has nobody have the image that etcd's pods are of any more, and the next life bring
+// another one.
+func (w *world) loseEtcdImage() {
 	w.t.Helper()
-	w.standard()
-	volumes, before := w.volumes(), map[string]types.UID{}
-	for name, pod := range w.etcdPods() {
-		before[name] = pod.UID
-	}
 	w.away.Store(true)
 	w.mu.Lock()
 	w.lostImage, w.etcdImage = "etcd:v1", "etcd:v2"
@@ -87,6 +81,19 @@ func losesEtcdImage(w *world) {
 		}
 		return len(pods) == controlplane.Replicas
 	})
+}
+
+// losesEtcdImage is the life of a cluster that a newer Berth brings up on a machine which has the
+// images of its own build alone: none of etcd's three pods is of that build, and one alone that is
+// has no majority to become ready with.
+func losesEtcdImage(w *world) {
+	w.t.Helper()
+	w.standard()
+	volumes, before := w.volumes(), map[string]types.UID{}
+	for name, pod := range w.etcdPods() {
+		before[name] = pod.UID
+	}
+	w.loseEtcdImage()
 	for name, pod := range w.etcdPods() {
 		if w.deaths == nil && pod.UID != before[name] {
 			w.t.Errorf("%s is made anew though its image is etcd's still", name)
@@ -131,4 +138,35 @@ func TestStandardClusterWithoutEtcdsImage(t *testing.T) {
 // Killed over and over, the controllers do it all the same.
 func TestCrashWithoutEtcdsImage(t *testing.T) {
 	crashAlways(t, losesEtcdImage, 3)
+}
+
+// A restored machine of a newer build has neither their image nor their data: all three of etcd's
+// members come up with the build's, are seen to be dead, and what was backed up comes back.
+func TestRestoreByANewerBuildRecoversEtcd(t *testing.T) {
+	w := newWorld(t)
+	w.backupCA = []byte("ca")
+	w.start(w.nextGuard())
+	w.standard()
+	w.backedUp()
+	w.mu.Lock()
+	for ordinal := range int32(controlplane.Replicas) {
+		w.dataOf[controlplane.MemberClaim(ordinal)] = `{"term":0,"index":0,"damage":"the data directory is empty"}`
+	}
+	w.mu.Unlock()
+	w.proves(`{"restored":true,"reason":"the data directory is empty","revision":7,"keys":3}`)
+	w.fall(func(pod *corev1.Pod) bool {
+		return pod.Labels[controlplane.LabelComponent] == controlplane.ComponentEtcd && pod.Spec.Containers[0].Image == "etcd:v2"
+	})
+	w.loseEtcdImage()
+	w.stop()
+	w.start(w.nextGuard())
+	w.eventually("etcd's data are put back", func() bool {
+		now := w.cluster().Status.Recovery
+		return now != nil && !now.UnderWay()
+	})
+	if now := w.cluster().Status.Recovery; !now.Restored || len(now.Examined) != controlplane.Replicas {
+		t.Errorf("%+v", now)
+	}
+	w.delete()
+	w.checkGone()
 }
