@@ -57,15 +57,7 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 		return err == nil, err
 	}
 	if pods.ended(controlplane.RecoverPod, status.Recovery.ID) {
-		alone, err := r.onlyMember(ctx, p, status.Recovery.Member)
-		if err != nil {
-			return false, err
-		}
-		if alone {
-			return false, r.endRecovery(ctx, p, pods)
-		}
-		p.stopForRecovery()
-		return true, nil
+		return r.concludeRecovery(ctx, p, pods)
 	}
 	if beside, err := r.recoverBeside(ctx, p, pods); err != nil || beside {
 		return err == nil, err
@@ -75,6 +67,20 @@ func (r *reconciler) recovery(ctx context.Context, p *pass) (bool, error) {
 		return false, err
 	}
 	return true, r.recoverPod(ctx, p, pods, controlplane.EtcdRecoverPod(p.input, status.Recovery.ID, status.Recovery.Member, complete(status.Recovery.Examined)))
+}
+
+// concludeRecovery ends a recovery whose pod has done its work, once nothing is left of what
+// other members hold.
+func (r *reconciler) concludeRecovery(ctx context.Context, p *pass, pods upgradePods) (bool, error) {
+	alone, err := r.onlyMember(ctx, p, p.cluster.Status.Recovery.Member)
+	if err != nil {
+		return false, err
+	}
+	if alone {
+		return false, r.endRecovery(ctx, p, pods)
+	}
+	p.stopForRecovery()
+	return true, nil
 }
 
 // tooLate ends a recovery of an etcd that still runs for long after it was decided to end,
