@@ -85,8 +85,8 @@ func (d *delivery) give(ctx context.Context, t target) error {
 	err := t.place.put(ctx, d.object, reader)
 	dog.goesOn()
 	if err != nil {
-		if errors.Is(d.spool.cause(), errYields) {
-			t.place.spared(err)
+		if ctx.Err() == nil && errors.Is(d.spool.cause(), errYields) {
+			t.place.spared(err, r.Now())
 		}
 		return errors.Join(err, kept)
 	}

@@ -100,11 +100,11 @@ func (p *place) given() {
 }
 
 // spared notes that it has not got a snapshot that was given up for another's sake, which
-// says nothing about the place.
-func (p *place) spared(err error) {
+// says nothing about the place. The pause before the next one begins now.
+func (p *place) spared(err error, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.failed = max(p.failed-1, 0)
+	p.failed, p.tried = max(p.failed-1, 0), now
 	if p.err == err.Error() {
 		p.err = ""
 	}

@@ -104,6 +104,9 @@ func TestSnapshotThatYields(t *testing.T) {
 	if state := p.state(); state.Error != "" || p.failed != 0 || fulls(t, dir, "a") != 0 {
 		t.Errorf("%+v, %d failed, %d fulls", state, p.failed, fulls(t, dir, "a"))
 	}
+	if p.due(r.Now(), r.Schedule) {
+		t.Error("the next one is due at once")
+	}
 	if later := r.Now().Add(2 * r.Schedule.Delta); !p.due(later, r.Schedule) {
 		t.Error("the next one is not due soon")
 	}

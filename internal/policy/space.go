@@ -197,9 +197,11 @@ func (w EtcdSpace) answers() bool {
 }
 
 // isRead: somebody reads a snapshot of etcd who is waited for. A full backup is given up where
-// etcd takes no writes and it has had its time; what an upgrade saves cannot be.
+// etcd takes no writes and it has had its time, unless nothing can be given back before it is
+// stored; what an upgrade saves cannot be.
 func (w EtcdSpace) isRead() bool {
-	overdue := w.NoSpace && w.Now.Sub(w.Reading) >= cleaningYields
+	needed := w.backupsBehind() && !w.worthwhile()
+	overdue := w.NoSpace && !needed && w.Now.Sub(w.Reading) >= cleaningYields
 	return w.Saving || !w.Reading.IsZero() && !overdue
 }
 

@@ -76,6 +76,7 @@ func TestNextSpaceStep(t *testing.T) {
 		"it is read for too long where nothing is written": {EtcdSpace{NoSpace: true, Members: three, Last: cleaning(nil), Reading: since(cleaningYields)}, SpaceStep{Action: SpaceGiveUp}},
 		"what is in use is not known while it is read":     {EtcdSpace{NoSpace: true, Members: full, Last: cleaning(nil), Reading: since(0)}, SpaceStep{Action: SpaceLetRead}},
 		"and for as long as it takes else":                 {EtcdSpace{Members: three, Last: cleaning(nil), Reading: since(20 * time.Minute)}, SpaceStep{Action: SpaceLetRead}},
+		"nothing is given back before it is stored":        {EtcdSpace{NoSpace: true, Members: full, Last: cleaning(nil), Reading: since(20 * time.Minute), Revision: 60, Marked: 50, BackedUp: 10}, SpaceStep{Action: SpaceLetRead}},
 		"an upgrade saves what etcd holds":                 {EtcdSpace{NoSpace: true, Members: three, Last: cleaning(nil), Reading: since(time.Hour), Saving: true}, SpaceStep{Action: SpaceLetRead}},
 		"history goes when it has been read": {EtcdSpace{NoSpace: true, Members: three, Reading: since(0), Last: cleaning(func(c *v1beta1.EtcdCleaning) { c.Revision = 60 })},
 			SpaceStep{Action: SpaceLetRead}},

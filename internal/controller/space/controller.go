@@ -156,10 +156,14 @@ func busy(cluster *v1beta1.ManagedCluster) bool {
 		status.Replicas != nil && status.Replicas.Replacing != nil
 }
 
+// savingTime bounds the wait for what an upgrade has saved: one that does not come on, as where
+// its version is no longer there, saves nothing any more.
+const savingTime = 25 * time.Minute
+
 // saving: an upgrade has what etcd holds saved, by a snapshot.
-func saving(cluster *v1beta1.ManagedCluster) bool {
+func saving(cluster *v1beta1.ManagedCluster, now time.Time) bool {
 	up := cluster.Status.Upgrade
-	return up.UnderWay() && up.Phase == v1beta1.UpgradeSnapshot
+	return up.UnderWay() && up.Phase == v1beta1.UpgradeSnapshot && now.Sub(up.PhaseSince.Time) < savingTime
 }
 
 // look makes one step, and says after what time the next may be due.
@@ -170,7 +174,7 @@ func (r *reconciler) look(ctx context.Context, cluster *v1beta1.ManagedCluster) 
 	}
 	key := client.ObjectKeyFromObject(cluster)
 	w := policy.EtcdSpace{
-		Now: r.Now(), Busy: busy(cluster), Saving: saving(cluster), Reading: r.Fulls.Since(cluster.Spec.ID), Last: cluster.Status.EtcdCleaning.DeepCopy(),
+		Now: r.Now(), Busy: busy(cluster), Saving: saving(cluster, r.Now()), Reading: r.Fulls.Since(cluster.Spec.ID), Last: cluster.Status.EtcdCleaning.DeepCopy(),
 		NoSpace: meta.IsStatusConditionFalse(cluster.Status.Conditions, v1beta1.ConditionEtcdHasSpace),
 	}
 	if answers := r.ask(ctx, key, target, &w); !answers && !w.Last.UnderWay() {
@@ -243,7 +247,7 @@ func (r *reconciler) tell(cluster *v1beta1.ManagedCluster, w policy.EtcdSpace) {
 	case w.Last.Result == v1beta1.EtcdFull:
 		r.events.Event(cluster, corev1.EventTypeWarning, "EtcdFull", "MakeRoom", policy.FullMessage(w))
 	case w.Last.Result == v1beta1.EtcdCleaningFailed:
-		r.events.Event(cluster, corev1.EventTypeWarning, "EtcdNotDefragmented", "MakeRoom", "room could not be made in etcd, since members of it do not answer in time; it is tried again later")
+		r.events.Event(cluster, corev1.EventTypeWarning, "EtcdNotDefragmented", "MakeRoom", "room could not be made in etcd, since its members do not answer or agree in time, or what is read of it does not come to an end; it is tried again later")
 	case w.Last.Reason == v1beta1.EtcdFragmented:
 		r.events.Event(cluster, corev1.EventTypeNormal, "EtcdDefragmented", "MakeRoom", "etcd was defragmented before it was full: "+took)
 	default:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -159,14 +160,19 @@ func (b *begins) Hold(id string) (func(), bool) {
 
 // While an upgrade has what etcd holds saved that is waited for, in that phase alone.
 func TestWhatAnUpgradeSavesIsWaitedFor(t *testing.T) {
+	now := time.Now()
 	for phase, want := range map[v1beta1.UpgradePhase]bool{v1beta1.UpgradeSnapshot: true, v1beta1.UpgradeTrial: false, v1beta1.UpgradeFailed: false} {
 		cluster := &v1beta1.ManagedCluster{}
 		cluster.Status.Upgrade = &v1beta1.ControlPlaneUpgrade{Phase: phase}
-		if saving(cluster) != want {
+		cluster.Status.Upgrade.PhaseSince = metav1.NewTime(now)
+		if saving(cluster, now.Add(time.Minute)) != want {
 			t.Errorf("%s: it is saved: %t", phase, !want)
 		}
+		if saving(cluster, now.Add(time.Hour)) {
+			t.Errorf("%s: what does not come on is waited for", phase)
+		}
 	}
-	if saving(&v1beta1.ManagedCluster{}) {
+	if saving(&v1beta1.ManagedCluster{}, now) {
 		t.Error("nothing is upgraded, and it is saved")
 	}
 }

@@ -45,7 +45,7 @@ func (r *reconciler) step(ctx context.Context, s subject, w policy.EtcdSpace) (t
 	case policy.SpaceEnd:
 		return atOnce, r.end(ctx, s, w, step.Result)
 	case policy.SpaceWait:
-		return lookSoon, nil
+		return lookSoon, s.keep(ctx, w)
 	case policy.SpaceLetRead:
 		return letRead(w), nil
 	case policy.SpaceGiveUp:
