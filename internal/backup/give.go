@@ -13,18 +13,14 @@ const putTimeout = 20 * time.Second
 // give has every store take what was received, as what there was up to a time. Nobody waits
 // for a store here: one that is slow gets what comes meanwhile as one delta afterwards.
 func (r *Recorder) give(ctx context.Context, at time.Time) {
-	if r.outbox.excess() {
+	if r.outbox.spill() {
 		seen, _ := r.outbox.reach()
 		r.Log.Warn("no store took deltas for too long: they begin anew", "cluster", r.ClusterID, "revision", seen)
-		r.outbox.skip()
 	}
-	r.outbox.mark(at)
 	// What is on its way outlives the session with etcd.
 	ctx = context.WithoutCancel(ctx)
-	for _, w := range r.outbox.ways {
-		if p := r.outbox.take(w); p != nil {
-			r.giving.Go(func() { r.giveTo(ctx, w, p) })
-		}
+	for w, p := range r.outbox.mark(at) {
+		r.giving.Go(func() { r.giveTo(ctx, w, p) })
 	}
 }
 

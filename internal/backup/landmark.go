@@ -159,16 +159,15 @@ func (r *Recorder) replaced(ctx context.Context, client *clientv3.Client, curren
 		return fmt.Errorf("a member of etcd holds something else at revision %d than the majority: it is recorded anew from the others", r.last.revision)
 	case lacks < most:
 		return fmt.Errorf("a member of etcd holds something else at revision %d than was recorded; of the others no majority says what it has: %w", r.last.revision, cmp.Or(err, errors.New("they differ")))
-	case has > 0 || r.doubtful.Load():
+	case has > 0 || r.doubtful.Load() && r.members.several():
 		r.doubt()
 		r.last = landmark{}
 		return errAnew
+	case lacks < of: // who is silent may be the odd one that was recorded
+		return fmt.Errorf("a majority of the members of etcd holds something else at revision %d than was recorded; of the others none says what it has: %w", r.last.revision, cmp.Or(err, errors.New("they have compacted that")))
 	}
 	r.rolledBack.Store(true)
-	found := Rollback{}
-	if lacks == of {
-		found = r.judge(ctx, client, current, recorded)
-	}
+	found := r.judge(ctx, client, current, recorded)
 	found.Time, found.Revision, found.Recorded = at, current, recorded
 	r.know(&found)
 	return fmt.Errorf("%w: at revision %d it has another write than was recorded, up to %d, and is at %d; %s", ErrLost, r.last.revision, recorded, current, &found)
@@ -231,7 +230,7 @@ func (r *Recorder) another(ctx context.Context, client *clientv3.Client) error {
 
 // before looks who answers, if that may be another, before what it says is taken in.
 func (r *Recorder) before(ctx context.Context, client *clientv3.Client, said clientv3.WatchResponse, gone, moved <-chan struct{}) error {
-	another := len(said.Events) > 0 && eraOf(said.Header) != r.era
+	another := r.strange(said)
 	select {
 	case <-gone:
 		if another || answers(client) {
@@ -242,10 +241,24 @@ func (r *Recorder) before(ctx context.Context, client *clientv3.Client, said cli
 		another = true
 	default:
 	}
-	if !another {
-		return nil
+	if another {
+		if err := r.another(ctx, client); err != nil {
+			return err
+		}
 	}
-	return r.another(ctx, client)
+	if len(said.Events) > 0 {
+		r.heard = eraOf(said.Header)
+	}
+	return nil
+}
+
+// strange says whether what a watch has brought is of somebody who was not looked at.
+func (r *Recorder) strange(said clientv3.WatchResponse) bool {
+	if len(said.Events) == 0 {
+		return false
+	}
+	by := eraOf(said.Header)
+	return by != r.era && by != r.heard
 }
 
 // answers says whether requests are taken: what a watch has brought by then may be of another

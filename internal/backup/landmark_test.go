@@ -166,7 +166,9 @@ func TestAnotherEtcdAnswers(t *testing.T) {
 // followed by the others.
 func TestMemberThatHoldsSomethingElse(t *testing.T) {
 	t.Parallel()
-	for why, c := range map[string]struct{ oddRecorded bool }{"the odd one is read later": {false}, "the odd one was read": {true}} {
+	for why, c := range map[string]struct{ oddRecorded, silent bool }{
+		"the odd one is read later": {false, false}, "the odd one was read": {true, false}, "the odd one was read, and is silent": {true, true},
+	} {
 		t.Run(why, func(t *testing.T) {
 			t.Parallel()
 			b, other := newBed(t, 1), newBed(t, 0)
@@ -187,7 +189,17 @@ func TestMemberThatHoldsSomethingElse(t *testing.T) {
 			for other.put("/b", "1") < last {
 			}
 			at.Store(&other.client)
+			if c.silent {
+				b.stopEtcd()
+			}
 			b.record()
+			if c.silent {
+				b.says(false, "a majority of the members of etcd holds something else")
+				if b.recorder.State().Doubtful || len(b.objects(0, "full")) != 1 {
+					t.Errorf("state %+v", b.recorder.State())
+				}
+				b.startEtcd()
+			}
 			if !c.oddRecorded {
 				b.says(false, "than the majority")
 				if !b.recorder.State().Doubtful || len(b.objects(0, "full")) != 1 {
@@ -202,5 +214,28 @@ func TestMemberThatHoldsSomethingElse(t *testing.T) {
 				return nil
 			})
 		})
+	}
+}
+
+// An etcd of one member that lost its last writes, and has taken as many others, has lost data, though
+// what was recorded was in doubt by then: there is nobody else that it could be of.
+func TestLoneEtcdThatLostDataInDoubt(t *testing.T) {
+	t.Parallel()
+	b, other := newBed(t, 1), newBed(t, 0)
+	b.record()
+	b.stored(1)
+	last := b.put("/a", "1")
+	b.stored(last)
+	b.stopRecording()
+	for other.put("/b", "1") < last {
+	}
+	b.doubtful = true
+	b.connect = func(context.Context) (clientv3.Config, error) {
+		return clientv3.Config{Endpoints: []string{other.client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second}, nil
+	}
+	b.record()
+	b.says(true, "another write than was recorded")
+	if len(b.objects(0, "full")) != 1 {
+		t.Errorf("it was recorded anew: %v", b.objects(0, "full"))
 	}
 }

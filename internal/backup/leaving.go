@@ -69,7 +69,7 @@ func (r *Recorder) hearOut(watch clientv3.WatchChan) error {
 	for {
 		select {
 		case response, open := <-watch:
-			if len(response.Events) > 0 && eraOf(response.Header) != r.era {
+			if r.strange(response) {
 				return errLeaving // it has come back, and may be another
 			}
 			if err := r.receive(response, open); err != nil {

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/encoding/protodelim"
 )
 
-// maxBuffer is how much is kept while no store answers, in bytes. After that a snapshot
-// is cheaper.
+// maxBuffer is how much is kept while no store takes anything, in bytes, and half of what is
+// beside something on its way to one that may take it. After that a snapshot is cheaper.
 const maxBuffer = 32 << 20
 
 // outbox holds what etcd said and places have yet to take. Each takes it at its own pace: one
@@ -27,7 +27,8 @@ type outbox struct {
 	// seen is the last revision, and at when it was received.
 	seen int64
 	at   time.Time
-	// flushed is the last revision that a place has taken; zero before the first look.
+	// flushed is the last revision that none is kept for: a place has taken it, none took it for
+	// too long, or it was before all that is recorded. Zero before the first look.
 	flushed int64
 	// due is what is to be written now, and fresh how much has come since, in bytes.
 	due   mark
@@ -112,16 +113,21 @@ func (o *outbox) begin(after int64) {
 	}
 }
 
-// skip gives up what no place has: every one needs a snapshot now.
-func (o *outbox) skip() {
+// spill gives up what no place has, if that is more than is kept: every one needs a snapshot
+// then. It says whether it was.
+func (o *outbox) spill() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !o.excess() {
+		return false
+	}
 	o.flushed = o.seen
 	for _, w := range o.ways {
 		w.place.lag()
 		w.from = o.seen
 	}
 	o.trim()
+	return true
 }
 
 // reach is how far it has come: the last revision that was seen, and that a place has.
@@ -139,19 +145,27 @@ func (o *outbox) received() (at time.Time, fresh int) {
 }
 
 // excess says whether more is held that no place has than is kept. Of what is on its way to a
-// place that may take it, twice as much is.
+// place that may take it, twice as much is; and one that may, and waits, is given all there is. The
+// caller holds the lock.
 func (o *outbox) excess() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	if o.size <= maxBuffer {
 		return false
 	}
-	held := o.held(o.flushed, o.seen)
-	return held > 2*maxBuffer || held > maxBuffer && o.hang()
+	kept := maxBuffer
+	for _, w := range o.ways {
+		switch {
+		case w.place.refusing():
+		case w.carries == nil:
+			return false
+		default:
+			kept = 2 * maxBuffer
+		}
+	}
+	return o.held(o.flushed, o.seen) > kept
 }
 
-// hang says whether nothing is on its way but to places that did not take what they were given
-// last. The caller holds the lock.
+// hang says whether nothing is on its way but to places that did not take what they were
+// given last. The caller holds the lock.
 func (o *outbox) hang() bool {
 	for _, w := range o.ways {
 		if w.carries != nil && !w.place.refusing() {
@@ -161,26 +175,27 @@ func (o *outbox) hang() bool {
 	return true
 }
 
-// mark has all that was seen be written, as what there was up to a time.
-func (o *outbox) mark(at time.Time) {
+// mark has all that was seen be written, as what there was up to a time. It returns what is to be
+// given now, to all at once: one that takes it soon leaves no other behind that was not given it.
+func (o *outbox) mark(at time.Time) map[*way]*parcel {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.due = mark{o.due.number + 1, o.seen, at}
 	o.fresh = 0
-}
-
-// take returns what a place is to be given now; nil if something is on its way to it, or it
-// was given all that is due.
-func (o *outbox) take(w *way) *parcel {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if w.carries != nil {
-		return nil
+	given := map[*way]*parcel{}
+	for _, w := range o.ways {
+		if w.carries != nil {
+			continue
+		}
+		if p := o.next(w); p != nil {
+			given[w] = p
+		}
 	}
-	return o.next(w)
+	return given
 }
 
-// next is what comes after what has ended. The caller holds the lock.
+// next is what a place is given to which nothing is on its way; nil if it was given all that is
+// due. The caller holds the lock.
 func (o *outbox) next(w *way) *parcel {
 	if w.tried == o.due.number || o.shut {
 		return nil
@@ -304,8 +319,14 @@ func (o *outbox) busy() bool {
 	return false
 }
 
-// settled waits until a place has taken what is due, or none is being given it.
+// settled waits until a place has taken what is due, or it is on its way to none but to those
+// that did not take what they were given last.
 func (o *outbox) settled(ctx context.Context) {
+	o.until(ctx, func() bool { return o.flushed >= o.due.last || o.hang() })
+}
+
+// written waits until a place has taken what is due, or it is on its way to none.
+func (o *outbox) written(ctx context.Context) {
 	o.until(ctx, func() bool { return o.flushed >= o.due.last || !o.busy() })
 }
 

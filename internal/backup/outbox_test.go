@@ -3,8 +3,10 @@ package backup
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -34,9 +36,9 @@ func (p *posted) writes(last int64, size int) {
 	for revision := p.seen + 1; revision <= last; revision++ {
 		p.add([]*clientv3.Event{{Kv: &mvccpb.KeyValue{Key: []byte("a"), Value: make([]byte, size-1), ModRevision: revision}}}, p.noon)
 	}
-	p.mark(p.noon)
+	given := p.mark(p.noon)
 	for i, w := range p.ways {
-		if next := p.take(w); next != nil {
+		if next := given[w]; next != nil {
 			p.under[i] = next
 		}
 	}
@@ -158,7 +160,7 @@ func TestOutboxBounds(t *testing.T) {
 	if !p.excess() {
 		t.Error("more is held than is kept, and no place takes it")
 	}
-	if p.skip(); len(p.events) != 0 || p.flushed != p.seen {
+	if !p.spill() || len(p.events) != 0 || p.flushed != p.seen {
 		t.Errorf("%d events are held", len(p.events))
 	}
 	p.ends(0, false)
@@ -183,28 +185,154 @@ func TestOutboxBegunAnew(t *testing.T) {
 	p.is("the other one, too", "21-21, 21-21")
 }
 
+// What comes at once and is more than is kept is given to places that take deltas: etcd brings up
+// to a thousand revisions together.
+func TestOutboxOfMuchAtOnce(t *testing.T) {
+	p := newPosted(t)
+	var much []*clientv3.Event
+	for revision := int64(11); revision <= 80; revision++ {
+		much = append(much, &clientv3.Event{Kv: &mvccpb.KeyValue{Key: []byte("a"), Value: make([]byte, 512<<10), ModRevision: revision}})
+	}
+	p.add(much, p.noon)
+	if p.spill() {
+		t.Error("it is given up, and was given to none")
+	}
+	p.writes(80, 0)
+	p.is("it is given to both", "11-80, 11-80")
+	p.ends(0, false)
+	p.ways[0].place.tookDelta(false)
+	if p.spill() {
+		t.Error("it is given up, and on its way")
+	}
+	if said := p.ends(1, true); !said.claims || p.flushed != 80 {
+		t.Errorf("%+v, up to %d is stored", said, p.flushed)
+	}
+	p.is("one has it", "idle lags, idle")
+	p.add([]*clientv3.Event{{Kv: &mvccpb.KeyValue{Key: []byte("a"), Value: make([]byte, maxBuffer), ModRevision: 81}}}, p.noon)
+	if p.spill() {
+		t.Error("it is given up, and one takes deltas")
+	}
+	p.ways[1].place.tookDelta(false)
+	if !p.spill() {
+		t.Error("more is held than is kept, and none takes it")
+	}
+}
+
+// All are given what is due before any of them can have taken it: what one takes the other one has
+// not missed.
+func TestOutboxGivesToAllAtOnce(t *testing.T) {
+	p := newPosted(t)
+	p.add([]*clientv3.Event{{Kv: &mvccpb.KeyValue{Key: []byte("a"), ModRevision: 11}}}, p.noon)
+	given := p.mark(p.noon)
+	p.ended(p.ways[0], given[p.ways[0]], true)
+	if said := p.ended(p.ways[1], given[p.ways[1]], true); !said.claims {
+		t.Errorf("it has all, and lags: %+v", said)
+	}
+}
+
 // Whoever waits for what is due waits for the first place that has it, and at the end for those
 // that do not hang.
 func TestOutboxIsWaitedFor(t *testing.T) {
-	p := newPosted(t)
-	p.writes(12, 10)
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
-	p.settled(over) // no longer than that
-	waited := make(chan struct{})
-	go func() {
-		defer close(waited)
-		p.settled(t.Context())
+	synctest.Test(t, func(t *testing.T) {
+		p := newPosted(t)
+		p.writes(12, 10)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		p.settled(over) // no longer than that
+		taken, quiet := waits(t, p.settled), waits(t, p.quiet)
+		if ended(taken) || ended(quiet) {
+			t.Error("nothing is waited for")
+		}
+		p.ends(1, true)
+		if !ended(taken) {
+			t.Error("the other one is waited for")
+		}
+		if ended(quiet) {
+			t.Error("the other one is not waited for")
+		}
+		p.writes(13, 10)
 		p.ways[0].place.tookDelta(false)
-		p.quiet(t.Context())
+		p.ends(1, true)
+		if !ended(quiet) {
+			t.Error("one that hangs is waited for")
+		}
+		given := false
+		p.carries(p.ways[0], func() { given = true })
+		if p.end(); !given {
+			t.Error("what hangs is not given up")
+		}
+		p.writes(14, 10)
+		p.is("nothing begins any more", "11-12, idle")
+	})
+}
+
+// Where one takes nothing, and the other one hangs, whoever reads etcd goes on, and whoever ends
+// waits: it may still take what it was given.
+func TestOutboxIsNotWaitedForWhereAllHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPosted(t)
+		p.ways[1].place.tookDelta(false)
+		p.writes(12, 10)
+		reads := waits(t, p.settled)
+		if ended(reads) {
+			t.Error("one may take it, and is not waited for")
+		}
+		p.ways[0].place.tookDelta(false)
+		p.ends(0, false)
+		ends := waits(t, p.written)
+		if !ended(reads) || ended(ends) {
+			t.Errorf("who reads has ended: %t, who ends: %t", ended(reads), ended(ends))
+		}
+		p.ends(1, true)
+		if !ended(ends) {
+			t.Error("one has it")
+		}
+	})
+}
+
+// waits has somebody wait, in a bubble, and returns what is closed when that has ended.
+func waits(t *testing.T, until func(context.Context)) <-chan struct{} {
+	t.Helper()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		until(t.Context())
 	}()
-	p.ends(1, true)
-	<-waited
-	given := false
-	p.carries(p.ways[0], func() { given = true })
-	if p.end(); !given {
-		t.Error("what hangs is not given up")
+	return over
+}
+
+// ended says whether something was closed, once all in the bubble wait.
+func ended(over <-chan struct{}) bool {
+	synctest.Wait()
+	select {
+	case <-over:
+		return true
+	default:
+		return false
 	}
-	p.writes(13, 10)
-	p.is("nothing begins any more", "11-12, idle")
+}
+
+// A store that did not take the last delta, and has answered since, is waited for at the end; a look
+// alone does not say that it takes deltas again.
+func TestStoreThatAnswersAgain(t *testing.T) {
+	dir := "file://" + t.TempDir()
+	full := fullObject(7, time.Now())
+	putSealed(t, dir, full, drawn(t))
+	r := NewRecorder(Config{ClusterID: "a", Stores: []string{dir}, Log: slog.New(slog.DiscardHandler)})
+	t.Cleanup(r.closeStores)
+	w := r.outbox.ways[0]
+	w.place.tookDelta(false)
+	if err := r.hand(t.Context(), w, &parcel{}); err != nil || !w.place.refusing() {
+		t.Errorf("nothing was looked for: %v", err)
+	}
+	w.place.found(full)
+	if err := r.hand(t.Context(), w, &parcel{}); err != nil || w.place.refusing() {
+		t.Errorf("it answers: %v", err)
+	}
+	if w.place.tookDelta(false); !w.place.refusing() {
+		t.Error("it takes nothing")
+	}
+	if !w.place.tookDelta(true) {
+		t.Error("it takes deltas again")
+	}
 }

@@ -24,10 +24,11 @@ type place struct {
 	// how many of them the last snapshot has made up for.
 	lags, made int
 	// tried is when the last snapshot for it was begun, and failed how many that etcd was
-	// asked for it has not taken since it took one. refuses: it did not take the last delta.
-	tried   time.Time
-	failed  int
-	refuses bool
+	// asked for it has not taken since it took one. refuses: it did not take the last delta;
+	// answers: it was looked at since, and still has what it is to have.
+	tried            time.Time
+	failed           int
+	refuses, answers bool
 	// newest is the name of the newest snapshot that is known to be there; empty if none is.
 	// gone: there was one, which was found to be missing.
 	newest string
@@ -131,11 +132,19 @@ func (p *place) continues() bool {
 	return p.lags == p.made && !p.full.IsZero()
 }
 
-// refusing says whether it did not take what it was given last.
+// refusing says whether it did not take what it was given last, nor answered since.
 func (p *place) refusing() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.refuses
+	return p.refuses && !p.answers
+}
+
+// answered notes that it was looked at, and has what it is to have. Whether it takes deltas again
+// is not known by that.
+func (p *place) answered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answers = true
 }
 
 // hangs notes that it takes nothing of the snapshot that is on its way, and how that is
@@ -156,7 +165,7 @@ func (p *place) tookDelta(took bool) (back bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	back = took && p.refuses
-	if p.refuses = !took; !back {
+	if p.refuses, p.answers = !took, false; !back {
 		return false
 	}
 	p.failed = 0
@@ -187,6 +196,9 @@ func (p *place) holds(ctx context.Context) error {
 		return nil
 	}
 	err := p.use(ctx, func(s *Store) error { return s.holds(ctx, name) })
+	if err == nil {
+		p.answered()
+	}
 	if errors.Is(err, errEmptied) && p.emptied(name) {
 		p.onEmptied()
 	}

@@ -76,8 +76,9 @@ type Recorder struct {
 	looked bool
 	// last is the last of what was recorded of which it is known what was written there.
 	last landmark
-	// era is who answered when it was looked whether that is still there.
-	era era
+	// era is who answered when it was looked whether that is still there, and heard who said what
+	// the watch brought last: what was said before an election may come after the look.
+	era, heard era
 
 	// hurried holds one when deltas are to be written every hurriedDelta from now on.
 	hurried chan struct{}
@@ -197,17 +198,19 @@ func (r *Recorder) Run(ctx context.Context) {
 // farewellTime bounds the last write of a recorder, or of a session with etcd.
 const farewellTime = 10 * time.Second
 
-// farewell stores what was received, also when etcd has gone. When the recorder is to end, the
-// other stores are waited for too, but for those that hang.
+// farewell stores what was received, also when etcd has gone. When the recorder is to end, a store
+// that hangs is waited for until another one has it, and the others are waited for too.
 func (r *Recorder) farewell(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTime)
 	defer cancel()
 	r.asked = question{}
 	r.flush(last, r.known())
-	r.outbox.settled(last)
-	if ctx.Err() != nil {
-		r.outbox.quiet(last)
+	if ctx.Err() == nil {
+		r.outbox.settled(last)
+		return
 	}
+	r.outbox.written(last)
+	r.outbox.quiet(last)
 }
 
 // known is up to when everything is stored as far as is known: what the watch has brought
@@ -244,6 +247,7 @@ func (r *Recorder) session(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
+	r.heard = era{}
 	seen, _ := r.outbox.reach()
 	watch := client.Watch(clientv3.WithRequireLeader(ctx), "", clientv3.WithPrefix(), clientv3.WithRev(seen+1))
 	return r.follow(ctx, client, watch, &running)
@@ -347,9 +351,9 @@ func (r *Recorder) receive(response clientv3.WatchResponse, open bool) error {
 	return nil
 }
 
-// early writes a delta that has become large, and waits until a store has it or none takes it:
-// what etcd has for the recorder is held in memory, too. What no store took is tried again when as
-// much again has come, or its time has.
+// early writes a delta that has become large, and waits until a store has it, or those that may
+// still take it hang: what etcd has for the recorder is held in memory, too. What no store took is
+// tried again when as much again has come, or its time has.
 func (r *Recorder) early(ctx context.Context) {
 	if _, fresh := r.outbox.received(); fresh < deltaSize {
 		return
