@@ -11,12 +11,15 @@ import (
 	"hash/maphash"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
 	"filippo.io/age"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protodelim"
 )
 
@@ -73,7 +76,7 @@ func (r *Recorder) apart(ctx context.Context, client *clientv3.Client, current, 
 		if !writtenAgain(event) {
 			written[event.Kv.ModRevision] = true
 		}
-	}, clientv3.WithPrevKV())
+	}, withPrevKV)
 	found.Written = int64(len(written))
 	return found, err
 }
@@ -113,8 +116,9 @@ func oldest(ctx context.Context, client *clientv3.Client) (int64, error) {
 	return 2, err // the first write of an etcd is revision 2
 }
 
-// past has etcd tell of a span of revisions.
-func past(ctx context.Context, client *clientv3.Client, of span, tell func(*clientv3.Event), how ...clientv3.OpOption) error {
+// past has etcd tell of a span of revisions, in pieces: clientv3 would put together what etcd has
+// in memory at once, up to a thousand revisions, however short the span is.
+func past(ctx context.Context, client *clientv3.Client, of span, tell func(*clientv3.Event), how ...func(*etcdserverpb.WatchCreateRequest)) error {
 	if of.first > of.last {
 		return nil
 	}
@@ -122,26 +126,47 @@ func past(ctx context.Context, client *clientv3.Client, of span, tell func(*clie
 	defer cancel()
 	dog := newWatchdog(askTimeout, cancel) // another etcd that has less would be silent
 	defer dog.goesOn()
-	for response := range client.Watch(clientv3.WithRequireLeader(ctx), "", append(how, clientv3.WithPrefix(), clientv3.WithRev(of.first))...) {
+	// From the key zero to the key zero is all (etcd's API, "WatchCreateRequest").
+	create := &etcdserverpb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: of.first, Fragment: true}
+	for _, also := range how {
+		also(create)
+	}
+	watch, err := etcdserverpb.NewWatchClient(client.ActiveConnection()).Watch(clientv3.WithRequireLeader(ctx), grpc.MaxCallRecvMsgSize(math.MaxInt32))
+	if err == nil {
+		err = watch.Send(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{CreateRequest: create}})
+	}
+	for err == nil {
+		var response *etcdserverpb.WatchResponse
+		if response, err = watch.Recv(); err != nil {
+			break
+		}
 		dog.waits()
-		if response.CompactRevision != 0 {
+		switch {
+		case response.CompactRevision != 0:
 			return compacted(response.CompactRevision)
-		}
-		if err := response.Err(); err != nil {
-			return fmt.Errorf("read the past of etcd: %w", err)
-		}
-		for _, event := range response.Events {
-			if event.Kv.ModRevision > of.last {
-				return nil
-			}
-			tell(event)
-		}
-		// All of a revision come together.
-		if n := len(response.Events); n > 0 && response.Events[n-1].Kv.ModRevision >= of.last {
+		case response.Canceled:
+			return fmt.Errorf("read the past of etcd: %s", response.CancelReason)
+		case tellOf(response, of.last, tell):
 			return nil
 		}
 	}
-	return fmt.Errorf("read the past of etcd: %w", cmp.Or(ctx.Err(), errors.New("it has ended")))
+	return fmt.Errorf("read the past of etcd: %w", cmp.Or(ctx.Err(), err))
+}
+
+// withPrevKV has etcd tell what there was before, too.
+func withPrevKV(create *etcdserverpb.WatchCreateRequest) { create.PrevKv = true }
+
+// tellOf tells of what a watch has brought up to a revision, and says whether that is all. All of
+// a revision come together, but for one that is in pieces.
+func tellOf(response *etcdserverpb.WatchResponse, last int64, tell func(*clientv3.Event)) (all bool) {
+	for _, event := range response.Events {
+		if event.Kv.ModRevision > last {
+			return true
+		}
+		tell(event)
+		all = event.Kv.ModRevision == last && !response.Fragment
+	}
+	return all
 }
 
 // printed is what the stores have of a span, and what has not yet gone there. What cannot be

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Hold takes a turn, and returns what ends it.
@@ -26,6 +29,15 @@ func (r *Recorder) Compared() time.Time {
 	r.suspicion.mu.Lock()
 	defer r.suspicion.mu.Unlock()
 	return r.suspicion.tried
+}
+
+// Cheaply is how recorders read an etcd.
+var Cheaply = cheaply
+
+// PrintAt is what an etcd tells that was written at a revision, as a hash; zero if nothing was.
+func PrintAt(ctx context.Context, client *clientv3.Client, revision int64) (uint64, error) {
+	found, err := landmarkAt(ctx, client, revision)
+	return found.print, err
 }
 
 // HangingStore is the URL of a store that lists nothing and never answers to what it is

@@ -47,7 +47,8 @@ func (r *Recorder) lastIn(ctx context.Context, lists []listing, in span) landmar
 		if l.err != nil || l.foreign {
 			continue
 		}
-		if there := r.places[i].lastIn(ctx, r, l.objects, identity, in); there.revision > found.revision {
+		beyond := span{max(in.first, found.revision+1), in.last}
+		if there := r.places[i].lastIn(ctx, r, l.objects, identity, beyond); there.revision > found.revision {
 			found = there
 		}
 	}

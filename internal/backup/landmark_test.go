@@ -13,6 +13,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"berth.dev/berth/internal/backup"
 )
 
 // copyData keeps what etcd holds, which has ended.
@@ -237,5 +239,52 @@ func TestLoneEtcdThatLostDataInDoubt(t *testing.T) {
 	b.says(true, "another write than was recorded")
 	if len(b.objects(0, "full")) != 1 {
 		t.Errorf("it was recorded anew: %v", b.objects(0, "full"))
+	}
+}
+
+// What was written at one revision is asked for at the cost of a piece of what etcd tells at once,
+// not of a thousand revisions.
+func TestOneRevisionIsReadAlone(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, 0)
+	value := strings.Repeat("a", 128<<10)
+	first := b.put("/a", value)
+	for range 200 {
+		b.put("/a", value)
+	}
+	w := newWire(t, strings.TrimPrefix(b.client, "http://"))
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + w.Addr().String()}, Logger: zap.NewNop(), DialTimeout: time.Minute, DialOptions: backup.Cheaply()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	w.leak(16 << 20)
+	if print, err := backup.PrintAt(t.Context(), client, first); err != nil || print == 0 || w.lost() {
+		t.Errorf("%d, %v; it was too much: %t", print, err, w.lost())
+	}
+}
+
+// A revision that is larger than a piece of what etcd tells is read to its end.
+func TestRevisionInPieces(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, 0)
+	var all []clientv3.Op
+	for i := range 15 {
+		all = append(all, clientv3.OpPut(fmt.Sprintf("/large/%d", i), strings.Repeat("a", 100<<10)))
+	}
+	large, err := b.etcd.Txn(t.Context()).Then(all...).Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.put("/b", "1")
+	whole, err := backup.PrintAt(t.Context(), b.etcd, large.Header.Revision)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.flags = []string{"--max-request-bytes=100000"}
+	b.stopEtcd()
+	b.startEtcd()
+	if pieces, err := backup.PrintAt(t.Context(), b.etcd, large.Header.Revision); err != nil || pieces != whole {
+		t.Errorf("it is another in pieces: %v", err)
 	}
 }

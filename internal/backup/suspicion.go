@@ -20,8 +20,8 @@ const compareAgain = 5 * time.Minute
 // that is kept meanwhile.
 type suspicion struct {
 	mu sync.Mutex
-	// held is what etcd told of its past; nil if nothing is kept. It is still that etcd as long as
-	// that has what it had last.
+	// held is what etcd told of a span of its past; nil if nothing is kept. It is still that etcd as
+	// long as that has what it had last.
 	held prints
 	of   span
 	last landmark
@@ -32,11 +32,24 @@ type suspicion struct {
 	answer error
 }
 
-// The answers for which nobody waits.
-var (
-	errForgotten = errors.New("it does not tell of its past so far back: the operator chooses")
-	errNoDeltas  = errors.New("the stores do not have every write of that time: the operator chooses")
-)
+// heldBeyond is how many revisions are kept beyond the last that is known to have been recorded: a
+// store that is away may have more, of the minutes in which no status was written.
+const heldBeyond = 1 << 16
+
+// errForgotten and noDeltas are the answers for which nobody waits.
+var errForgotten = errors.New("it does not tell of its past so far back: the operator chooses")
+
+// noDeltas says that the stores do not have every write of a time: up to which revision they have,
+// zero if that is not known of any.
+type noDeltas int64
+
+// Error implements error.
+func (n noDeltas) Error() string {
+	if n == 0 {
+		return "the stores do not have every write of that time: the operator chooses"
+	}
+	return fmt.Sprintf("the stores have the writes of that time up to revision %d only: the operator chooses", int64(n))
+}
 
 // hasAll says whether an etcd that counts as one that lost data has what was recorded after all;
 // if not, why, or what that waits for.
@@ -72,7 +85,7 @@ func (r *Recorder) hasAll(ctx context.Context, client *clientv3.Client, current,
 func (s *suspicion) read(ctx context.Context, client *clientv3.Client, current, recorded int64) (anew bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, apartTimeout)
 	defer cancel()
-	if s.held != nil && current >= s.last.revision {
+	if s.held != nil && current >= s.last.revision && recorded <= s.of.last {
 		said, err := seenAt(ctx, client, s.last)
 		if err != nil {
 			return false, err
@@ -93,12 +106,24 @@ func (s *suspicion) read(ctx context.Context, client *clientv3.Client, current, 
 	if from > recorded {
 		return false, errForgotten
 	}
-	held := prints{}
-	if err := past(ctx, client, span{from, current}, held.add); err != nil {
+	held, last, of := prints{}, prints{}, span{from, min(current, recorded+heldBeyond)}
+	if err := past(ctx, client, span{from, current}, keep(held, of.last, last, current)); err != nil {
 		return false, err
 	}
-	s.held, s.of, s.last = held, span{from, current}, landmark{current, held[current]}
+	s.held, s.of, s.last = held, of, landmark{current, last[current]}
 	return true, nil
+}
+
+// keep has what etcd tells be held up to a revision, and what it has last.
+func keep(held prints, upTo int64, last prints, current int64) func(*clientv3.Event) {
+	return func(event *clientv3.Event) {
+		if event.Kv.ModRevision <= upTo {
+			held.add(event)
+		}
+		if event.Kv.ModRevision == current {
+			last.add(event)
+		}
+	}
 }
 
 // close forgets what was kept.
@@ -125,7 +150,8 @@ func (r *Recorder) compare(ctx context.Context, held prints, of span) error {
 		return fmt.Errorf("the backups cannot be opened here, and compared: the operator chooses: %w", err)
 	}
 	stored, unread := r.printed(ctx, identity, of)
-	if shared(stored, held, of) == of.last {
+	reached := shared(stored, held, of)
+	if reached == of.last {
 		return nil
 	}
 	for revision := of.first; revision <= of.last; revision++ {
@@ -136,5 +162,5 @@ func (r *Recorder) compare(ctx context.Context, held prints, of span) error {
 	if unread != nil {
 		return fmt.Errorf("whether it has that after all is compared again, and waits for what cannot be read in the stores: %w", unread)
 	}
-	return errNoDeltas
+	return noDeltas(reached)
 }
