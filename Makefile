@@ -36,7 +36,7 @@ test: build ## Run the five rings of tests (root)
 
 # The test has no network of its own, and builds Kubernetes 1.35 and an earlier patch of 1.36.
 .PHONY: e2e
-e2e: build ## Run the long tests: clusters upgraded from 1.35 to 1.37, of three replicas, and under the support policy (root; three quarters of an hour, more when these were never built)
+e2e: build ## Run the long tests: clusters upgraded from 1.35 to 1.37, of three replicas, under the support policy, and with etcds that go wrong (root; an hour and a quarter, more when these were never built)
 	cd kube/1.35 && $(GO) list -deps . >/dev/null
 	cd kube/1.36 && $(GO) list -deps -modfile 1.36.1.mod . >/dev/null
 	$(GO) test ./test/e2e/long -count=1 -timeout 120m -v

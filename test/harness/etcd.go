@@ -39,14 +39,26 @@ func (e *Env) BackedUpAfter(id, kind string, after time.Time) error {
 	return fmt.Errorf("none of %d is newer", len(found))
 }
 
-// LoseEtcd ends a cluster's etcd and removes what it stores, which nobody tells Berth.
-func (e *Env) LoseEtcd(id string) {
+// EtcdData is the directory of what a member of a cluster's etcd stores.
+func (e *Env) EtcdData(id, member string) string {
 	e.T.Helper()
-	volume := e.Management("-n", "cp-"+id, "get", "pvc", "data-etcd-0", "-o", "jsonpath={.spec.volumeName}")
-	data := filepath.Join(e.State, "machine", "volumes", volume, "data")
+	volume := e.Management("-n", v1beta1.ControlPlaneNamespace(id), "get", "pvc", "data-"+member, "-o", "jsonpath={.spec.volumeName}")
+	data := e.VolumeData(volume)
 	if _, err := os.Stat(data); volume == "" || err != nil {
 		e.T.Fatalf("etcd's data of %s: %v", id, err)
 	}
+	return data
+}
+
+// VolumeData is the directory of what etcd stores in a volume.
+func (e *Env) VolumeData(volume string) string {
+	return filepath.Join(e.State, "machine", "volumes", volume, "data")
+}
+
+// LoseEtcd ends a cluster's etcd and removes what it stores, which nobody tells Berth.
+func (e *Env) LoseEtcd(id string) {
+	e.T.Helper()
+	data := e.EtcdData(id, "etcd-0")
 	e.Management("-n", "cp-"+id, "delete", "pod", "etcd-0", "--grace-period=1", "--wait=false")
 	if err := os.RemoveAll(data); err != nil {
 		e.T.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -63,4 +64,33 @@ func (e *Env) Signal(podUID, command string, signal unix.Signal) error {
 		}
 	}
 	return nil
+}
+
+// Halt has processes stand still that Processes finds, and returns them when no thread of
+// theirs runs any more: what they have written is of one moment.
+func (e *Env) Halt(podUID, command string) []Process {
+	e.T.Helper()
+	if err := e.Signal(podUID, command, unix.SIGSTOP); err != nil {
+		e.T.Fatal(err)
+	}
+	var found []Process
+	e.Eventually(command+" stands still", time.Minute, func() (err error) {
+		if found, err = e.Processes(podUID, command); err != nil {
+			return err
+		}
+		for _, p := range found {
+			threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID))
+			if err != nil || len(threads) == 0 {
+				return fmt.Errorf("process %d has %d threads: %w", p.PID, len(threads), err)
+			}
+			for _, thread := range threads {
+				stat, _ := os.ReadFile(thread)
+				if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T") {
+					return fmt.Errorf("thread %s is %.1s", thread, state)
+				}
+			}
+		}
+		return nil
+	})
+	return found
 }

@@ -52,6 +52,7 @@ const (
 	realTamper    = "test/e2e/long/policy_test.go:TestSupportPolicy"
 	realClocks    = "test/e2e/long/policy_clocks_test.go:TestSupportClocks"
 	realWaves     = "test/e2e/long/rollout_test.go:TestRollout"
+	realEtcd      = "test/e2e/long/etcd_test.go:TestEtcd"
 )
 
 func at(refs ...string) []string { return refs }
@@ -65,7 +66,7 @@ func managed() []Clause {
 			Tests: at("internal/node/supervise/supervise_test.go:TestAHungProcessIsReplaced", realCluster)},
 		{ID: "A3", Short: "etcd is managed.", Status: Held,
 			Code:  at("internal/controller/cluster/recovery.go:recovery", "internal/policy/replicas.go:replicasRules", "internal/policy/space.go:spaceRules", "internal/policy/corrupt.go:corruptRules"),
-			Tests: at("internal/policy/replicas_test.go:TestReplicasPhases", "internal/policy/corrupt_test.go:TestCorruptRulesHoldEverywhere", "internal/controller/space/space_test.go:TestHistoryThatFillsEtcdGoesOnceItIsBackedUp", "test/e2e/long/tier_test.go:TestTiers", realCluster)},
+			Tests: at("internal/policy/replicas_test.go:TestReplicasPhases", "internal/policy/corrupt_test.go:TestCorruptRulesHoldEverywhere", "internal/controller/space/space_test.go:TestHistoryThatFillsEtcdGoesOnceItIsBackedUp", "test/e2e/long/tier_test.go:TestTiers", realEtcd, realCluster)},
 		{ID: "A4", Short: "Cluster DNS is managed.", Status: Held, Code: at("internal/addon/coredns.go:coreDNS"), Tests: at(addonGoldens, realCluster)},
 		{ID: "A5", Short: "kube-proxy and networking are managed, except with the customer's own CNI.", Status: Held,
 			Code: at("internal/addon/kubeproxy.go:kubeProxy", "internal/addon/networkagent.go:networkAgent"), Tests: at("internal/addon/render_test.go:TestWhatDepends", realCluster)},
@@ -101,7 +102,7 @@ func inScope() []Clause {
 		{ID: "C2", Short: "Management, uptime and operation of the control plane.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "C3", Short: "etcd is backed up every 30 minutes; nobody reaches the backups.", Status: Held,
 			Code:  at("internal/policy/backup.go:BackedUp", "internal/controller/cluster/recovery.go:beginRecovery"),
-			Tests: at("internal/policy/backup_test.go:TestBackedUp", "internal/backup/recorder_test.go:TestRecordedIsRecovered", realCluster)},
+			Tests: at("internal/policy/backup_test.go:TestBackedUp", "internal/backup/recorder_test.go:TestRecordedIsRecovered", realCluster, realEtcd)},
 		{ID: "C4", Short: "Integration points: load balancers, volumes, networking.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "C5", Short: "Questions about customising control plane components.", Status: Held, Code: at(ticketTable), Tests: at(ticketCases)},
 		{ID: "C6", Short: "Networking problems, except with the customer's own CNI.", Status: Held, Code: at(ticketTable, "internal/policy/triage/observe.go:Observe"), Tests: at(ticketCases, "internal/policy/triage/observe_test.go:TestObserve")},
