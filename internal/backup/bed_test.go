@@ -58,8 +58,8 @@ type bed struct {
 	rolledBack, doubtful bool
 	// members are how all of etcd's are reached; none where one answers for all.
 	members []string
-	// told gets when an etcd that has less was compared, whenever the recorder tells of news.
-	told chan time.Time
+	// told gets what the recorder says of an etcd that has less, whenever it tells of news.
+	told chan backup.State
 }
 
 func newBed(t testing.TB, stores int) *bed {
@@ -172,9 +172,9 @@ func (b *bed) record() {
 	}
 	var recorder *backup.Recorder
 	config.OnChange = func() {
-		if back := recorder.State().Rollback; back != nil && b.told != nil {
+		if state := recorder.State(); state.RolledBack && b.told != nil {
 			select {
-			case b.told <- back.Time:
+			case b.told <- state:
 			default:
 			}
 		}

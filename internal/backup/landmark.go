@@ -167,11 +167,11 @@ func (r *Recorder) replaced(ctx context.Context, client *clientv3.Client, curren
 	case lacks < of: // who is silent may be the odd one that was recorded
 		return fmt.Errorf("a majority of the members of etcd holds something else at revision %d than was recorded; of the others none says what it has: %w", r.last.revision, cmp.Or(err, errors.New("they have compacted that")))
 	}
-	r.rolledBack.Store(true)
 	found := r.judge(ctx, client, current, recorded)
-	found.Time, found.Revision, found.Recorded = at, current, recorded
-	r.know(&found)
-	return fmt.Errorf("%w: at revision %d it has another write than was recorded, up to %d, and is at %d; %s", ErrLost, r.last.revision, recorded, current, &found)
+	found.Time, found.Revision, found.Recorded, found.Several = at, current, recorded, r.members.several()
+	err = fmt.Errorf("%w: at revision %d it has another write than was recorded, up to %d, and is at %d; %s", ErrLost, r.last.revision, recorded, current, &found)
+	r.know(&found, err)
+	return err
 }
 
 // show has every member of etcd show what it has at the last landmark, and returns of how many

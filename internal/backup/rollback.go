@@ -97,14 +97,14 @@ func (r *Recorder) behind(ctx context.Context, client *clientv3.Client, current,
 	case r.doubtful.Load() && r.members.several():
 		return fmt.Errorf("etcd is at revision %d, and what was recorded up to %d may be of a member that held other data: it is recorded anew when etcd is beyond that", current, recorded)
 	}
-	r.rolledBack.Store(true)
 	found := Rollback{}
 	if said == lacks && !r.doubtful.Load() && current < r.stored() {
 		found = r.judge(ctx, client, current, recorded)
 	}
 	found.Time, found.Revision, found.Recorded, found.Several = at, current, recorded, r.members.several()
-	r.know(&found)
-	return fmt.Errorf("%w: it is at revision %d, and %d was recorded; %s", ErrLost, current, recorded, &found)
+	err = fmt.Errorf("%w: it is at revision %d, and %d was recorded; %s", ErrLost, current, recorded, &found)
+	r.know(&found, err)
+	return err
 }
 
 // stored is what a store is known to reach: what no store took cannot be put back.
@@ -112,11 +112,12 @@ func (r *Recorder) stored() int64 {
 	return max(r.State().Revision, r.recorded.Load())
 }
 
-// know notes what is known of an etcd that came back with less. Whoever acts on it does so
-// at once: what etcd takes later is not known.
-func (r *Recorder) know(found *Rollback) {
+// know notes that an etcd came back with less, what is known of it and how that is said.
+// Whoever acts on it does so at once: what etcd takes later is not known.
+func (r *Recorder) know(found *Rollback, said error) {
 	r.mu.Lock()
-	r.state.Rollback = found
+	r.rolledBack.Store(true)
+	r.state.Rollback, r.state.Etcd = found, said.Error()
 	r.mu.Unlock()
 	r.OnChange()
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"berth.dev/berth/internal/backup"
 )
 
 // sees waits for what a recorder says of an etcd that came back with less.
@@ -127,8 +129,8 @@ func (b *bed) notPutBack(last int64) {
 	}
 }
 
-// What is found out of an etcd that came back with less is told each time: who puts the
-// backups back is to know what it has taken until then.
+// What is found out of an etcd that came back with less is told each time, and in words: who puts
+// the backups back is to know what it has taken until then, and the operator why nobody does.
 func TestRollbackIsToldEachTime(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, 1)
@@ -137,17 +139,20 @@ func TestRollbackIsToldEachTime(t *testing.T) {
 	b.stopRecording()
 	less := newBed(t, 0)
 	less.stores, less.key = b.stores, b.key
-	less.told = make(chan time.Time, 1)
+	less.told = make(chan backup.State, 1)
 	less.record()
 	before := time.Time{}
 	for range 3 {
 		less.eventually("it is told again", func() error {
 			select {
-			case at := <-less.told:
-				if !at.After(before) {
+			case state := <-less.told:
+				if state.Rollback == nil || !strings.Contains(state.Etcd, state.Rollback.String()) {
+					t.Fatalf("of %+v it is said %q", state.Rollback, state.Etcd)
+				}
+				if at := state.Rollback.Time; !at.After(before) {
 					return fmt.Errorf("told of %s, after %s", at, before)
 				}
-				before = at
+				before = state.Rollback.Time
 				return nil
 			default:
 				return errors.New("nothing is told")
