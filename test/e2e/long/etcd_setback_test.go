@@ -10,9 +10,12 @@ import (
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/controlplane"
+	"berth.dev/berth/internal/policy"
 )
 
 // setBack gives an etcd what it stored some time before. Nobody writes to it since but
@@ -44,6 +47,102 @@ func setBack(h *hosted) {
 	if after := running(); after != pods {
 		h.T.Errorf("pods %s, before %s", after, pods)
 	}
+}
+
+// setBackAndWritten gives an etcd what it stored some time before, and somebody writes to it
+// before Berth looks: nothing is replaced, until the operator does what the guide says.
+func setBackAndWritten(h *hosted) {
+	h.keepsCopy()
+	h.makes("acknowledged", "1")
+	h.writesOften()
+	h.backedUp()
+	last := h.found().Status.Recovery
+	h.setsBackUnseen("written-since")
+	rollback := h.rolledBack()
+	if rollback.Shared == 0 || rollback.Shared >= rollback.Recorded {
+		h.T.Errorf("what both have is not known: %+v", rollback)
+	}
+	h.told("berth/backup", policy.ReasonEtcdRolledBack, "the operator chooses")
+	uid, restarts := h.pod("etcd-0")
+	for range 2 {
+		at := rollback.Time
+		h.Eventually("it is looked at again", healedWithin, func() error {
+			if rollback = h.rolledBack(); !rollback.Time.After(at.Time) {
+				return fmt.Errorf("still %+v", rollback)
+			}
+			return nil
+		})
+	}
+	if now := h.found().Status.Recovery; now == nil || last == nil || now.ID != last.ID {
+		h.T.Errorf("recovery %+v, before %+v", now, last)
+	}
+	if u, r := h.pod("etcd-0"); u != uid || r != restarts {
+		h.T.Errorf("etcd-0 is %s with %s restarts, and was %s with %s", u, r, uid, restarts)
+	}
+	h.has("written-since", "1")
+	h.has("acknowledged", "")
+	h.makes("written-later", "1")
+
+	namespace := v1beta1.ControlPlaneNamespace(h.id)
+	h.Management("-n", namespace, "delete", "pvc", controlplane.MemberClaim(0), "--wait=false")
+	h.Management("-n", namespace, "delete", "pod", "etcd-0")
+	h.recovered(last)
+	h.has("acknowledged", "1")
+	h.has("written-since", "")
+	h.has("written-later", "")
+}
+
+// rolledBack waits until Berth says that etcd has less than was stored and that somebody has
+// written to it since, and returns what it knows.
+func (h *hosted) rolledBack() *v1beta1.EtcdRollback {
+	h.T.Helper()
+	var rollback *v1beta1.EtcdRollback
+	h.Eventually("what somebody has written since is told", healedWithin, func() error {
+		status := h.found().Status
+		backedUp := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionBackedUp)
+		if status.Backup != nil {
+			rollback = status.Backup.Rollback
+		}
+		if backedUp == nil || backedUp.Reason != policy.ReasonEtcdRolledBack || rollback == nil || rollback.Written == 0 {
+			return fmt.Errorf("condition %+v, rollback %+v", backedUp, rollback)
+		}
+		return nil
+	})
+	return rollback
+}
+
+// setsBackUnseen is setsBack with a write after it, while Berth stands still. Clusters are
+// reached through Berth: the write goes to the API server from the network of Berth's pod.
+func (h *hosted) setsBackUnseen(name string) {
+	h.T.Helper()
+	address := h.Management("-n", v1beta1.ControlPlaneNamespace(h.id), "get", "service", controlplane.APIServerService, "-o", "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}")
+	var shown struct{ Fqdn string }
+	h.Decode(h.Run("berth", "cluster", "show", "-g", "rg1", "-n", h.name, "-o", "json"), &shown)
+	network := h.networkOfBerth()
+	h.Halt("", berthCommand)
+	defer func() { _ = h.Signal("", berthCommand, unix.SIGCONT) }() // it may have been replaced meanwhile
+	h.setsBack()
+	h.Eventually("the API server takes a write", healedWithin, func() error {
+		out, err := h.Try("nsenter", "--net="+network, h.Bin("kubectl"), "--context", h.name, "--server=https://"+address,
+			"--tls-server-name="+shown.Fqdn, "--request-timeout=5s", "create", "configmap", name, "--from-literal=v=1")
+		if err != nil && !strings.Contains(out, "already exists") {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+}
+
+const berthCommand = "berth serve"
+
+// networkOfBerth is the network namespace of Berth's pod, which outlives its containers.
+func (h *hosted) networkOfBerth() string {
+	h.T.Helper()
+	uid := h.Management("-n", v1beta1.SystemNamespace, "get", "pods", "-l", "app.kubernetes.io/name=berth", "-o", "jsonpath={.items[0].metadata.uid}")
+	pauses, err := h.Processes(uid, "/pause")
+	if err != nil || uid == "" || len(pauses) != 1 {
+		h.T.Fatalf("pod %q of Berth has pauses %v: %v", uid, pauses, err)
+	}
+	return fmt.Sprintf("/proc/%d/ns/net", pauses[0].PID)
 }
 
 // keepsCopy makes a copy of what a lone etcd stores, of one moment.

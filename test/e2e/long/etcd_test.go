@@ -23,10 +23,16 @@ const etcdCommand = "etcd --name"
 func TestEtcd(t *testing.T) {
 	e := harness.New(t)
 	e.Up()
-	free := &hosted{name: "free", tier: "Free"}
+	free, three := &hosted{name: "free", tier: "Free"}, &hosted{name: "three", tier: "Standard"}
 	e.Journey(t, []harness.Step{
-		{Name: "there is a cluster with one etcd", Run: func(e *harness.Env) { hostedClusters(e, free) }},
+		{Name: "there is a cluster with one etcd, and one with three members", Run: func(e *harness.Env) { hostedClusters(e, free, three) }},
+		{Name: "the disk of a member of three lies", Run: three.with(diskLies)},
 		{Name: "an etcd whose volume was set back is put back from its backups", Run: free.with(setBack)},
+		{Name: "one that somebody has written to since is left to the operator, who has the backups back", Run: free.with(setBackAndWritten)},
+		{Name: "the member that holds other data is made anew, and what it held is kept", Run: three.with(oddMadeAnew)},
+		{Name: "an etcd that is full is given room", Run: free.with(full)},
+		{Name: "so is the management cluster's, which nobody leads meanwhile", Run: func(e *harness.Env) { managementFull(e, free, three) }},
+		{Name: "what was kept goes with its cluster", Run: three.with(keptGoesToo)},
 	})
 }
 
