@@ -164,7 +164,7 @@ func (h *hosted) writesOften() {
 	h.T.Helper()
 	maps := h.Clientset(h.name).CoreV1().ConfigMaps(metav1.NamespaceDefault)
 	often, err := maps.Create(h.T.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "often-"}}, metav1.CreateOptions{})
-	for n := 0; err == nil && n < 500; n++ {
+	for n := 0; err == nil && n < 1000; n++ {
 		often.Data = map[string]string{"v": strconv.Itoa(n)}
 		often, err = maps.Update(h.T.Context(), often, metav1.UpdateOptions{})
 	}
