@@ -52,6 +52,7 @@ func setBack(h *hosted) {
 // setBackAndWritten gives an etcd what it stored some time before, and somebody writes to it
 // before Berth looks: nothing is replaced, until the operator does what the guide says.
 func setBackAndWritten(h *hosted) {
+	h.makes("before", "1")
 	h.keepsCopy()
 	h.makes("acknowledged", "1")
 	h.writesOften()
@@ -145,9 +146,11 @@ func (h *hosted) networkOfBerth() string {
 	return fmt.Sprintf("/proc/%d/ns/net", pauses[0].PID)
 }
 
-// keepsCopy makes a copy of what a lone etcd stores, of one moment.
+// keepsCopy makes a copy of what a lone etcd stores, of one moment. Its last writes are in deltas:
+// nobody can tell else whether it has them as they were.
 func (h *hosted) keepsCopy() {
 	h.T.Helper()
+	h.backedUp()
 	uid, _ := h.pod("etcd-0")
 	data := h.EtcdData(h.id, "etcd-0")
 	h.kept = data + ".kept"
