@@ -22,7 +22,7 @@ const (
 	wrong = "what-was-never-written"
 	// comparedWithin is how long it may take until the members compare what they hold: the API
 	// server compacts every five minutes.
-	comparedWithin = 15 * time.Minute
+	comparedWithin = 30 * time.Minute
 )
 
 // diskLies changes what one member of three stores, beneath it, which nobody tells Berth.
