@@ -12,10 +12,12 @@ import (
 // when it is known what it goes on with: with what it holds, or with what the backups do, which
 // are fetched before. Until then its data are read and not changed.
 
-// decision is that a member goes on with what it holds. It is noted before it is made the only
-// one, so that a run that comes after does not have to ask again.
+// decision is why a member is made the only one: it goes on with what it holds, and a run that
+// comes after does not have to ask again. It is noted before.
 type decision struct {
 	ID string `json:"id"`
+	// Open: it is not decided. The member is asked how far it reaches, with backups at hand.
+	Open bool `json:"open,omitempty"`
 	// Kept is as in a report.
 	Kept string `json:"kept,omitempty"`
 }
@@ -28,10 +30,11 @@ func (r recovering) examineAlone(ctx context.Context, o *offer) (verdict, error)
 	if reason != "" || err != nil {
 		return verdict{reason: reason}, err
 	}
-	if found, err := r.decided(); err != nil || found != nil {
-		if found == nil {
-			return verdict{}, err
-		}
+	found, err := r.decided()
+	if err != nil {
+		return verdict{}, err
+	}
+	if found != nil && !found.Open {
 		return verdict{kept: found.Kept}, nil
 	}
 	seen, err := runChild(ctx, "tail", tail{DataDir: r.dataDir})
@@ -41,30 +44,52 @@ func (r recovering) examineAlone(ctx context.Context, o *offer) (verdict, error)
 	return r.choose(ctx, o, seen.content)
 }
 
-// unchanged is said of an attempt that failed before it was known what a member goes on with.
-const unchanged = "nothing was changed: the member is not made the only one before it is known what it goes on with"
+const (
+	// unchanged is said of an attempt that failed before it was known what a member goes on with,
+	// and opened where it had to be asked itself.
+	unchanged = "nothing was changed: the member is not made the only one before it is known what it goes on with"
+	opened    = "the member was made the only one to find out how far it reaches, and nothing else was changed"
+	// hasAll is why one can do without backups.
+	hasAll = "this member has all that was acknowledged: the data of most members are sound, and none reach further"
+)
+
+// sofar says what an attempt that fails has changed.
+func (r recovering) sofar() string {
+	if found, err := r.decided(); err == nil && found != nil {
+		return opened
+	}
+	return unchanged
+}
 
 // choose decides between the data and the backups. The data hold what seen says, and up to one
-// revision more for each entry of their log that the database has not applied.
+// revision more for each entry of their log that the database has not applied. Entries of which
+// the member has not heard that they were acknowledged count against what was recorded only if it
+// has all that was: others may have acknowledged other writes in their place, and recorded those.
 func (r recovering) choose(ctx context.Context, o *offer, seen content) (verdict, error) {
-	found, most := verdict{content: seen}, seen.Revision+seen.Ahead
+	found, most := verdict{content: seen, most: seen.Revision + seen.Heard}, seen.Revision+seen.Ahead
+	if r.complete {
+		found.most = most
+	}
 	if err := r.askAlone(ctx, o, most); err != nil {
-		if !r.complete || most <= 1 {
-			return verdict{}, fmt.Errorf("%w; whether the member has all that was acknowledged is not known; %s", err, unchanged)
+		if !r.complete || most <= 1 || ctx.Err() != nil {
+			return verdict{}, fmt.Errorf("%w; whether the member has all that was acknowledged is not known; %s", err, r.sofar())
 		}
-		found.kept = fmt.Sprintf("the backups could not be asked for (%v), and this member has all that was acknowledged: the data of most members are sound, and none reach further", err)
+		found.kept = fmt.Sprintf("the backups could not be asked for (%s), and %s", oneLine(err.Error()), hasAll)
 		return found, nil
 	}
 	if len(o.list) == 0 || seen.Revision > 1 && seen.Revision >= o.newest {
 		return found, nil
 	}
-	err := r.take(ctx, o)
+	without := r.complete && most > 1 && o.newest <= most
+	err := r.takeAlone(ctx, o, without)
 	switch {
 	case errors.Is(err, errNoFull) && most > 1:
-		found.kept = err.Error()
+		found.kept = oneLine(err.Error())
+	case err != nil && without && ctx.Err() == nil:
+		found.kept = fmt.Sprintf("the backups could not be fetched (%s), and %s", oneLine(err.Error()), hasAll)
 	case err != nil:
-		return verdict{}, fmt.Errorf("%w; backups are named to reach %d, and the member holds %d; %s", err, o.newest, seen.Revision, unchanged)
-	case o.recording.reached() > most:
+		return verdict{}, fmt.Errorf("%w; backups are named to reach %d, and the member holds %d; %s", err, o.newest, seen.Revision, r.sofar())
+	case o.recording.reached() > found.most:
 		found.reason = behind(seen.Revision, o.recording.reached())
 	case o.recording.reached() <= seen.Revision:
 		found.kept = o.less()
@@ -82,31 +107,56 @@ func (r recovering) askAlone(ctx context.Context, o *offer, most int64) error {
 	return o.ask(ctx)
 }
 
+// takeAlone does not wait for a store that is away either where the member can go on without.
+func (r recovering) takeAlone(ctx context.Context, o *offer, without bool) error {
+	if without {
+		patient := o.source
+		o.source = patient.once()
+		defer func() { o.source = patient }()
+	}
+	return r.take(ctx, o)
+}
+
 // compare finds out whether the data reach as far as the backups, which are at hand, where only
 // the member itself knows.
 func (r recovering) compare(ctx context.Context, o *offer) (verdict, error) {
-	found, err := r.makeAlone(ctx)
+	r.step("compare")
+	if err := r.decide(decision{ID: r.id, Open: true}); err != nil {
+		return verdict{}, err
+	}
+	found, err := r.makeAlone(ctx, r.complete)
 	switch {
-	case err != nil || found.reason != "":
+	case err != nil:
+		return verdict{}, fmt.Errorf("%w; %s", err, opened)
+	case found.reason != "":
 	case found.Revision < o.recording.reached():
 		found.reason = behind(found.Revision, o.recording.reached())
 	case found.Revision < o.newest:
 		found.kept = o.less()
 	}
-	return found, err
+	return found, nil
 }
 
-// goAlone makes the member the only one, for the reason that it is decided for.
-func (r recovering) goAlone(ctx context.Context, kept string) (verdict, error) {
-	r.step("decide")
-	text, err := json.Marshal(decision{ID: r.id, Kept: kept})
+func (r recovering) decide(on decision) error {
+	text, err := json.Marshal(on)
 	if err != nil {
-		return verdict{}, fmt.Errorf("encode the decision: %w", err)
+		return fmt.Errorf("encode the decision: %w", err)
 	}
-	if err := writeNote(r.decision(), string(text)); err != nil {
+	return writeNote(r.decision(), string(text))
+}
+
+// goAlone makes the member the only one, for the reason that it is decided for. What was fetched
+// makes room for what etcd writes then.
+func (r recovering) goAlone(ctx context.Context, o *offer, kept string) (verdict, error) {
+	r.step("decide")
+	if err := r.decide(decision{ID: r.id, Kept: kept}); err != nil {
 		return verdict{}, err
 	}
-	found, err := r.makeAlone(ctx)
+	o.recording, o.gathered = recording{}, false
+	if err := emptyDir(r.work()); err != nil {
+		return verdict{}, err
+	}
+	found, err := r.makeAlone(ctx, true)
 	if err != nil || found.reason == "" {
 		found.kept = kept
 		return found, err
@@ -118,9 +168,11 @@ func (r recovering) goAlone(ctx context.Context, kept string) (verdict, error) {
 	return found, nil
 }
 
-func (r recovering) makeAlone(ctx context.Context) (verdict, error) {
+// makeAlone makes the member the only one, with all of its log or what it has heard to be
+// acknowledged.
+func (r recovering) makeAlone(ctx context.Context, all bool) (verdict, error) {
 	r.step("alone")
-	seen, err := runChild(ctx, "examine", examination{DataDir: r.dataDir, Name: r.name, Alone: true})
+	seen, err := runChild(ctx, "examine", examination{DataDir: r.dataDir, Name: r.name, Alone: true, All: all})
 	if err != nil || seen.damage != "" {
 		return verdict{reason: seen.damage}, err
 	}

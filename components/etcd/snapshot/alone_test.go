@@ -14,12 +14,12 @@ import (
 
 	"go.etcd.io/bbolt"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/storage/datadir"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 )
@@ -80,8 +80,18 @@ func TestMemberIsMadeTheOnlyOne(t *testing.T) {
 	}
 }
 
-// appendEntry has a member hold a write of which it has not heard that it was acknowledged.
-func appendEntry(t *testing.T, dir, key string) {
+// appendWrite has a member hold a write of which it has heard that it was acknowledged, or has not.
+func appendWrite(t *testing.T, dir, key string, heard bool) {
+	t.Helper()
+	text, err := proto.Marshal(&pb.InternalRaftRequest{Header: &pb.RequestHeader{ID: 12345}, Put: &pb.PutRequest{Key: []byte(key), Value: []byte("b")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendEntry(t, dir, heard, func([]byte) *raftpb.Entry { return &raftpb.Entry{Data: text} })
+}
+
+// appendEntry does so for what is made of the log's metadata.
+func appendEntry(t *testing.T, dir string, heard bool, of func([]byte) *raftpb.Entry) {
 	t.Helper()
 	path := datadir.ToWALDir(dir)
 	snapshots, err := wal.ValidSnapshotEntries(zap.NewNop(), path)
@@ -93,33 +103,63 @@ func appendEntry(t *testing.T, dir, key string) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	_, state, entries, err := log.ReadAll()
+	self, state, entries, err := log.ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := proto.Marshal(&pb.InternalRaftRequest{Header: &pb.RequestHeader{ID: 12345}, Put: &pb.PutRequest{Key: []byte(key), Value: []byte("b")}})
-	if err != nil {
-		t.Fatal(err)
+	last, next := entries[len(entries)-1], of(self)
+	next.Index, next.Term = new(last.GetIndex()+1), new(last.GetTerm())
+	if heard {
+		state.Commit = next.Index
 	}
-	last := entries[len(entries)-1]
-	next := proto.CloneOf(last)
-	next.Index, next.Data, next.Type = new(last.GetIndex()+1), text, nil
 	if err := log.Save(state, append(entries[:0:0], next)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // A write that a majority has, which the member that is left has not heard of, was told to
-// clients: it stays.
+// clients: it stays, unless that is not asked for.
 func TestLastWriteStaysWithTheOnlyMember(t *testing.T) {
 	dir := firstOfTwo(t)
-	appendEntry(t, dir, "c")
+	appendWrite(t, dir, "c", true)
+	appendWrite(t, dir, "d", false)
 	seen, err := runChild(t.Context(), "tail", tail{DataDir: dir})
-	if err != nil || seen.Revision != 2 || seen.Ahead < 1 {
+	if err != nil || seen.Revision != 2 || seen.Heard < 1 || seen.Ahead != seen.Heard+1 {
 		t.Errorf("%+v %s (%v)", seen.content, seen.damage, err)
 	}
+	for all, keys := range map[bool]int64{true: 3, false: 2} {
+		of := filepath.Join(t.TempDir(), "data")
+		if err := os.CopyFS(of, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			found, err := runChild(t.Context(), "examine", examination{DataDir: of, Name: "etcd-0", Alone: true, All: all})
+			if err != nil || found.damage != "" || found.Keys != keys || found.Revision != keys+1 {
+				t.Errorf("all %v: %+v %s %v", all, found.content, found.damage, err)
+			}
+		}
+	}
+}
+
+// A member that was being removed, and has not heard that this was acknowledged, goes on with all
+// that it was told before.
+func TestOwnRemovalIsNotCounted(t *testing.T) {
+	dir := firstOfTwo(t)
+	appendWrite(t, dir, "c", false)
+	appendEntry(t, dir, false, func(self []byte) *raftpb.Entry {
+		var own pb.Metadata
+		if err := proto.Unmarshal(self, &own); err != nil {
+			t.Fatal(err)
+		}
+		text, err := proto.Marshal(&raftpb.ConfChange{Id: new(uint64(12346)), Type: raftpb.ConfChangeRemoveNode.Enum(), NodeId: new(own.GetNodeID())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &raftpb.Entry{Type: raftpb.EntryConfChange.Enum(), Data: text}
+	})
+	appendWrite(t, dir, "d", false)
 	for range 2 {
-		found, err := runChild(t.Context(), "examine", examination{DataDir: dir, Name: "etcd-0", Alone: true})
+		found, err := runChild(t.Context(), "examine", examination{DataDir: dir, Name: "etcd-0", Alone: true, All: true})
 		if err != nil || found.damage != "" || found.Keys != 2 || found.Revision != 3 {
 			t.Errorf("%+v %s %v", found.content, found.damage, err)
 		}
@@ -158,12 +198,8 @@ func aloneScene(t *testing.T, origin string, listed ...backup) *scene {
 // was chosen is said, and why.
 func TestAloneIsDecidedBeforeItIsDone(t *testing.T) {
 	origin := firstOfTwo(t)
-	forbidden := func(names ...string) func(*server) {
-		return func(s *server) {
-			for _, name := range names {
-				s.faults[name] = slices.Repeat([]int{http.StatusForbidden}, 9)
-			}
-		}
+	forbidden := func(name string) func(*server) {
+		return func(s *server) { s.faults[name] = slices.Repeat([]int{http.StatusForbidden}, 9) }
 	}
 	for _, c := range []struct {
 		why      string
@@ -194,7 +230,7 @@ func TestAloneIsDecidedBeforeItIsDone(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), c.fails) {
 					t.Errorf("%+v, error %v", said, err)
 				}
-				if n := voters(t, s.dir); n != 2 || !slices.Equal(listed(t, filepath.Dir(s.dir)), []string{"data"}) {
+				if n := voters(t, s.dir); n != 2 || !slices.Equal(listed(t, filepath.Dir(s.dir)), []string{"data", "data.lock"}) {
 					t.Errorf("it is one of %d, and there is %v", n, listed(t, filepath.Dir(s.dir)))
 				}
 				return
@@ -228,23 +264,24 @@ func (s *scene) hash() string {
 // itself knows whether they do, it is asked with them at hand.
 func TestAloneWithBackupsAtHand(t *testing.T) {
 	origin := firstOfTwo(t)
-	_, client, _ := startEtcd(t, filepath.Join(t.TempDir(), "another"))
-	w := writer{t, client}
-	snapshots := map[int64][]byte{}
-	for revision := int64(2); revision <= 9; revision++ {
-		w.do(clientv3.OpPut(fmt.Sprint("k", revision), "v"))
-		snapshots[revision] = w.snapshot()
-	}
+	snapshots := another(t)
 	for why, c := range map[string]struct {
-		reach    int64
-		restored bool
-		keys     int64
+		heard, complete bool
+		reach           int64
+		restored        bool
+		keys            int64
 	}{
-		"they have what its log has":  {3, false, 2},
-		"they have more than its log": {9, true, 8},
+		"they have what its log has":                                                  {true, false, 3, false, 2},
+		"they have what its log has, and it has all that was acknowledged":            {false, true, 3, false, 2},
+		"they have other than its log has, which others may have acknowledged":        {false, false, 3, true, 2},
+		"they have more than its log":                                                 {true, false, 9, true, 8},
+		"they have more than its log, and it has all that was acknowledged otherwise": {false, true, 9, true, 8},
 	} {
 		s := aloneScene(t, origin)
-		appendEntry(t, s.dir, "c") // revision 3
+		if c.complete {
+			s.more = append(s.more, "--complete")
+		}
+		appendWrite(t, s.dir, "c", c.heard) // revision 3
 		s.server.add(full(c.reach), snapshots[c.reach])
 		said, err := s.try()
 		if err != nil || said.Restored != c.restored || said.Kept != "" || said.Keys != c.keys || said.Revision != c.reach {
@@ -269,7 +306,7 @@ func TestAloneThatIsKilled(t *testing.T) {
 			if step < 7 {
 				t.Errorf("there are %d steps", step-1)
 			}
-			return
+			break
 		}
 		if !errors.As(err, &exit) || exit.ExitCode() != died {
 			t.Fatal(err)

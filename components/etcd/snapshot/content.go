@@ -24,9 +24,11 @@ type content struct {
 	// length before it.
 	Hash string `json:"hash"`
 	// Last is the last entry of its log, and Ahead how many entries that has which the database
-	// has not applied, where that was asked for; Revision is the database's then, at least.
+	// has not applied, where that was asked for; Heard of those are known to be acknowledged, all up
+	// to there. Revision is the database's then, at least.
 	Last  entry `json:"last,omitzero"`
 	Ahead int64 `json:"ahead,omitempty"`
+	Heard int64 `json:"heard,omitempty"`
 }
 
 const (

@@ -12,10 +12,13 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/server/v3/storage/datadir"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 )
 
 var errInUse = errors.New("an etcd or another recovery works on the data directory")
@@ -27,6 +30,8 @@ type examination struct {
 	Name    string `json:"name"`
 	// Alone makes it the only member of its cluster.
 	Alone bool `json:"alone,omitempty"`
+	// All counts all of its log as acknowledged then; else what it has not heard of goes.
+	All bool `json:"all,omitempty"`
 }
 
 func (e examination) run(ctx context.Context, stage func(string)) (content, error) {
@@ -39,7 +44,7 @@ func (e examination) run(ctx context.Context, stage func(string)) (content, erro
 	if _, err := checkLog(datadir.ToWALDir(e.DataDir), held.applied); err != nil {
 		return content{}, err
 	}
-	if e.Alone {
+	if e.Alone && e.All {
 		stage("count the log as acknowledged")
 		if err := commitLog(datadir.ToWALDir(e.DataDir)); err != nil {
 			return content{}, err
@@ -116,7 +121,8 @@ func checkDatabase(path string) (reach, error) {
 			if index := meta.Get(schema.MetaConsistentIndexKeyName); len(index) == 8 {
 				found.applied = binary.BigEndian.Uint64(index)
 			}
-			found.revision = revisionIn(meta.Get(schema.FinishedCompactKeyName))
+			// etcd goes on from where a compaction was to end, too, though nothing is left there.
+			found.revision = max(revisionIn(meta.Get(schema.FinishedCompactKeyName)), revisionIn(meta.Get(schema.ScheduledCompactKeyName)))
 		}
 		if keys := tx.Bucket(schema.Key.Name()); keys != nil {
 			last, _ := keys.Cursor().Last()
@@ -135,26 +141,33 @@ func revisionIn(key []byte) int64 {
 	return int64(binary.BigEndian.Uint64(key))
 }
 
-// checkLog finds out whether the log reaches as far as the database, and returns its last
-// entry. etcd cuts a log off where it cannot read on, as after a write that was torn, and
+// ending is how far a log is: its last entry, and the last of which it says that it was
+// acknowledged, which may be before the last one that was.
+type ending struct {
+	last  entry
+	heard uint64
+}
+
+// checkLog finds out whether the log reaches as far as the database, and returns where it
+// ends. etcd cuts a log off where it cannot read on, as after a write that was torn, and
 // would then pass over new writes whose number the database has applied already.
-func checkLog(dir string, applied uint64) (entry, error) {
+func checkLog(dir string, applied uint64) (ending, error) {
 	snapshots, err := wal.ValidSnapshotEntries(zap.NewNop(), dir)
 	if err != nil {
-		return entry{}, err
+		return ending{}, err
 	}
 	if len(snapshots) == 0 {
-		return entry{}, errors.New("it has no beginning")
+		return ending{}, errors.New("it has no beginning")
 	}
 	last := snapshots[len(snapshots)-1]
 	log, err := wal.OpenForRead(zap.NewNop(), dir, last)
 	if err != nil {
-		return entry{}, err
+		return ending{}, err
 	}
 	defer log.Close()
-	_, _, entries, err := log.ReadAll()
+	_, state, entries, err := log.ReadAll()
 	if err != nil {
-		return entry{}, err
+		return ending{}, err
 	}
 	reached := entry{Term: last.GetTerm(), Index: last.GetIndex()}
 	if len(entries) > 0 {
@@ -162,14 +175,15 @@ func checkLog(dir string, applied uint64) (entry, error) {
 		reached = entry{Term: end.GetTerm(), Index: end.GetIndex()}
 	}
 	if reached.Index < applied {
-		return entry{}, fmt.Errorf("it ends at entry %d, and the database has applied %d", reached.Index, applied)
+		return ending{}, fmt.Errorf("it ends at entry %d, and the database has applied %d", reached.Index, applied)
 	}
-	return reached, nil
+	return ending{last: reached, heard: min(state.GetCommit(), reached.Index)}, nil
 }
 
 // commitLog counts all of a member's log as acknowledged. A member that is made the only one
 // drops what it has not heard to be, and of the last entries a majority may have told clients
-// so before it has: as a leader it would have them acknowledged too.
+// so before it has: as a leader it would have them acknowledged too. It ends before its own removal,
+// with which nobody would be left.
 func commitLog(dir string) error {
 	err := commitEntries(dir)
 	if errors.Is(err, io.ErrUnexpectedEOF) && wal.Repair(zap.NewNop(), dir) {
@@ -191,11 +205,14 @@ func commitEntries(dir string) error {
 		return err
 	}
 	defer log.Close()
-	_, state, entries, err := log.ReadAll()
-	if err != nil || len(entries) == 0 {
+	self, state, entries, err := log.ReadAll()
+	if err != nil {
 		return err
 	}
-	last := entries[len(entries)-1].GetIndex()
+	last, err := lastWithout(self, state.GetCommit(), entries)
+	if err != nil {
+		return err
+	}
 	if last <= state.GetCommit() {
 		return nil
 	}
@@ -204,6 +221,29 @@ func commitEntries(dir string) error {
 		return err
 	}
 	return log.Sync()
+}
+
+// lastWithout is the last of a member's entries before one that removes it, and that it has not
+// heard to be acknowledged; zero if there are none.
+func lastWithout(self []byte, heard uint64, entries []*raftpb.Entry) (uint64, error) {
+	var own etcdserverpb.Metadata
+	if err := proto.Unmarshal(self, &own); err != nil {
+		return 0, fmt.Errorf("read whose log it is: %w", err)
+	}
+	last := uint64(0)
+	for _, e := range entries {
+		if e.GetIndex() > heard && e.GetType() == raftpb.EntryConfChange {
+			var change raftpb.ConfChange
+			if err := proto.Unmarshal(e.GetData(), &change); err != nil {
+				return 0, fmt.Errorf("read a change of members: %w", err)
+			}
+			if change.GetType() == raftpb.ConfChangeRemoveNode && change.GetNodeId() == own.GetNodeID() {
+				break
+			}
+		}
+		last = e.GetIndex()
+	}
+	return last, nil
 }
 
 // emptyDir makes a directory that has nothing in it.

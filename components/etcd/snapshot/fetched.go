@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -31,9 +33,39 @@ type fetchedBackups struct {
 
 func (r recovering) fetched() string { return filepath.Join(r.work(), "fetched.json") }
 
-// gone is where the data go before they are removed: what is left of them when that is
-// interrupted is not to be taken for data.
+// gone is where the data go before they are removed. They are whole there.
 func (r recovering) gone() string { return filepath.Join(r.work(), "gone") }
+
+// remove removes the data that have gone: what is left of them when that is interrupted is not to
+// be taken for data.
+func (r recovering) remove() error {
+	parts := r.gone() + ".part"
+	err := os.Rename(r.gone(), parts)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err = errors.Join(err, os.RemoveAll(parts)); err != nil {
+		return fmt.Errorf("make room: %w", err)
+	}
+	return nil
+}
+
+// bringBack puts data into their place again that went for what is not to be used now.
+func (r recovering) bringBack() error {
+	if missing, err := absent(r.gone()); missing != "" || err != nil {
+		return err
+	}
+	if missing, err := absent(r.dataDir); missing == "" || err != nil {
+		return err
+	}
+	if err := os.RemoveAll(r.dataDir); err != nil {
+		return fmt.Errorf("bring the data back: %w", err)
+	}
+	if err := os.Rename(r.gone(), r.dataDir); err != nil {
+		return fmt.Errorf("bring the data back: %w", err)
+	}
+	return syncDir(filepath.Dir(r.dataDir))
+}
 
 // madeRoom says whether the data went for what was fetched. An etcd that was started since has
 // left a directory without a log.
@@ -53,6 +85,11 @@ func (r recovering) giveUp(ctx context.Context, o *offer, found *verdict) (strin
 	if err != nil || seen.damage != "" {
 		return seen.damage, err
 	}
+	for i, delta := range o.recording.deltas {
+		if err := checkDelta(o.recording.paths[i], delta); err != nil {
+			return "", fmt.Errorf("%s was whole when it was fetched, and is not any more: %w", delta.Name, err)
+		}
+	}
 	r.step("keep")
 	if err := r.keep(o, *found); err != nil {
 		return "", err
@@ -64,14 +101,12 @@ func (r recovering) giveUp(ctx context.Context, o *offer, found *verdict) (strin
 	if err := os.Rename(r.dataDir, r.gone()); err != nil {
 		return "", fmt.Errorf("make room: %w", err)
 	}
-	o.cleared, found.content = true, content{}
+	o.cleared, found.content, found.most = true, content{}, 0
 	if err := syncDir(filepath.Dir(r.dataDir)); err != nil {
 		return "", err
 	}
-	if err := os.RemoveAll(r.gone()); err != nil {
-		return "", fmt.Errorf("make room: %w", err)
-	}
-	return "", nil
+	r.step("remove")
+	return "", r.remove()
 }
 
 // keep notes what was fetched once all of it is on the disk.
@@ -96,8 +131,9 @@ func (r recovering) keep(o *offer, found verdict) error {
 	return syncDir(filepath.Dir(r.work()))
 }
 
-// left takes what an earlier run fetched and removed the data for, if that is whole. It says what
-// was wrong with the data; nothing if there is no such thing.
+// left takes what an earlier run fetched and removed the data for, if that is whole, and no backup
+// is known to reach beyond what was named then. It says what was wrong with the data; nothing if
+// there is no such thing.
 func (r recovering) left(ctx context.Context, o *offer) (verdict, error) {
 	if !r.madeRoom() {
 		return verdict{}, nil
@@ -109,6 +145,9 @@ func (r recovering) left(ctx context.Context, o *offer) (verdict, error) {
 	var left fetchedBackups
 	if json.Unmarshal(text, &left) != nil || len(left.Files) != len(left.Deltas) {
 		return verdict{}, nil
+	}
+	if err := o.askOnce(ctx); err == nil && o.newest > left.Newest {
+		return verdict{}, nil // there was an etcd since
 	}
 	found := recording{full: left.Full, snapshot: filepath.Join(r.work(), left.Snapshot), revision: left.Revision, deltas: left.Deltas}
 	seen, err := runChild(ctx, "inspect", inspection{Path: found.snapshot, Pages: true})
@@ -122,10 +161,10 @@ func (r recovering) left(ctx context.Context, o *offer) (verdict, error) {
 		}
 		found.paths = append(found.paths, path)
 	}
-	if err := os.RemoveAll(r.gone()); err != nil {
-		return verdict{}, fmt.Errorf("make room: %w", err)
+	if err := r.remove(); err != nil {
+		return verdict{}, err
 	}
-	o.damaged, o.newest, o.highest = left.Damaged, left.Newest, left.Highest
+	o.damaged, o.newest, o.highest = left.Damaged, left.Newest, max(left.Highest, o.highest)
 	o.recording, o.gathered, o.cleared = found, true, true
 	return verdict{reason: left.Reason}, nil
 }

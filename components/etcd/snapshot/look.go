@@ -66,6 +66,7 @@ func (t tail) run(_ context.Context, stage func(string)) (content, error) {
 		return content{}, err
 	}
 	stage("check the log")
-	last, err := checkLog(datadir.ToWALDir(t.DataDir), held.applied)
-	return content{Revision: held.revision, Last: last, Ahead: max(0, int64(last.Index)-int64(held.applied))}, err
+	log, err := checkLog(datadir.ToWALDir(t.DataDir), held.applied)
+	ahead := func(index uint64) int64 { return max(0, int64(index)-int64(held.applied)) }
+	return content{Revision: held.revision, Last: log.last, Ahead: ahead(log.last.Index), Heard: ahead(log.heard)}, err
 }

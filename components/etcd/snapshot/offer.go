@@ -79,16 +79,8 @@ func (r recovering) take(ctx context.Context, o *offer) error {
 // stay, if they are sound and the backups turn out to have less.
 func (r recovering) rebuild(ctx context.Context, o *offer, found *verdict) (recoveryReport, error) {
 	for {
-		err := r.take(ctx, o)
-		switch sound := found.Revision > 0; {
-		case sound && errors.Is(err, errNoFull):
-			found.reason, found.kept = "", err.Error()
-			return recoveryReport{}, nil
-		case err != nil:
+		if stay, err := r.stays(ctx, o, found); stay || err != nil {
 			return recoveryReport{}, err
-		case sound && o.recording.reached() <= found.Revision:
-			found.reason, found.kept = "", o.less()
-			return recoveryReport{}, nil
 		}
 		damage, err := r.clear(ctx, o, found)
 		if err != nil {
@@ -114,6 +106,27 @@ func (r recovering) rebuild(ctx context.Context, o *offer, found *verdict) (reco
 			return recoveryReport{}, err
 		}
 	}
+}
+
+// stays says whether the data stay, as the backups turn out to have no more. Where only the log's
+// last entries decide since one was passed over, it is chosen once more.
+func (r recovering) stays(ctx context.Context, o *offer, found *verdict) (bool, error) {
+	err := r.take(ctx, o)
+	switch sound := found.Revision > 0 || found.most > 1; {
+	case sound && errors.Is(err, errNoFull):
+		found.reason, found.kept = "", oneLine(err.Error())
+	case err != nil:
+		return false, err
+	case found.Revision > 0 && o.recording.reached() <= found.Revision:
+		found.reason, found.kept = "", o.less()
+	case o.recording.reached() <= found.most:
+		chosen, err := r.choose(ctx, o, found.content)
+		if err != nil {
+			return false, err
+		}
+		*found = chosen
+	}
+	return found.reason == "", nil
 }
 
 // passOver goes on without a full that no etcd comes up on. One that there is nothing else than

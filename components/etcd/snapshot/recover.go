@@ -120,7 +120,7 @@ func (r recovering) run(ctx context.Context, out io.Writer) error {
 // but where the data have made room for it.
 func (r recovering) leave(err error) error {
 	if r.madeRoom() {
-		return fmt.Errorf("%w; the data had to make room for the backups, which are whole in %s: the next attempt goes on with those", err, r.work())
+		return fmt.Errorf("%w; the data had to make room for the backups, which stay in %s: the next attempt goes on with those", err, r.work())
 	}
 	_ = os.RemoveAll(r.work())
 	return err
@@ -134,6 +134,9 @@ type verdict struct {
 	reason string
 	// kept is why they stay where backups have more, or may have; empty if they do not.
 	kept string
+	// most is the last revision that the data of one to be the only member may hold; zero if none
+	// but content's.
+	most int64
 	// made: the member has been made the only one.
 	made bool
 }
@@ -164,7 +167,7 @@ func (r recovering) recover(ctx context.Context, started time.Time) (recoveryRep
 		if !r.alone || found.made {
 			return r.stay(o, found, started)
 		}
-		found, err = r.goAlone(ctx, found.kept)
+		found, err = r.goAlone(ctx, o, found.kept)
 	}
 	return recoveryReport{}, err
 }
@@ -173,6 +176,9 @@ func (r recovering) recover(ctx context.Context, started time.Time) (recoveryRep
 func (r recovering) find(ctx context.Context, o *offer) (verdict, error) {
 	if found, err := r.left(ctx, o); err != nil || found.reason != "" {
 		return found, err
+	}
+	if err := r.bringBack(); err != nil {
+		return verdict{}, err
 	}
 	if err := r.prepare(); err != nil {
 		return verdict{}, err
@@ -244,7 +250,7 @@ func (r recovering) examine(ctx context.Context, o *offer) (verdict, error) {
 	case err != nil && empty:
 		return verdict{}, err
 	case err != nil:
-		return verdict{content: seen.content, kept: fmt.Sprintf("what the backups hold could not be asked for (%v)", err)}, nil
+		return verdict{content: seen.content, kept: fmt.Sprintf("what the backups hold could not be asked for (%s)", oneLine(err.Error()))}, nil
 	case empty && len(o.list) > 0:
 		return verdict{reason: "etcd is empty"}, nil
 	case seen.Revision < o.newest:

@@ -64,7 +64,7 @@ func testNoRoom(t *testing.T, p *past) {
 		}
 		s.more = []string{"--peer", "no address"}
 		_, err := s.try(s.short(p.early)...)
-		if err == nil || !strings.Contains(err.Error(), "the data had to make room for the backups, which are whole in "+s.dir[:len(s.dir)-4]) {
+		if err == nil || !strings.Contains(err.Error(), "the data had to make room for the backups, which stay in "+s.dir[:len(s.dir)-4]) {
 			t.Fatalf("it says %v", err)
 		}
 		s.more = nil
