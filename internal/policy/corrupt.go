@@ -32,7 +32,7 @@ type EtcdCorruption struct {
 	// Replacing: a member is being made anew, and may have gone.
 	Replacing bool
 	// Anew are the IDs of members that have nothing of their own to tell: one that goes, as it
-	// is made anew, or one in its place that has not come up before.
+	// is made anew, or one in its place, which had not come up when the alarm was first seen.
 	Anew []uint64
 }
 
@@ -90,19 +90,22 @@ func (c EtcdCorruption) row() int {
 // Odd is the member that holds other data than the other two of three, which agree and have
 // a vote. Those are a majority: what was acknowledged is theirs. The alarm may name another
 // one: not every check of etcd's looks for a majority. Of one that does not answer nothing is
-// known but what the alarm says.
+// known but what the alarm says. One that was made anew agrees with whom it is a copy of, and is
+// no witness for it.
 func (c EtcdCorruption) Odd() (uint64, bool) {
 	if len(c.Alarmed) == 0 || len(c.Members) != HighlyAvailableMembers {
 		return 0, false
 	}
 	for i, m := range c.Members {
 		one, other := c.Members[(i+1)%3], c.Members[(i+2)%3]
-		if !one.Learner && !other.Learner && one.holds(other) && !m.holds(one) && (m.Answered || slices.Contains(c.Alarmed, m.ID)) {
+		if c.witness(one) && c.witness(other) && one.holds(other) && !m.holds(one) && (m.Answered || slices.Contains(c.Alarmed, m.ID)) {
 			return m.ID, true
 		}
 	}
 	return 0, false
 }
+
+func (c EtcdCorruption) witness(m EtcdHash) bool { return !m.Learner && !slices.Contains(c.Anew, m.ID) }
 
 // settled says whether all members hold the same, and the alarm is about one that is none any
 // more, or that is about to be replaced.
@@ -203,7 +206,7 @@ func CorruptMessage(c EtcdCorruption) string {
 		voters, beside := 0, ""
 		for _, m := range c.Members {
 			switch {
-			case !m.Answered:
+			case slices.Contains(c.Anew, m.ID):
 				beside = " beside one that is made anew, which has nothing of its own to tell"
 			case !m.Learner:
 				voters++

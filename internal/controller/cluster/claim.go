@@ -39,6 +39,9 @@ func (r *reconciler) letGo(ctx context.Context, p *pass) (bool, error) {
 		return false, fmt.Errorf("remove finalizer: %w", err)
 	}
 	r.Tenants.Drop(p.cluster.Spec.ID)
+	r.looks.forget(p.cluster.UID)
+	r.etcds.forget(p.cluster.UID)
+	r.silent.forget(p.cluster.UID)
 	p.found.gone = true
 	return true, nil
 }

@@ -65,6 +65,7 @@ func (l *looks) note(cluster types.UID, found policy.EtcdCorruption, now time.Ti
 		return look{found: found}
 	}
 	next, last := look{found: found, first: now, since: now, at: now}, l.of[cluster]
+	next.found.Anew = stillAnew(last.found, found)
 	if !last.found.Again && now.Sub(last.at).Abs() < unbroken {
 		next.first = last.first
 	}
@@ -83,6 +84,24 @@ func (l *looks) note(cluster types.UID, found policy.EtcdCorruption, now time.Ti
 	}
 	l.of[cluster] = next
 	return next
+}
+
+// stillAnew are the members that have nothing of their own to tell, also of those who have come up
+// since an alarm was first seen: they hold a copy.
+func stillAnew(last, now policy.EtcdCorruption) []uint64 {
+	anew := slices.Clone(now.Anew)
+	for _, m := range now.Members {
+		if slices.Contains(last.Anew, m.ID) && !slices.Contains(anew, m.ID) {
+			anew = append(anew, m.ID)
+		}
+	}
+	return anew
+}
+
+func (l *looks) forget(cluster types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.of, cluster)
 }
 
 // told: an event says what the operator has to know; that there is a second look is no such thing.

@@ -42,6 +42,36 @@ func TestLooks(t *testing.T) {
 	}
 }
 
+// One that had not come up when the alarm was seen holds a copy of another one's data once it has,
+// and is no witness for it; until the alarm is taken back, or the cluster goes.
+func TestCopyIsRemembered(t *testing.T) {
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	for why, c := range map[string]struct {
+		between func(*looks)
+		want    policy.CorruptVerdict
+	}{
+		"the alarm stays":      {func(*looks) {}, policy.CorruptTorn},
+		"it is taken back":     {func(l *looks) { l.note("uid", policy.EtcdCorruption{}, now, looksApart) }, policy.CorruptOdd},
+		"the cluster was gone": {func(l *looks) { l.forget("uid") }, policy.CorruptOdd},
+	} {
+		var l looks
+		found := policy.EtcdCorruption{Alarmed: []uint64{0}, Anew: []uint64{3}, Members: []policy.EtcdHash{{ID: 1, Answered: true, Hash: 7}, {ID: 2, Answered: true, Hash: 8}, {ID: 3}}}
+		l.note("uid", found, now, looksApart)
+		if last := l.note("uid", found, now.Add(looksApart), looksApart); last.found.Verdict() != policy.CorruptTorn {
+			t.Errorf("%s: %s while it has not come up", why, last.found.Verdict())
+		}
+		c.between(&l)
+		came := policy.EtcdCorruption{Alarmed: []uint64{0}, Members: []policy.EtcdHash{found.Members[0], found.Members[1], {ID: 3, Answered: true, Hash: 8}}}
+		var last look
+		for i := range time.Duration(3) {
+			last = l.note("uid", came, now.Add((i+2)*looksApart), looksApart)
+		}
+		if last.found.Verdict() != c.want {
+			t.Errorf("%s: %s, %+v", why, last.found.Verdict(), last.found)
+		}
+	}
+}
+
 // Where two members differ and the third is being made anew, or has never come up, the operator is
 // told; one that is away and has data of its own is waited for.
 func TestWhoIsWaitedForWhileTwoDiffer(t *testing.T) {

@@ -87,6 +87,8 @@ func TestWhoJoinsIsKeptWhileEtcdIsSilent(t *testing.T) {
 		return nil
 	}
 	all := []int32{0, 1, 2}
+	r := reconcilerOf(t, began, append(reachable(t, cluster, began), cluster, rendered(nil))...)
+	r.Members = joins
 	for _, c := range []struct {
 		why   string
 		stood []int32
@@ -95,23 +97,19 @@ func TestWhoJoinsIsKeptWhileEtcdIsSilent(t *testing.T) {
 		want  []int32
 	}{
 		{"it tells", nil, 0, nil, all},
-		{"it does not, for once", all, 0, etcd.ErrNoLeader, all},
+		{"it does not, for once", all, time.Second, etcd.ErrNoLeader, all},
 		{"nor a moment later", all, 30 * time.Second, etcd.ErrNoLeader, all},
 		{"nor for long", all, 2 * time.Minute, etcd.ErrNoLeader, nil},
 		{"it tells again", all, 3 * time.Minute, nil, all},
 		{"and does not, for once", all, 4 * time.Minute, errors.New("context deadline exceeded"), all},
-		{"nobody joined", nil, 4 * time.Minute, etcd.ErrNoLeader, nil},
+		{"nor a moment later", all, 4*time.Minute + 30*time.Second, etcd.ErrNoLeader, all},
+		{"nobody joined", nil, 4*time.Minute + 40*time.Second, etcd.ErrNoLeader, nil},
 	} {
-		r := reconcilerOf(t, began.Add(c.after), append(reachable(t, cluster, began), cluster, rendered(c.stood))...)
-		if c.after > 0 {
-			r.silent.set(cluster.UID, began)
-			if c.after > 3*time.Minute {
-				r.silent.set(cluster.UID, began.Add(c.after))
-			}
+		if err := r.client.Update(t.Context(), rendered(c.stood)); err != nil {
+			t.Fatal(err)
 		}
 		joins.err = c.err
-		r.Members = joins
-		p := &pass{cluster: cluster.DeepCopy(), now: r.Now(), input: controlplane.Input{ID: cluster.Spec.ID, Members: 3, Initialized: true}}
+		p := &pass{cluster: cluster.DeepCopy(), now: began.Add(c.after), input: controlplane.Input{ID: cluster.Spec.ID, Members: 3, Initialized: true}}
 		p.found.replicas = &redundancy{}
 		_, _, known, err := r.seeMembers(t.Context(), p, seenReplicas{})
 		if err != nil || known != (c.err == nil) || !slices.Equal(p.input.Joining, c.want) {
