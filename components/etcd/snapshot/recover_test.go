@@ -124,6 +124,7 @@ func TestRecover(t *testing.T) {
 		"a volume without room for both":          testNoRoom,
 		"a death without room for both":           testDeathsWithoutRoom,
 		"data that somebody has stay as they are": testInUse,
+		"what was fetched for data that went":     testFetched,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, p) })
 	}
