@@ -70,16 +70,22 @@ func (r recovering) choose(ctx context.Context, o *offer, seen content) (verdict
 	if r.complete {
 		found.most = most
 	}
-	if err := r.askAlone(ctx, o, most); err != nil {
-		if !r.complete || most <= 1 || ctx.Err() != nil {
-			return verdict{}, fmt.Errorf("%w; whether the member has all that was acknowledged is not known; %s", err, r.sofar())
-		}
+	enough := r.complete && most > 1
+	switch err := r.askAlone(ctx, o, enough); {
+	case err != nil && enough && ctx.Err() == nil:
 		found.kept = fmt.Sprintf("the backups could not be asked for (%s), and %s", oneLine(err.Error()), hasAll)
 		return found, nil
-	}
-	if len(o.list) == 0 || seen.Revision > 1 && seen.Revision >= o.newest {
+	case err != nil:
+		return verdict{}, fmt.Errorf("%w; whether the member has all that was acknowledged is not known; %s", err, r.sofar())
+	case len(o.list) == 0 || seen.Revision > 1 && seen.Revision >= o.newest:
 		return found, nil
 	}
+	return r.chooseBy(ctx, o, found, most)
+}
+
+// chooseBy decides by what the backups give, where they are named to reach beyond the database.
+// The log holds no more than most.
+func (r recovering) chooseBy(ctx context.Context, o *offer, found verdict, most int64) (verdict, error) {
 	without := r.complete && most > 1 && o.newest <= most
 	err := r.takeAlone(ctx, o, without)
 	switch {
@@ -88,10 +94,10 @@ func (r recovering) choose(ctx context.Context, o *offer, seen content) (verdict
 	case err != nil && without && ctx.Err() == nil:
 		found.kept = fmt.Sprintf("the backups could not be fetched (%s), and %s", oneLine(err.Error()), hasAll)
 	case err != nil:
-		return verdict{}, fmt.Errorf("%w; backups are named to reach %d, and the member holds %d; %s", err, o.newest, seen.Revision, r.sofar())
+		return verdict{}, fmt.Errorf("%w; backups are named to reach %d, and the member holds %d; %s", err, o.newest, found.Revision, r.sofar())
 	case o.recording.reached() > found.most:
-		found.reason = behind(seen.Revision, o.recording.reached())
-	case o.recording.reached() <= seen.Revision:
+		found.reason = behind(found.Revision, o.recording.reached())
+	case o.recording.reached() <= found.Revision:
 		found.kept = o.less()
 	default:
 		return r.compare(ctx, o)
@@ -100,8 +106,8 @@ func (r recovering) choose(ctx context.Context, o *offer, seen content) (verdict
 }
 
 // askAlone does not wait for a store that is away where the member can go on without.
-func (r recovering) askAlone(ctx context.Context, o *offer, most int64) error {
-	if r.complete && most > 1 {
+func (r recovering) askAlone(ctx context.Context, o *offer, without bool) error {
+	if without {
 		return o.askOnce(ctx)
 	}
 	return o.ask(ctx)
