@@ -32,6 +32,7 @@
 //	    log/                 /var/log
 //	backups/             the backups of clusters, sealed; a machine made anew keeps them
 //	restore.json         while a restore is under way
+//	in-use.json          while Berth is down: the versions of Kubernetes that its clusters use
 //	run/                 true only until the host restarts: supervisor.json, taken.json, locks, root/
 //	logs/                supervisor.log, machine.log
 //

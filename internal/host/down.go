@@ -39,11 +39,11 @@ func Down(ctx context.Context, options DownOptions) error {
 	if err != nil {
 		return err
 	}
-	builds := buildsOf(paths)
+	builds, noted := buildsOf(paths), noteOf(paths) // while the directory is there
 	if _, err := os.Stat(paths.run("")); errors.Is(err, fs.ErrNotExist) {
 		p.say("Berth is not up: there is nothing in %s", paths.State)
 		if _, err := os.Stat(paths.instance()); options.Purge && errors.Is(err, fs.ErrNotExist) {
-			return forgottenBy(builds, paths)
+			return forgottenBy(builds, noted)
 		}
 		return nil
 	}
@@ -52,9 +52,14 @@ func Down(ctx context.Context, options DownOptions) error {
 		return err
 	}
 	defer held.Close()
+	var used usage
+	if !options.Purge {
+		used = usedLast(ctx, paths, p)
+	}
 	if err := endSupervisor(ctx, paths, p); err != nil {
 		return err
 	}
+	noteUsage(paths, used, p)
 	all, err := hierarchies()
 	if err != nil {
 		return err
@@ -74,24 +79,29 @@ func Down(ctx context.Context, options DownOptions) error {
 		return err
 	}
 	p.step("%s is deleted", paths.State)
-	return forgottenBy(builds, paths)
+	return forgottenBy(builds, noted)
 }
 
 // buildsOf are the builds that may know of a state directory: the one that it was brought up from
-// last, as far as that is told, and the one at hand.
+// last, as far as that is told, and the one at hand, if there is one.
 func buildsOf(paths Paths) []string {
+	var builds []string
 	var record supervisorRecord
-	if found, err := readJSON(paths.supervisorRecord(), &record); err != nil || !found || record.BuildDir == "" {
-		return []string{DefaultBuildDir()}
+	if found, err := readJSON(paths.supervisorRecord(), &record); err == nil && found && record.BuildDir != "" {
+		builds = append(builds, record.BuildDir)
 	}
-	return []string{record.BuildDir, DefaultBuildDir()}
+	own := DefaultBuildDir()
+	if _, err := os.Stat(filepath.Join(own, "catalogue.json")); err == nil {
+		builds = append(builds, own)
+	}
+	return builds
 }
 
 // forgottenBy has builds forget a state directory that was purged.
-func forgottenBy(builds []string, paths Paths) error {
+func forgottenBy(builds []string, noted stateDirRecord) error {
 	var failures []error
 	for _, build := range builds {
-		failures = append(failures, forgetStateDir(build, paths))
+		failures = append(failures, forgetStateDir(build, noted))
 	}
 	return errors.Join(failures...)
 }
@@ -140,7 +150,7 @@ func purge(paths Paths) error {
 	if mounted := mountsBelow(raw, paths.State); len(mounted) > 0 {
 		return fmt.Errorf("not deleting %s: file systems are mounted in it: %s", paths.State, strings.Join(mounted, ", "))
 	}
-	for _, name := range []string{"machine", "backups", "pki", "azure", "logs", "run", "admin.kubeconfig", "ca-bundle.crt", "instance.json", "restore.json"} {
+	for _, name := range []string{"machine", "backups", "pki", "azure", "logs", "run", "admin.kubeconfig", "ca-bundle.crt", "instance.json", "restore.json", "in-use.json"} {
 		if err := os.RemoveAll(filepath.Join(paths.State, name)); err != nil {
 			return fmt.Errorf("purge: %w", err)
 		}

@@ -46,25 +46,44 @@ func (u usage) use(user string, versions ...string) {
 	}
 }
 
-// ask notes what somebody asks for and runs. What an alias such as 1.36 means for a cluster that
-// runs nothing yet is the catalogue's.
-func (u usage) ask(user, asked, runs string, catalogue *release.Catalogue) {
+// ask notes what somebody asks for and runs: also an alias such as 1.36, for a cluster that runs
+// nothing yet.
+func (u usage) ask(user, asked, runs string) {
 	u.use(user, runs)
-	resolved, _ := catalogue.Resolve(asked)
-	if exact := strings.Count(asked, ".") == 2; exact {
+	if exact(asked) || runs == "" {
 		u.use(user, asked)
-	} else if asked != "" && runs == "" {
-		u.use(user, resolved.Version)
 	}
 }
 
-// inUse is what anything runs, is on the way to, asks for or could be brought back with.
-func (e estate) inUse(catalogue *release.Catalogue) usage {
+func exact(version string) bool { return strings.Count(version, ".") == 2 }
+
+// meant has what aliases mean in a catalogue in their place.
+func (u usage) meant(catalogue *release.Catalogue) usage {
+	all := usage{}
+	for _, version := range slices.Sorted(maps.Keys(u)) {
+		means := version
+		if !exact(version) {
+			resolved, _ := catalogue.Resolve(version)
+			means = resolved.Version
+		}
+		for _, user := range u[version] {
+			all.use(user, means)
+		}
+	}
+	return all
+}
+
+// inUse is what anything runs, is on the way to, asks for or could be brought back with. What an
+// alias means is the catalogue's.
+func (e estate) inUse(catalogue *release.Catalogue) usage { return e.asked().meant(catalogue) }
+
+// asked is inUse with aliases as they are.
+func (e estate) asked() usage {
 	all := usage{}
 	for i := range e.clusters.Items {
 		spec, status := &e.clusters.Items[i].Spec, &e.clusters.Items[i].Status
 		name := fmt.Sprintf("cluster %s/%s", spec.ResourceGroup, spec.Name)
-		all.ask(name, spec.KubernetesVersion, status.CurrentKubernetesVersion, catalogue)
+		all.ask(name, spec.KubernetesVersion, status.CurrentKubernetesVersion)
 		if status.Upgrade.UnderWay() {
 			all.use(name, status.Upgrade.From, status.Upgrade.To)
 		}
@@ -72,7 +91,7 @@ func (e estate) inUse(catalogue *release.Catalogue) usage {
 	for i := range e.pools.Items {
 		spec, status := &e.pools.Items[i].Spec, &e.pools.Items[i].Status
 		name := fmt.Sprintf("node pool %s/%s/%s", spec.ResourceGroup, spec.ClusterName, spec.Name)
-		all.ask(name, spec.OrchestratorVersion, status.CurrentOrchestratorVersion, catalogue)
+		all.ask(name, spec.OrchestratorVersion, status.CurrentOrchestratorVersion)
 		if up := status.Upgrade; up != nil && up.EndTime == nil {
 			all.use(name, up.OrchestratorVersion)
 		}
@@ -84,9 +103,9 @@ func (e estate) inUse(catalogue *release.Catalogue) usage {
 	for i := range e.deleted.Items {
 		spec := &e.deleted.Items[i].Spec
 		name := fmt.Sprintf("deleted cluster %s/%s", spec.Cluster.ResourceGroup, spec.Cluster.Name)
-		all.ask(name, spec.Cluster.KubernetesVersion, "", catalogue)
+		all.ask(name, spec.Cluster.KubernetesVersion, "")
 		for _, pool := range spec.AgentPools {
-			all.ask(name, pool.OrchestratorVersion, "", catalogue)
+			all.ask(name, pool.OrchestratorVersion, "")
 		}
 	}
 	for i := range e.snapshots.Items {
@@ -96,19 +115,19 @@ func (e estate) inUse(catalogue *release.Catalogue) usage {
 	for i := range e.operations.Items {
 		op := &e.operations.Items[i]
 		if desired := op.Spec.Desired; desired != nil && !operation.Finished(op) {
-			all.desire("operation "+op.Name, desired, catalogue)
+			all.desire("operation "+op.Name, desired)
 		}
 	}
 	return all
 }
 
 // desire notes what a request makes, which nothing may show yet.
-func (u usage) desire(user string, desired *v1beta1.DesiredState, catalogue *release.Catalogue) {
+func (u usage) desire(user string, desired *v1beta1.DesiredState) {
 	if cluster := desired.Cluster; cluster != nil {
-		u.ask(user, cluster.KubernetesVersion, "", catalogue)
+		u.ask(user, cluster.KubernetesVersion, "")
 	}
 	for _, pool := range desired.AgentPools {
-		u.ask(user, pool.OrchestratorVersion, "", catalogue)
+		u.ask(user, pool.OrchestratorVersion, "")
 	}
 }
 

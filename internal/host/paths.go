@@ -43,8 +43,11 @@ func (p Paths) adminKubeconfig() string { return filepath.Join(p.State, "admin.k
 // recoveryKey opens the backups of Berth's own state.
 func (p Paths) recoveryKey() string   { return filepath.Join(p.berthPKI(), "recovery.key") }
 func (p Paths) restoreRecord() string { return filepath.Join(p.State, "restore.json") }
-func (p Paths) caBundle() string      { return filepath.Join(p.State, "ca-bundle.crt") }
-func (p Paths) azureConfig() string   { return filepath.Join(p.State, "azure") }
+
+// usageRecord is there while Berth is down, if it was asked before that.
+func (p Paths) usageRecord() string { return filepath.Join(p.State, "in-use.json") }
+func (p Paths) caBundle() string    { return filepath.Join(p.State, "ca-bundle.crt") }
+func (p Paths) azureConfig() string { return filepath.Join(p.State, "azure") }
 func (p Paths) machine(name string) string {
 	return filepath.Join(p.State, "machine", name)
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -27,7 +26,8 @@ func releaseRemoveCommand() *cobra.Command {
 the release catalogue, and removes its images from the build directory and the registry. One that a cluster,
 a node pool, a deleted cluster that can be recovered or a snapshot uses stays, as do the versions of
 every build. All Berths of this host are asked that were brought up from this build, whatever their
-state directory, and have to be up for it; they no longer offer it. Clusters go on running meanwhile.`,
+state directory. One that is up no longer offers it, and its clusters go on running meanwhile; one that
+was taken down with "berth down" has noted what its clusters use.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			options.Out = command.OutOrStdout()
@@ -74,6 +74,9 @@ func removeRelease(ctx context.Context, version string, options UpOptions) error
 	if err := r.askAll(ctx); err != nil {
 		return err
 	}
+	if err := r.settled(); err != nil {
+		return err
+	}
 	if err := image.WithdrawRelease(root, version); err != nil {
 		return err
 	}
@@ -96,13 +99,29 @@ func removeRelease(ctx context.Context, version string, options UpOptions) error
 	return err
 }
 
-// users are the state directories whose clusters may use what the build has.
-func (r removal) users() ([]Paths, error) {
-	all, err := stateDirsOf(r.build)
-	if err == nil && !slices.Contains(all, r.named) {
-		all = append(all, r.named)
+// user is a state directory whose clusters may use what a build has.
+type user struct {
+	Paths
+	// noted says that Berth was brought up there from the build, and was not purged.
+	noted bool
+}
+
+// users are those that the build knows of, and the one that is named.
+func (r removal) users() ([]user, error) {
+	known, err := stateDirsOf(r.build)
+	if err != nil {
+		return nil, err
 	}
-	return all, err
+	all := make([]user, 0, len(known)+1)
+	own := user{Paths: r.named}
+	for _, paths := range known {
+		if resolved(paths.State) == resolved(r.named.State) {
+			own = user{paths, true}
+			continue
+		}
+		all = append(all, user{paths, true})
+	}
+	return append(all, own), nil
 }
 
 // askAll refuses what the clusters of any of them use.
@@ -111,62 +130,142 @@ func (r removal) askAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, paths := range all {
-		if err := r.ask(ctx, paths); err != nil {
+	for _, one := range all {
+		if err := r.ask(ctx, one); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// settled refuses while a Berth runs on what the build was before: to be told what the build has,
+// its machine would have to be started again, and with it all its clusters.
+func (r removal) settled() error {
+	all, err := r.users()
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		record, err := r.runs(one.Paths)
+		if err != nil {
+			return err
+		}
+		if record == nil {
+			continue
+		}
+		fingerprint, err := Artifacts{Dir: r.build, Catalogue: r.offered}.Fingerprint()
+		if err != nil {
+			return err
+		}
+		if record.Fingerprint != fingerprint {
+			return fmt.Errorf("the build has changed since Berth in %[1]s was started: run \"berth up --state-dir %[1]s\" first", one.State)
+		}
+	}
+	return nil
+}
+
+// runs is the record of a Berth that runs from the build; nil if there is none, or it was brought
+// up from another build and has that one's versions.
+func (r removal) runs(paths Paths) (*supervisorRecord, error) {
+	record := runningSupervisor(paths)
+	if record == nil {
+		return nil, nil
+	}
+	if other, err := elsewhere(record.BuildDir, r.build); other || err != nil {
+		return nil, err
+	}
+	return record, nil
+}
+
 // tell has those that run from the build offer the version no longer, and says which they are.
-// One that was brought up from another build has that one's versions.
 func (r removal) tell(ctx context.Context, options UpOptions) ([]Paths, error) {
 	all, err := r.users()
 	if err != nil {
 		return nil, err
 	}
 	var told []Paths
-	for _, paths := range all {
-		record := runningSupervisor(paths)
-		if record == nil {
-			continue
-		}
-		other, err := elsewhere(record.BuildDir, r.build)
+	for _, one := range all {
+		record, err := r.runs(one.Paths)
 		if err != nil {
 			return nil, err
 		}
-		if other {
+		if record == nil {
 			continue
 		}
-		options.StateDir, options.BuildDir = paths.State, r.build
+		options.StateDir, options.BuildDir = one.State, r.build
 		if err := Up(ctx, options); err != nil {
-			return nil, fmt.Errorf("Kubernetes %s is in no later build, but Berth in %s could not be told: %w", r.version, paths.State, err)
+			return nil, fmt.Errorf("Kubernetes %s is in no later build, but Berth in %s could not be told: %w", r.version, one.State, err)
 		}
-		told = append(told, paths)
+		told = append(told, one.Paths)
 	}
 	return told, nil
 }
 
-// ask refuses what the clusters of one Berth use. Those of one that is not up may use anything.
-func (r removal) ask(ctx context.Context, paths Paths) error {
-	if runningSupervisor(paths) != nil {
-		return r.unused(ctx, paths)
+// ask refuses what the clusters of one Berth use, and whatever they may use where nobody can tell.
+func (r removal) ask(ctx context.Context, of user) error {
+	if _, err := os.Stat(of.State); errors.Is(err, fs.ErrNotExist) {
+		return r.missing(of, "is not there")
+	} else if err != nil {
+		return fmt.Errorf("look for a Berth in %s: %w", of.State, err)
 	}
-	for _, path := range []string{paths.State, paths.instance()} {
+	// One that is on its way up read what the build offers, or is about to and then finds it gone.
+	held, err := lockCommand(of.Paths)
+	switch {
+	case err == nil:
+		defer held.Close()
+	case !errors.Is(err, fs.ErrNotExist): // without that directory nobody is
+		return err
+	}
+	if runningSupervisor(of.Paths) != nil {
+		return r.unused(ctx, of.Paths)
+	}
+	return r.unusedLast(of)
+}
+
+// missing refuses where Berth was brought up and is not to be seen: its disk may not be mounted.
+func (r removal) missing(of user, how string) error {
+	if !of.noted {
+		return nil
+	}
+	return fmt.Errorf("Berth was brought up from this build in %[1]s, which %[2]s, and nobody can tell whether its clusters use Kubernetes %[3]s: "+
+		"bring it back, or run \"%[4]s down --purge --state-dir %[1]s\" if it is gone for good", of.State, how, r.version, filepath.Join(r.build, "bin", "berth"))
+}
+
+// unusedLast refuses a version that the clusters of a Berth use which is not up, as it has noted.
+func (r removal) unusedLast(of user) error {
+	for _, path := range []string{of.instance(), of.restoreRecord()} {
 		_, err := os.Stat(path)
 		switch {
+		case err == nil && path == of.instance():
+			return r.unusedAsNoted(of.Paths)
 		case err == nil:
+			return fmt.Errorf("in %s: %w", of.State, errInterrupted)
 		case !errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("look for a Berth in %s: %w", paths.State, err)
-		case path == paths.State && paths != r.named:
-			return fmt.Errorf("Berth was brought up from this build in %s, which is not there, and nobody can tell whether its clusters use Kubernetes %s: "+
-				"bring it back, or run \"%s down --purge --state-dir %s\" if it is gone for good", paths.State, r.version, filepath.Join(r.build, "bin", "berth"), paths.State)
-		default:
-			return nil
+			return fmt.Errorf("look for a Berth in %s: %w", of.State, err)
 		}
 	}
-	return fmt.Errorf("Berth in %s is not up, and nobody can tell whether its clusters use Kubernetes %s: run \"berth up --state-dir %s\" first", paths.State, r.version, paths.State)
+	return r.missing(of, "has no Berth in it")
+}
+
+func (r removal) unusedAsNoted(paths Paths) error {
+	var record usageRecord
+	found, err := readJSON(paths.usageRecord(), &record)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("Berth in %[1]s is not up and was not taken down, so nobody can tell whether its clusters use Kubernetes %[2]s: "+
+			"run \"berth up --state-dir %[1]s\" first. It may be taken down after that, for another one to come up", paths.State, r.version)
+	}
+	return r.refuse(record.Versions, paths)
+}
+
+// refuse says what uses a version, if anything does.
+func (r removal) refuse(asked usage, paths Paths) error {
+	if users := asked.meant(r.offered)[r.version]; len(users) > 0 {
+		return fmt.Errorf("Kubernetes %s is in use by %s, of the Berth in %s", r.version, named(users), paths.State)
+	}
+	return nil
 }
 
 // unused refuses a version that anything uses.
@@ -175,10 +274,7 @@ func (r removal) unused(ctx context.Context, paths Paths) error {
 	if err != nil {
 		return fmt.Errorf("Berth in %s is up, and cannot be asked whether its clusters use Kubernetes %s: %w", paths.State, r.version, err)
 	}
-	if users := e.inUse(r.offered)[r.version]; len(users) > 0 {
-		return fmt.Errorf("Kubernetes %s is in use by %s, of the Berth in %s", r.version, named(users), paths.State)
-	}
-	return nil
+	return r.refuse(e.asked(), paths)
 }
 
 func askEstate(ctx context.Context, paths Paths) (estate, error) {

@@ -20,25 +20,55 @@ const stateDirsDir = "state-dirs"
 
 // stateDirRecord is such a file.
 type stateDirRecord struct {
+	// StateDir is where the directory is, whatever symbolic links lead to it.
 	StateDir string `json:"stateDir"`
+	// Name is what it was called at the last up.
+	Name string `json:"name"`
 	// BuildDir is where the build directory was: a copy of it was not used by anybody.
 	BuildDir string `json:"buildDir"`
 }
 
-func stateDirFile(build string, paths Paths) string {
-	sum := sha256.Sum256([]byte(paths.State))
+// noteOf is what a build notes of a state directory.
+func noteOf(paths Paths) stateDirRecord {
+	return stateDirRecord{StateDir: resolved(paths.State), Name: paths.State}
+}
+
+// resolved is a path without symbolic links, as far as it is there.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if parent := filepath.Dir(path); parent != path {
+		return filepath.Join(resolved(parent), filepath.Base(path))
+	}
+	return path
+}
+
+func (n stateDirRecord) file(build string) string {
+	sum := sha256.Sum256([]byte(n.StateDir))
 	return filepath.Join(build, stateDirsDir, hex.EncodeToString(sum[:])+".json")
+}
+
+// paths are the directory's by the name that it had, which names of the host go by, unless that
+// leads elsewhere by now.
+func (n stateDirRecord) paths() Paths {
+	if n.Name != "" && resolved(n.Name) == n.StateDir {
+		return Paths{State: n.Name}
+	}
+	return Paths{State: n.StateDir}
 }
 
 // noteStateDir notes in a build directory that Berth is about to come up from it. Where nothing
 // can be written nothing can be removed either.
 func noteStateDir(build string, paths Paths) error {
-	raw, err := json.Marshal(stateDirRecord{StateDir: paths.State, BuildDir: build})
+	note := noteOf(paths)
+	note.BuildDir = build
+	raw, err := json.Marshal(note)
 	if err == nil {
 		err = os.MkdirAll(filepath.Join(build, stateDirsDir), 0o755)
 	}
 	if err == nil {
-		err = writeFile(stateDirFile(build, paths), append(raw, '\n'), 0o644)
+		err = writeFile(note.file(build), append(raw, '\n'), 0o644)
 	}
 	if err != nil && !errors.Is(err, unix.EROFS) {
 		return fmt.Errorf("note who uses the build: %w", err)
@@ -46,8 +76,15 @@ func noteStateDir(build string, paths Paths) error {
 	return nil
 }
 
-// forgetStateDir is for a state directory that is gone.
-func forgetStateDir(build string, paths Paths) error { return forget(stateDirFile(build, paths)) }
+// forgetStateDir is for a state directory that is gone. Where nothing is or can be written,
+// nothing was noted.
+func forgetStateDir(build string, noted stateDirRecord) error {
+	err := forget(noted.file(build))
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EROFS) {
+		return nil
+	}
+	return err
+}
 
 // stateDirsOf are the state directories in which Berth was brought up from a build directory.
 func stateDirsOf(build string) ([]Paths, error) {
@@ -73,7 +110,7 @@ func stateDirsOf(build string) ([]Paths, error) {
 			return nil, err
 		}
 		if !copied {
-			all = append(all, Paths{State: record.StateDir})
+			all = append(all, record.paths())
 		}
 	}
 	return all, nil

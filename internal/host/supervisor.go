@@ -67,12 +67,20 @@ func runSupervisor(ctx context.Context, paths Paths, artifacts Artifacts) error 
 		return err
 	}
 	record := supervisorRecord{Process: self, BuildDir: artifacts.Dir, Fingerprint: fingerprint, Started: time.Now().UTC()}
-	if err := writeJSON(paths.supervisorRecord(), record); err != nil {
+	if err := announce(paths, record); err != nil {
 		return err
 	}
 	s := supervisor{paths: paths, artifacts: artifacts, hierarchies: all}
 	err = s.run(ctx)
 	return errors.Join(err, giveBack(paths, all))
+}
+
+// announce says that Berth is up. What its clusters used before may change from here on.
+func announce(paths Paths, record supervisorRecord) error {
+	if err := forget(paths.usageRecord()); err != nil {
+		return err
+	}
+	return writeJSON(paths.supervisorRecord(), record)
 }
 
 func (s supervisor) run(ctx context.Context) error {

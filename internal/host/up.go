@@ -57,17 +57,11 @@ func Up(ctx context.Context, options UpOptions) error {
 	if u.artifacts, err = FindArtifacts(options.BuildDir); err != nil {
 		return err
 	}
-	if err := u.paths.create(); err != nil {
-		return err
-	}
-	held, err := lockCommand(u.paths)
+	held, err := u.claim()
 	if err != nil {
 		return err
 	}
 	defer held.Close()
-	if err := noteStateDir(u.artifacts.Dir, u.paths); err != nil {
-		return err
-	}
 	if u.Restore != "" {
 		if err := u.restoreState(ctx); err != nil {
 			return err
@@ -77,6 +71,26 @@ func Up(ctx context.Context, options UpOptions) error {
 		return err
 	}
 	return u.run(ctx)
+}
+
+// claim makes the state directory, and keeps others out of it and what the build has in the
+// build: what the build offers is read when it is known who comes up from it.
+func (u *upper) claim() (held *os.File, err error) {
+	if err := u.paths.create(); err != nil {
+		return nil, err
+	}
+	if held, err = lockCommand(u.paths); err != nil {
+		return nil, err
+	}
+	err = noteStateDir(u.artifacts.Dir, u.paths)
+	if err == nil {
+		u.artifacts, err = FindArtifacts(u.artifacts.Dir)
+	}
+	if err != nil {
+		held.Close()
+		return nil, err
+	}
+	return held, nil
 }
 
 // lockCommand keeps a second up or down out.
