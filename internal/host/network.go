@@ -29,10 +29,10 @@ const (
 	machineDevice = "eth0"
 )
 
-// connect makes the link to the machine whose first process is pid. The other
+// connect makes the link to the machine of an owner whose first process is pid. The other
 // end appears in its network namespace, down and unnamed, for attach.
-func connect(pid int) error {
-	if err := disconnect(); err != nil {
+func connect(owner string, pid int) error {
+	if err := disconnect(owner); err != nil {
 		return err
 	}
 	attributes := netlink.NewLinkAttrs()
@@ -42,17 +42,24 @@ func connect(pid int) error {
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("create link %s: %w", LinkDevice, err)
 	}
+	if err := netlink.LinkSetAlias(veth, owner); err != nil {
+		return fmt.Errorf("say whose link %s is: %w", LinkDevice, err)
+	}
 	return address(LinkDevice, HostAddress)
 }
 
-// disconnect removes the link if there is one.
-func disconnect() error {
+// disconnect removes the link if there is one and nothing says that it is another owner's: that
+// of a Berth which is up in another state directory.
+func disconnect(owner string) error {
 	link, err := netlink.LinkByName(LinkDevice)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("look up link %s: %w", LinkDevice, err)
+	}
+	if of := link.Attrs().Alias; of != "" && of != owner {
+		return nil
 	}
 	err = netlink.LinkDel(link)
 	// The other end's namespace may take the link with it at the same moment.

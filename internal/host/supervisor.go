@@ -178,7 +178,7 @@ func (s supervisor) release(pid int, pipe *os.File) error {
 	if err := enterCgroups(s.hierarchies, s.paths.Name(), pid); err != nil {
 		return err
 	}
-	if err := connect(pid); err != nil {
+	if err := connect(s.paths.Name(), pid); err != nil {
 		return err
 	}
 	instance, err := loadInstance(s.paths)
@@ -222,7 +222,7 @@ func (s supervisor) stage(instance Instance) stage {
 func giveBack(paths Paths, all []hierarchy) error {
 	return errors.Join(
 		removeCgroups(all, paths.Name(), cgroupPatience),
-		disconnect(),
+		disconnect(paths.Name()),
 		closeFirewall(paths.Name()),
 		putBack(paths, all),
 	)
