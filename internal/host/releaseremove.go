@@ -88,7 +88,7 @@ func removeRelease(ctx context.Context, version string, options UpOptions) error
 		return fmt.Errorf("%w. Meanwhile it was asked for: \"berth release add %s\" offers it again", err, version)
 	}
 	for _, paths := range told {
-		if err := forgetImages(paths, version); err != nil {
+		if err := forgetImages(ctx, paths, version); err != nil {
 			return err
 		}
 	}
@@ -286,11 +286,11 @@ func askEstate(ctx context.Context, paths Paths) (estate, error) {
 }
 
 // forgetImages takes the images of a version out of Berth's registry.
-func forgetImages(paths Paths, version string) error {
+func forgetImages(ctx context.Context, paths Paths, version string) error {
 	store, err := registry.New(registry.Config{Dir: paths.machine("registry")})
 	if err != nil {
 		return err
 	}
 	kube, nodes := image.ReleaseImages(version)
-	return errors.Join(store.Remove(kube), store.Remove(nodes))
+	return errors.Join(store.Remove(ctx, kube), store.Remove(ctx, nodes))
 }

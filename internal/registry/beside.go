@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,32 +15,40 @@ import (
 // whichever container, and end with who holds them.
 
 // beside runs what takes content in until it is named: nobody removes what has no name meanwhile.
-func (s store) beside(do func() error) error { return s.hold(unix.LOCK_SH, do) }
+func (s store) beside(ctx context.Context, do func() error) error {
+	return s.hold(func(file *os.File) error { return flockWithin(ctx, file, unix.LOCK_SH) }, do)
+}
 
 // alone runs what takes names or content away, when nobody takes content in.
-func (s store) alone(do func() error) error { return s.hold(unix.LOCK_EX, do) }
+func (s store) alone(ctx context.Context, do func() error) error {
+	return s.hold(func(file *os.File) error { return flockWithin(ctx, file, unix.LOCK_EX) }, do)
+}
 
 // aloneNow is alone if nobody takes content in right now, and nothing if somebody does.
 func (s store) aloneNow(do func() error) error {
-	err := s.hold(unix.LOCK_EX|unix.LOCK_NB, do)
+	err := s.hold(func(file *os.File) error { return flock(file, unix.LOCK_EX|unix.LOCK_NB) }, do)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil
 	}
 	return err
 }
 
-func (s store) hold(how int, do func() error) error {
+// hold runs something under the lock that take takes, which the file's end ends.
+func (s store) hold(take func(*os.File) error, do func() error) error {
 	if s.dir == "" {
 		return do()
 	}
 	file, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = take(file)
+	}
 	if err != nil {
-		return fmt.Errorf("lock registry: %w", err)
+		if !errors.Is(err, errStillWaiting) {
+			file.Close()
+		}
+		return full(fmt.Errorf("lock registry: %w", err))
 	}
 	defer file.Close()
-	if err := flock(file, how); err != nil {
-		return fmt.Errorf("lock registry: %w", err)
-	}
 	return do()
 }
 
@@ -49,6 +58,34 @@ func flock(file *os.File, how int) error {
 		if err := unix.Flock(int(file.Fd()), how); !errors.Is(err, unix.EINTR) {
 			return err
 		}
+	}
+}
+
+// errStillWaiting says that a file is closed by whoever waits for its lock.
+var errStillWaiting = errors.New("others use the directory")
+
+// flockWithin waits until the context ends. The kernel's wait cannot be broken off, so that the
+// file is closed when the lock comes that nobody needs any more.
+func flockWithin(ctx context.Context, file *os.File, how int) error {
+	if err := flock(file, how|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+		return err
+	}
+	left := make(chan struct{})
+	taken := make(chan error)
+	go func() {
+		err := flock(file, how)
+		select {
+		case taken <- err:
+		case <-left:
+			file.Close()
+		}
+	}()
+	select {
+	case err := <-taken:
+		return err
+	case <-ctx.Done():
+		close(left)
+		return fmt.Errorf("%w: %w", errStillWaiting, ctx.Err())
 	}
 }
 

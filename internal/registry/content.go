@@ -71,7 +71,7 @@ func (r *Registry) manifest(w http.ResponseWriter, request *http.Request, name, 
 	case http.MethodPut:
 		return r.putManifest(w, request, name, reference)
 	case http.MethodDelete:
-		if err := r.store.alone(func() error { return r.store.unlink(name, reference) }); err != nil {
+		if err := r.store.alone(request.Context(), func() error { return r.store.unlink(name, reference) }); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusAccepted)
@@ -122,7 +122,7 @@ func (r *Registry) putManifest(w http.ResponseWriter, request *http.Request, nam
 	} else if !tagName.MatchString(tag) {
 		return errTag
 	}
-	err = r.store.beside(func() error {
+	err = r.store.beside(request.Context(), func() error {
 		mediaType, err := r.check(name, content, request.Header.Get("Content-Type"))
 		if err != nil {
 			return err

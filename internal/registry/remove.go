@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +13,7 @@ import (
 // Remove forgets an image by its reference, with or without a host, or all images of a
 // repository where the reference has no tag. What is not here needs no removal; images in
 // layouts stay. Content that nothing else names goes with it, once it is an hour old.
-func (r *Registry) Remove(reference string) error {
+func (r *Registry) Remove(ctx context.Context, reference string) error {
 	if host, rest, ok := strings.Cut(reference, "/"); ok && strings.ContainsAny(host, ".:") {
 		reference = rest
 	}
@@ -20,7 +21,7 @@ func (r *Registry) Remove(reference string) error {
 	if !repositoryName.MatchString(name) {
 		return fmt.Errorf("remove image %s: %w", reference, errName)
 	}
-	return r.store.alone(func() error {
+	return r.store.alone(ctx, func() error {
 		if err := r.store.forgetAll(name, tag); err != nil {
 			return gone(reference, err)
 		}

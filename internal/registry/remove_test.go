@@ -41,7 +41,7 @@ func TestRemove(t *testing.T) {
 	}
 	all := blobs()
 	for _, reference := range []string{"registry.berth.internal/berth/kube:v1.35.4", "registry.berth.internal/berth/node-v1.35.4", "berth/kube:v1.30.0", "berth/nothing", "berth/kube:v1.35.4"} {
-		if err := r.Remove(reference); err != nil {
+		if err := r.Remove(t.Context(), reference); err != nil {
 			t.Errorf("%s: %v", reference, err)
 		}
 	}
@@ -59,7 +59,7 @@ func TestRemove(t *testing.T) {
 	if left := blobs(); left*3 != all {
 		t.Errorf("%d of %d blobs are left; want those of one image in three", left, all)
 	}
-	if err := r.Remove("../../etc"); err == nil {
+	if err := r.Remove(t.Context(), "../../etc"); err == nil {
 		t.Error("what is no repository is removed")
 	}
 }

@@ -37,7 +37,7 @@ func (r *Registry) Seed(ctx context.Context, dir string) (int, error) {
 			return seeded, fmt.Errorf("seed registry: %w", err)
 		}
 		for _, image := range images {
-			if err := r.store.beside(func() error { return r.seedImage(source, image) }); err != nil {
+			if err := r.store.beside(ctx, func() error { return r.seedImage(source, image) }); err != nil {
 				return seeded, fmt.Errorf("seed registry from %s: %w", source, err)
 			}
 		}

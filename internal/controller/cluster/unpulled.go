@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/internal/controlplane"
@@ -45,12 +46,29 @@ func (r *reconciler) unpulled(ctx context.Context, p *pass) (bool, error) {
 		p.lookIn(next)
 	}
 	for _, pod := range gone {
-		if err := r.hasten(ctx, pod); err != nil {
+		ended, err := r.endPod(ctx, pod)
+		if err != nil {
 			return false, err
+		}
+		if !ended {
+			continue
 		}
 		image, _ := waitsForImage(pod)
 		r.events.Event(p.cluster, corev1.EventTypeNormal, "EtcdPodReplaced", "Replace",
 			fmt.Sprintf("%s waited for the image %s, which cannot be pulled; it comes up with %s", pod.Name, image, p.input.Images.Etcd))
+	}
+	return true, nil
+}
+
+// endPod says whether it was there and is ended by this.
+func (r *reconciler) endPod(ctx context.Context, pod *corev1.Pod) (bool, error) {
+	uid := pod.UID
+	err := r.client.Delete(ctx, pod, client.GracePeriodSeconds(deletedGrace), client.Preconditions{UID: &uid})
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("delete pod %s: %w", pod.Name, err)
 	}
 	return true, nil
 }
@@ -74,19 +92,22 @@ func withoutImage(pods []corev1.Pod, now string, at time.Time) (gone []*corev1.P
 	return gone, next
 }
 
+// etcdContainer is the container of a pod of etcd that has etcd's image.
+const etcdContainer = "etcd"
+
 // imageAway are the reasons for which a kubelet has a container wait for its image that could
 // not be pulled.
 var imageAway = []string{"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"}
 
-// waitsForImage is the image that a pod cannot start for, and since when it is not ready; empty
-// if there is none. One that is being pulled is not meant.
+// waitsForImage is the image that etcd cannot start for in a pod, and since when that is not
+// ready; empty if there is none. One that is being pulled for the first time is not meant.
 func waitsForImage(pod *corev1.Pod) (image string, since time.Time) {
 	for _, container := range pod.Status.ContainerStatuses {
 		waiting := container.State.Waiting
-		if waiting == nil || !slices.Contains(imageAway, waiting.Reason) {
+		if container.Name != etcdContainer || waiting == nil || !slices.Contains(imageAway, waiting.Reason) {
 			continue
 		}
-		at := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == container.Name })
+		at := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == etcdContainer })
 		if at >= 0 {
 			image = pod.Spec.Containers[at].Image
 		}
