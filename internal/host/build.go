@@ -47,7 +47,10 @@ func FindArtifacts(dir string) (Artifacts, error) {
 
 // checkBaked refuses a build that was stopped between the catalogue and the
 // images of the management machine, which has nowhere else to get them.
-func (a Artifacts) checkBaked() error {
+func (a Artifacts) checkBaked() error { return a.bakes("pause", "etcd", "berth", "berth-node") }
+
+// bakes wants the default version's image among the baked ones, and those of components.
+func (a Artifacts) bakes(components ...string) error {
 	list := filepath.Join(a.baked(), "images.txt")
 	raw, err := os.ReadFile(list)
 	if err != nil {
@@ -55,7 +58,7 @@ func (a Artifacts) checkBaked() error {
 	}
 	baked := strings.Fields(string(raw))
 	needed := []string{a.Catalogue.DefaultRelease().KubeImage}
-	for _, component := range []string{"pause", "etcd", "berth", "berth-node"} {
+	for _, component := range components {
 		needed = append(needed, a.Catalogue.Images[component])
 	}
 	for _, image := range needed {

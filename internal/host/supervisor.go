@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
@@ -107,7 +108,11 @@ func (s supervisor) keepRunning(ctx context.Context) {
 	backoff := backoffFirst
 	for {
 		started := time.Now()
-		err := s.runMachine(ctx)
+		fitting, err := s.fitting()
+		if err == nil {
+			s.artifacts = fitting
+			err = s.runMachine(ctx)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -122,6 +127,24 @@ func (s supervisor) keepRunning(ctx context.Context) {
 		}
 		backoff = min(2*backoff, backoffMost)
 	}
+}
+
+// fitting is what the machine can be made of. A build that was made since may have other images
+// baked than those that the machine's static pods are of, which nobody else has while the
+// machine is not up: they are written anew then. One that is on its way has to be complete.
+func (s supervisor) fitting() (Artifacts, error) {
+	if s.artifacts.bakes("pause", "etcd") == nil {
+		return s.artifacts, nil
+	}
+	now, err := FindArtifacts(s.artifacts.Dir)
+	if err != nil {
+		return now, fmt.Errorf("the build has changed since Berth was brought up: %w", err)
+	}
+	authority, err := os.ReadFile(filepath.Join(s.paths.berthPKI(), "ca.crt"))
+	if err != nil {
+		return now, fmt.Errorf("read Berth's authority: %w", err)
+	}
+	return now, writeMachine(s.paths, now.Catalogue, authority)
 }
 
 // runMachine starts the machine and waits for its end.
