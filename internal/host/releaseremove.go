@@ -80,17 +80,14 @@ func removeRelease(ctx context.Context, version string, options UpOptions) error
 	if err := image.WithdrawRelease(root, version); err != nil {
 		return err
 	}
-	told, err := r.tell(ctx, options)
-	if err != nil {
+	if err := r.tell(ctx, options); err != nil {
 		return err
 	}
 	if err := r.askAll(ctx); err != nil {
 		return fmt.Errorf("%w. Meanwhile it was asked for: \"berth release add %s\" offers it again", err, version)
 	}
-	for _, paths := range told {
-		if err := forgetImages(ctx, paths, version); err != nil {
-			return err
-		}
+	if err := r.forgetImages(ctx); err != nil {
+		return err
 	}
 	if err := image.DiscardRelease(root, version); err != nil {
 		return err
@@ -177,28 +174,26 @@ func (r removal) runs(paths Paths) (*supervisorRecord, error) {
 	return record, nil
 }
 
-// tell has those that run from the build offer the version no longer, and says which they are.
-func (r removal) tell(ctx context.Context, options UpOptions) ([]Paths, error) {
+// tell has those that run from the build offer the version no longer.
+func (r removal) tell(ctx context.Context, options UpOptions) error {
 	all, err := r.users()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var told []Paths
 	for _, one := range all {
 		record, err := r.runs(one.Paths)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if record == nil {
 			continue
 		}
 		options.StateDir, options.BuildDir = one.State, r.build
 		if err := Up(ctx, options); err != nil {
-			return nil, fmt.Errorf("Kubernetes %s is in no later build, but Berth in %s could not be told: %w", r.version, one.State, err)
+			return fmt.Errorf("Kubernetes %s is in no later build, but Berth in %s could not be told: %w", r.version, one.State, err)
 		}
-		told = append(told, one.Paths)
 	}
-	return told, nil
+	return nil
 }
 
 // ask refuses what the clusters of one Berth use, and whatever they may use where nobody can tell.
@@ -254,7 +249,7 @@ func (r removal) unusedAsNoted(paths Paths) error {
 		return err
 	}
 	if !found {
-		return fmt.Errorf("Berth in %[1]s is not up and was not taken down, so nobody can tell whether its clusters use Kubernetes %[2]s: "+
+		return fmt.Errorf("Berth in %[1]s is not up and did not note what its clusters use when it ended, and nobody can tell whether they use Kubernetes %[2]s: "+
 			"run \"berth up --state-dir %[1]s\" first. It may be taken down after that, for another one to come up", paths.State, r.version)
 	}
 	return r.refuse(record.Versions, paths)
@@ -285,12 +280,43 @@ func askEstate(ctx context.Context, paths Paths) (estate, error) {
 	return readEstate(ctx, management)
 }
 
-// forgetImages takes the images of a version out of Berth's registry.
-func forgetImages(ctx context.Context, paths Paths, version string) error {
+// forgetImages takes the images of the version out of the registry of each Berth that is down or
+// runs from the build. One that comes up from another build which has the version gets them again.
+func (r removal) forgetImages(ctx context.Context) error {
+	all, err := r.users()
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if err := r.forgetImagesOf(ctx, one.Paths); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r removal) forgetImagesOf(ctx context.Context, paths Paths) error {
+	record, err := r.runs(paths)
+	if err != nil {
+		return err
+	}
+	if record == nil {
+		held, err := lockCommand(paths)
+		if err != nil {
+			return nil //nolint:nilerr // there is none, or it comes up and gets what it is to have
+		}
+		defer held.Close()
+		if runningSupervisor(paths) != nil {
+			return nil
+		}
+	}
+	if _, err := os.Stat(paths.machine("registry")); err != nil {
+		return nil //nolint:nilerr // there are no images
+	}
 	store, err := registry.New(registry.Config{Dir: paths.machine("registry")})
 	if err != nil {
 		return err
 	}
-	kube, nodes := image.ReleaseImages(version)
+	kube, nodes := image.ReleaseImages(r.version)
 	return errors.Join(store.Remove(ctx, kube), store.Remove(ctx, nodes))
 }

@@ -8,6 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+
+	"berth.dev/berth/internal/registry"
 	"berth.dev/berth/internal/release"
 )
 
@@ -338,12 +343,66 @@ func TestRemoveTellsThoseOfTheBuild(t *testing.T) {
 	r := removal{version: "1.35.4", build: t.TempDir(), named: Paths{State: t.TempDir()}}
 	aState(t, r.build, nil)
 	aState(t, r.build, &supervisorRecord{Process: self, BuildDir: t.TempDir()})
-	if told, err := r.tell(t.Context(), UpOptions{}); err != nil || len(told) > 0 {
-		t.Errorf("told %v, %v", told, err)
+	if err := r.tell(t.Context(), UpOptions{}); err != nil {
+		t.Errorf("none runs from it: %v", err)
 	}
 	mine := aState(t, r.build, &supervisorRecord{Process: self, BuildDir: r.build})
 	// There is nothing in this build to come up from.
-	if _, err := r.tell(t.Context(), UpOptions{}); err == nil || !strings.Contains(err.Error(), mine.State) {
+	if err := r.tell(t.Context(), UpOptions{}); err == nil || !strings.Contains(err.Error(), mine.State) {
 		t.Errorf("of the one that runs from it: %v", err)
+	}
+}
+
+// The images go from whoever had them of the build; one that runs from another build may need them.
+func TestRemoveTakesTheImages(t *testing.T) {
+	self, err := identify(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := removalOf(t)
+	images := t.TempDir()
+	made, err := random.Image(64, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"kube_v1.35.4", "kube_v1.36.3"} {
+		at, err := layout.Write(filepath.Join(images, name), empty.Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := at.AppendImage(made); err != nil {
+			t.Fatal(err)
+		}
+	}
+	registryOf := func(paths Paths) *registry.Registry {
+		store, err := registry.New(registry.Config{Dir: paths.machine("registry")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}
+	has := map[Paths]bool{
+		aState(t, r.build, nil): false,
+		aState(t, r.build, &supervisorRecord{Process: self, BuildDir: r.build}):     false,
+		aState(t, r.build, &supervisorRecord{Process: self, BuildDir: t.TempDir()}): true,
+	}
+	for paths := range has {
+		if _, err := registryOf(paths).Seed(t.Context(), images); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.forgetImages(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for paths, want := range has {
+		if got, err := registryOf(paths).Has("berth/kube:v1.35.4"); got != want || err != nil {
+			t.Errorf("%s: %t, %v", paths.State, got, err)
+		}
+		if got, err := registryOf(paths).Has("berth/kube:v1.36.3"); !got || err != nil {
+			t.Errorf("%s: another version is gone: %v", paths.State, err)
+		}
+	}
+	if _, err := os.Stat(r.named.machine("registry")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("where Berth never was: %v", err)
 	}
 }
