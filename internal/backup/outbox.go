@@ -56,7 +56,9 @@ type way struct {
 	// from is the last revision that it has, or that only a snapshot makes up for.
 	from int64
 	// tried is the number of the last mark that it was given, and carries what is on its way.
+	// failed: it has not got what it was given last, whether it refuses or not.
 	tried   int
+	failed  bool
 	carries *parcel
 	giveUp  context.CancelFunc
 }
@@ -154,7 +156,7 @@ func (o *outbox) excess() bool {
 	kept := maxBuffer
 	for _, w := range o.ways {
 		switch {
-		case w.place.refusing():
+		case w.place.refusing(), w.carries == nil && w.failed:
 		case w.carries == nil:
 			return false
 		default:
@@ -238,7 +240,7 @@ func (o *outbox) ended(w *way, p *parcel, took bool) outcome {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	said := outcome{}
-	w.carries = nil
+	w.carries, w.failed = nil, !took
 	if p.epoch == o.epoch {
 		if took {
 			w.from = max(w.from, p.last)

@@ -22,7 +22,19 @@ func usedLast(ctx context.Context, paths Paths, p progress) usage {
 	}
 	ctx, cancel := context.WithTimeout(ctx, usagePatience)
 	defer cancel()
-	e, err := askEstate(ctx, paths)
+	asked := make(chan error, 1)
+	var e estate
+	go func() { // the client's first call heeds no context
+		var err error
+		e, err = askEstate(ctx, paths)
+		asked <- err
+	}()
+	var err error
+	select {
+	case err = <-asked:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	if err != nil {
 		p.say("         \"berth release remove\" has to wait for the next \"berth up\": %v", err)
 		return nil

@@ -118,9 +118,9 @@ func (c EtcdCorruption) settled() bool {
 	})
 }
 
-// stale says whether all that answer hold the same, are a majority of several, and nobody
-// whom the alarm names is away. What the alarm was about has gone since, with the history
-// that it was found in, or was misread.
+// stale says whether all that answer hold the same, are all or a majority of several that does
+// not count a copy, and nobody whom the alarm names is away. What the alarm was about has gone
+// since, with the history that it was found in, or was misread.
 func (c EtcdCorruption) stale() bool {
 	voters, well := 0, 0
 	for _, m := range c.Members {
@@ -129,12 +129,12 @@ func (c EtcdCorruption) stale() bool {
 		}
 		if !m.Learner {
 			voters++
-			if m.Answered {
+			if m.Answered && c.witness(m) {
 				well++
 			}
 		}
 	}
-	return well > 1 && 2*well > voters && c.agree()
+	return c.agree() && voters > 1 && (c.answered() == len(c.Members) || well > 1 && 2*well > voters)
 }
 
 // told says whether nobody is away but members that have nothing of their own to tell: they are

@@ -89,6 +89,9 @@ func TestMemberThatIsMadeAnewIsNotWaitedFor(t *testing.T) {
 		"the only one, and the second has not come up":      {[]uint64{1}, []uint64{4}, []EtcdHash{holds(1, 7), away(4)}, CorruptTorn, "one member with a vote"},
 		"the new one is a copy of one of two that differ":   {[]uint64{1}, []uint64{4}, []EtcdHash{holds(1, 7), holds(2, 8), holds(4, 8)}, CorruptTorn, "no two of its 2 members hold the same beside one that is made anew"},
 		"another one is away, and the new one is a copy":    {[]uint64{2}, []uint64{4}, []EtcdHash{holds(1, 7), away(2), holds(4, 7)}, CorruptAway, "are waited for"},
+		"nobody is named, and the new one is a copy":        {[]uint64{0}, []uint64{4}, []EtcdHash{holds(1, 7), away(2), holds(4, 7)}, CorruptAway, "are waited for"},
+		"the copy is named, and one is away":                {[]uint64{4}, []uint64{4}, []EtcdHash{holds(1, 7), away(2), holds(4, 7)}, CorruptAway, "are waited for"},
+		"all agree, the new one among them":                 {[]uint64{0}, []uint64{4}, []EtcdHash{holds(1, 7), holds(2, 7), holds(4, 7)}, CorruptSettled, ""},
 		"the new one is no copy of the others, which agree": {[]uint64{1}, []uint64{4}, []EtcdHash{holds(1, 7), holds(2, 7), holds(4, 8)}, CorruptOdd, ""},
 		"the new one answers, and the three are of no mind": {[]uint64{1}, []uint64{4}, []EtcdHash{holds(1, 7), holds(2, 8), holds(4, 9)}, CorruptTorn, "no two of its 2 members hold the same beside one that is made anew"},
 	} {

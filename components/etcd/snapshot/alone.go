@@ -16,8 +16,12 @@ import (
 // comes after does not have to ask again. It is noted before.
 type decision struct {
 	ID string `json:"id"`
-	// Open: it is not decided. The member is asked how far it reaches, with backups at hand.
-	Open bool `json:"open,omitempty"`
+	// Open: it is not decided. Asked: the member was made the only one to be asked how far it
+	// reaches, with backups at hand.
+	Open  bool `json:"open,omitempty"`
+	Asked bool `json:"asked,omitempty"`
+	// Behind is a revision that was recorded, and that the member turned out not to reach.
+	Behind int64 `json:"behind,omitempty"`
 	// Kept is as in a report.
 	Kept string `json:"kept,omitempty"`
 }
@@ -44,6 +48,26 @@ func (r recovering) examineAlone(ctx context.Context, o *offer) (verdict, error)
 	return r.choose(ctx, o, seen.content)
 }
 
+// undecided notes what a run found out that has not decided yet. What was noted before stays.
+func (r recovering) undecided(note func(*decision)) error {
+	found, err := r.decided()
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		found = &decision{ID: r.id, Open: true}
+	}
+	note(found)
+	return r.decide(*found)
+}
+
+// reaches says whether the member may have all that is known to have been recorded, where its log
+// holds no more than most.
+func (r recovering) reaches(most int64) (bool, error) {
+	found, err := r.decided()
+	return found == nil || most >= found.Behind, err
+}
+
 const (
 	// unchanged is said of an attempt that failed before it was known what a member goes on with,
 	// and opened where it had to be asked itself.
@@ -55,7 +79,7 @@ const (
 
 // sofar says what an attempt that fails has changed.
 func (r recovering) sofar() string {
-	if found, err := r.decided(); err == nil && found != nil {
+	if found, err := r.decided(); err == nil && found != nil && found.Asked {
 		return opened
 	}
 	return unchanged
@@ -70,7 +94,11 @@ func (r recovering) choose(ctx context.Context, o *offer, seen content) (verdict
 	if r.complete {
 		found.most = most
 	}
-	enough := r.complete && most > 1
+	reaches, err := r.reaches(most)
+	if err != nil {
+		return verdict{}, err
+	}
+	enough := r.complete && most > 1 && reaches
 	switch err := r.askAlone(ctx, o, enough); {
 	case err != nil && enough && ctx.Err() == nil:
 		found.kept = fmt.Sprintf("the backups could not be asked for (%s), and %s", oneLine(err.Error()), hasAll)
@@ -80,13 +108,13 @@ func (r recovering) choose(ctx context.Context, o *offer, seen content) (verdict
 	case len(o.list) == 0 || seen.Revision > 1 && seen.Revision >= o.newest:
 		return found, nil
 	}
-	return r.chooseBy(ctx, o, found, most)
+	return r.chooseBy(ctx, o, found, most, enough)
 }
 
 // chooseBy decides by what the backups give, where they are named to reach beyond the database.
 // The log holds no more than most.
-func (r recovering) chooseBy(ctx context.Context, o *offer, found verdict, most int64) (verdict, error) {
-	without := r.complete && most > 1 && o.newest <= most
+func (r recovering) chooseBy(ctx context.Context, o *offer, found verdict, most int64, enough bool) (verdict, error) {
+	without := enough && o.newest <= most
 	err := r.takeAlone(ctx, o, without)
 	switch {
 	case errors.Is(err, errNoFull) && most > 1:
@@ -94,6 +122,9 @@ func (r recovering) chooseBy(ctx context.Context, o *offer, found verdict, most 
 	case err != nil && without && ctx.Err() == nil:
 		found.kept = fmt.Sprintf("the backups could not be fetched (%s), and %s", oneLine(err.Error()), hasAll)
 	case err != nil:
+		if o.newest > most {
+			err = errors.Join(err, r.undecided(func(d *decision) { d.Behind = max(d.Behind, o.newest) }))
+		}
 		return verdict{}, fmt.Errorf("%w; backups are named to reach %d, and the member holds %d; %s", err, o.newest, found.Revision, r.sofar())
 	case o.recording.reached() > found.most:
 		found.reason = behind(found.Revision, o.recording.reached())
@@ -127,7 +158,7 @@ func (r recovering) takeAlone(ctx context.Context, o *offer, without bool) error
 // the member itself knows.
 func (r recovering) compare(ctx context.Context, o *offer) (verdict, error) {
 	r.step("compare")
-	if err := r.decide(decision{ID: r.id, Open: true}); err != nil {
+	if err := r.undecided(func(d *decision) { d.Asked = true }); err != nil {
 		return verdict{}, err
 	}
 	found, err := r.makeAlone(ctx, r.complete)
@@ -137,10 +168,11 @@ func (r recovering) compare(ctx context.Context, o *offer) (verdict, error) {
 	case found.reason != "":
 	case found.Revision < o.recording.reached():
 		found.reason = behind(found.Revision, o.recording.reached())
+		err = r.undecided(func(d *decision) { d.Behind = max(d.Behind, o.recording.reached()) })
 	case found.Revision < o.newest:
 		found.kept = o.less()
 	}
-	return found, nil
+	return found, err
 }
 
 func (r recovering) decide(on decision) error {

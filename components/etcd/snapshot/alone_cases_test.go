@@ -109,6 +109,11 @@ func TestBackupsThatCannotBeFetched(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), unchanged) {
 					t.Errorf("%+v (%v)", said, err)
 				}
+				// What is known to have been recorded is not forgotten when the source does not answer.
+				s.server.faults[""] = []int{http.StatusForbidden}
+				if said, err := s.try(); err == nil || !strings.Contains(err.Error(), unchanged) || voters(t, s.dir) != 2 {
+					t.Errorf("the next attempt, without a source: %+v (%v)", said, err)
+				}
 				continue
 			}
 			if err != nil || said.Restored || said.Revision != 3 || !strings.Contains(said.Kept, "could not be fetched") || !strings.HasSuffix(said.Kept, hasAll) {

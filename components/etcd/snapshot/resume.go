@@ -101,6 +101,10 @@ func (r recovering) replace(done mark) error {
 			return fmt.Errorf("remove an empty data directory: %w", err)
 		}
 	}
+	// Whoever finds no data from now on asks anew what there is.
+	if err := os.RemoveAll(r.fetched()); err != nil {
+		return fmt.Errorf("tidy up: %w", err)
+	}
 	if err := swap(r.fresh(), r.dataDir, r.lost()); err != nil {
 		return err
 	}

@@ -71,6 +71,7 @@ func (r *reconciler) replicas(ctx context.Context, p *pass) (bool, error) {
 	p.found.replicas.judge(p, seen)
 	p.holdReplicas(seen)
 	if !p.found.moving && seen.full() && now.Replacing == nil {
+		r.looks.forget(p.cluster.UID) // no member is ready while an alarm is raised
 		return true, nil
 	}
 	settled, err := r.members(ctx, p, seen)
