@@ -170,6 +170,20 @@ func TestOutboxBounds(t *testing.T) {
 	p.is("only snapshots help", "a look lags, a look lags")
 }
 
+// A place that takes deltas, and is found without what they continue each time, as where it may be
+// written to and not be looked at, gets no more than is kept.
+func TestOutboxOfAPlaceThatIsNeverHeld(t *testing.T) {
+	p := newPosted(t)
+	p.writes(11, 2*maxBuffer)
+	for i, w := range p.ways {
+		w.place.tookDelta(true)
+		p.ends(i, false)
+	}
+	if !p.spill() || len(p.events) != 0 {
+		t.Errorf("%d events are held", len(p.events))
+	}
+}
+
 // What was on its way when it was begun anew says nothing about what it holds then.
 func TestOutboxBegunAnew(t *testing.T) {
 	p := newPosted(t)
