@@ -138,27 +138,45 @@ func (r removal) askAll(ctx context.Context) error {
 // settled refuses while a Berth runs on what the build was before: to be told what the build has,
 // its machine would have to be started again, and with it all its clusters.
 func (r removal) settled() error {
-	all, err := r.users()
+	all, err := r.running()
 	if err != nil {
 		return err
 	}
 	for _, one := range all {
-		record, err := r.runs(one.Paths)
-		if err != nil {
-			return err
-		}
-		if record == nil {
-			continue
-		}
 		fingerprint, err := Artifacts{Dir: r.build, Catalogue: r.offered}.Fingerprint()
 		if err != nil {
 			return err
 		}
-		if record.Fingerprint != fingerprint {
+		if one.record.Fingerprint != fingerprint {
 			return fmt.Errorf("the build has changed since Berth in %[1]s was started: run \"berth up --state-dir %[1]s\" first", one.State)
 		}
 	}
 	return nil
+}
+
+// running is a Berth that runs from the build.
+type running struct {
+	user
+	record *supervisorRecord
+}
+
+// running are those of the users that run from the build.
+func (r removal) running() ([]running, error) {
+	all, err := r.users()
+	if err != nil {
+		return nil, err
+	}
+	var found []running
+	for _, one := range all {
+		record, err := r.runs(one.Paths)
+		if err != nil {
+			return nil, err
+		}
+		if record != nil {
+			found = append(found, running{one, record})
+		}
+	}
+	return found, nil
 }
 
 // runs is the record of a Berth that runs from the build; nil if there is none, or it was brought
@@ -176,18 +194,11 @@ func (r removal) runs(paths Paths) (*supervisorRecord, error) {
 
 // tell has those that run from the build offer the version no longer.
 func (r removal) tell(ctx context.Context, options UpOptions) error {
-	all, err := r.users()
+	all, err := r.running()
 	if err != nil {
 		return err
 	}
 	for _, one := range all {
-		record, err := r.runs(one.Paths)
-		if err != nil {
-			return err
-		}
-		if record == nil {
-			continue
-		}
 		options.StateDir, options.BuildDir = one.State, r.build
 		if err := Up(ctx, options); err != nil {
 			return fmt.Errorf("Kubernetes %s is in no later build, but Berth in %s could not be told: %w", r.version, one.State, err)

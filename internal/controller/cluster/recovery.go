@@ -90,16 +90,8 @@ func (r *reconciler) tooLate(ctx context.Context, p *pass) (bool, error) {
 	if !now.Running || p.now.Sub(now.StartTime.Time).Abs() <= policy.RollbackKnown {
 		return false, nil
 	}
-	var set appsv1.StatefulSet
-	err := r.reader.Get(ctx, client.ObjectKey{Namespace: namespaceOf(p.cluster), Name: controlplane.EtcdStatefulSet}, &set)
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read etcd's StatefulSet: %w", err)
-	}
-	if set.Spec.Replicas != nil && *set.Spec.Replicas == 0 {
-		return false, nil
+	if asked, err := r.etcdIsAskedFor(ctx, p); err != nil || !asked {
+		return false, err
 	}
 	return true, r.goOn(ctx, p, "it was not ended in time, and may have taken since what somebody counts on")
 }
