@@ -1,17 +1,12 @@
 package backup
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
-	"hash"
 	"io"
 	"sync"
 	"time"
 
-	"filippo.io/age"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -77,7 +72,7 @@ func (r *Recorder) full(ctx context.Context, client *clientv3.Client, places []*
 	}
 	defer spool.close()
 	way := &delivery{recorder: r, object: fullObject(revision, begun), spool: spool, turn: turn, asked: asked, another: another}
-	if err := way.run(ctx, targets, func(ctx context.Context) error { return r.spool(ctx, client, spool) }); err != nil {
+	if err := way.run(ctx, targets, func(ctx context.Context) error { return r.spool(ctx, client, revision, spool) }); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -199,64 +194,17 @@ func (r *Recorder) askForFull(ctx context.Context, client *clientv3.Client) (int
 
 // spool writes a sealed snapshot. The error is errYields if it was given up for those who
 // defragment etcd, or not begun.
-func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, to io.Writer) error {
-	recipient, err := recipientOf(r.Key)
-	if err != nil {
-		return err
-	}
+func (r *Recorder) spool(ctx context.Context, client *clientv3.Client, revision int64, to io.Writer) error {
 	reading, end, err := r.Reads.Begin(ctx, r.ClusterID)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if err := readInto(reading, client, to, recipient); err != nil {
+	if err := r.readInto(reading, client, revision, to); err != nil {
 		if cause := context.Cause(reading); errors.Is(cause, errYields) {
 			return cause
 		}
 		return err
-	}
-	return nil
-}
-
-// readInto writes a snapshot sealed, as etcd sends it.
-func readInto(ctx context.Context, client *clientv3.Client, to io.Writer, recipient age.Recipient) error {
-	stream, err := client.SnapshotWithVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("ask etcd for a snapshot: %w", err)
-	}
-	defer stream.Snapshot.Close()
-	sum := &trailing{hash: sha256.New()}
-	if err := seal(to, io.TeeReader(&paced{ctx: ctx, from: stream.Snapshot}, sum), recipient); err != nil {
-		return err
-	}
-	return sum.verify()
-}
-
-// trailing checks the hash that etcd appends to a snapshot, as it passes by.
-type trailing struct {
-	hash hash.Hash
-	tail []byte
-}
-
-// Write implements io.Writer. It holds back what may be the hash.
-func (t *trailing) Write(p []byte) (int, error) {
-	if len(p) >= sha256.Size {
-		t.hash.Write(t.tail)
-		t.hash.Write(p[:len(p)-sha256.Size])
-		t.tail = append(t.tail[:0], p[len(p)-sha256.Size:]...)
-		return len(p), nil
-	}
-	t.tail = append(t.tail, p...)
-	if surplus := len(t.tail) - sha256.Size; surplus > 0 {
-		t.hash.Write(t.tail[:surplus])
-		t.tail = append(t.tail[:0], t.tail[surplus:]...)
-	}
-	return len(p), nil
-}
-
-func (t *trailing) verify() error {
-	if !bytes.Equal(t.tail, t.hash.Sum(nil)) {
-		return errors.New("the snapshot does not have the hash that it ends with: it was cut off or changed on its way")
 	}
 	return nil
 }

@@ -242,19 +242,8 @@ func TestAllowed(t *testing.T) {
 
 // The program is etcd, and serves the endpoint if it is told where.
 func TestTheProgramIsEtcd(t *testing.T) {
-	client, peer, probed, own := freeURL(t), freeURL(t), freeURL(t), freeURL(t)
-	program := exec.Command(os.Args[0], "--data-dir="+t.TempDir(), "--log-level=fatal", "--listen-metrics-urls="+own.String(),
-		"--listen-client-urls="+client.String(), "--advertise-client-urls="+client.String(),
-		"--listen-peer-urls="+peer.String(), "--initial-advertise-peer-urls="+peer.String(), "--initial-cluster=default="+peer.String())
-	program.Env = append(os.Environ(), asEtcd+"=1", livezListen+"="+probed.Host, livezAsk+"="+own.String()+"/livez")
-	program.Stderr = t.Output()
-	if err := program.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = program.Process.Kill()
-		_ = program.Wait()
-	})
+	probed, own := freeURL(t), freeURL(t)
+	program(t, freeURL(t), []string{"--listen-metrics-urls=" + own.String()}, livezListen+"="+probed.Host, livezAsk+"="+own.String()+"/livez")
 	status := 0
 	for status != http.StatusOK {
 		if t.Context().Err() != nil {
@@ -269,4 +258,22 @@ func TestTheProgramIsEtcd(t *testing.T) {
 	if answer, err := http.Get(probed.String() + "/metrics"); err != nil || answer.StatusCode != http.StatusNotFound {
 		t.Errorf("another path: %v %v", answer, err)
 	}
+}
+
+// program runs as etcd until the test ends, and takes its clients at an address.
+func program(t *testing.T, client url.URL, args []string, env ...string) {
+	t.Helper()
+	peer := freeURL(t)
+	etcd := exec.Command(os.Args[0], append([]string{"--data-dir=" + t.TempDir(), "--log-level=fatal",
+		"--listen-client-urls=" + client.String(), "--advertise-client-urls=" + client.String(),
+		"--listen-peer-urls=" + peer.String(), "--initial-advertise-peer-urls=" + peer.String(), "--initial-cluster=default=" + peer.String()}, args...)...)
+	etcd.Env = append(append(os.Environ(), asEtcd+"=1"), env...)
+	etcd.Stderr = t.Output()
+	if err := etcd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = etcd.Process.Kill()
+		_ = etcd.Wait()
+	})
 }

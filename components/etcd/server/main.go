@@ -1,7 +1,7 @@
-// Command etcd is etcd, with one more endpoint where livezListen and livezAsk are set: a
-// /livez that a liveness probe can end a hung member by within its usual time, since it
-// does not take a defragmentation for a hang. Where awaitDir is set, it waits for the data
-// that it has lost.
+// Command etcd is etcd, whose clients get snapshots at snapshotPath too, at less cost. Where
+// livezListen and livezAsk are set it has a /livez by which a liveness probe can end a hung
+// member within its usual time, since that does not take a defragmentation for a hang. Where
+// awaitDir is set, it waits for the data that it has lost.
 package main
 
 import (
@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
-	"go.etcd.io/etcd/server/v3/etcdmain"
 )
 
 // The variables that give etcd the endpoint.
@@ -32,7 +31,10 @@ func main() {
 		}
 		os.Exit(1)
 	}
-	etcdmain.Main(os.Args)
+	if err := serve(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // held keeps the data directory until the process ends.
