@@ -123,6 +123,13 @@ func (m *members) anew(asked int) {
 	}
 }
 
+// has says whether a member is one of them, as far as is known.
+func (m *members) has(id uint64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.voters[id]
+}
+
 // several says whether there is more than one.
 func (m *members) several() bool {
 	m.mu.Lock()

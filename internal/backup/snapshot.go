@@ -32,14 +32,26 @@ func (r *Recorder) readInto(ctx context.Context, client *clientv3.Client, revisi
 	if err != nil {
 		return err
 	}
-	body, err := r.direct(ctx, revision)
+	// A member that says nothing any more may be another one than the one that is watched.
+	reading, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	body, err := r.direct(reading, revision)
 	if err != nil {
-		r.Log.Debug("etcd is read over gRPC", "cluster", r.ClusterID, "reason", err)
+		r.Log.Info("etcd is read over gRPC", "cluster", r.ClusterID, "reason", err)
 		return readStream(ctx, client, to, recipient)
 	}
 	defer body.Close()
-	return seal(to, &summed{from: &paced{ctx: ctx, from: body}, hash: sha256.New()}, recipient)
+	dog := newWatchdog(askTimeout, func() { giveUp(errStalls) })
+	defer dog.goesOn()
+	err = seal(to, &summed{from: &paced{ctx: ctx, from: &watched{from: body, dog: dog}}, hash: sha256.New()}, recipient)
+	if err != nil && errors.Is(context.Cause(reading), errStalls) {
+		return errStalls
+	}
+	return err
 }
+
+// errStalls says why a snapshot was given up.
+var errStalls = errors.New("etcd began to give a snapshot, and then nothing of it any more")
 
 // readStream reads it by etcd's own Maintenance.Snapshot, which any etcd has.
 func readStream(ctx context.Context, client *clientv3.Client, to io.Writer, recipient age.Recipient) error {
@@ -104,6 +116,9 @@ func (r *Recorder) begun(answer *http.Response, revision int64) error {
 	reached, err := strconv.ParseInt(answer.Header.Get(revisionHeader), 10, 64)
 	if err != nil || reached < revision || answer.ContentLength < 0 {
 		return fmt.Errorf("member %x is at revision %d, before %d", member, reached, revision)
+	}
+	if !r.members.has(member) {
+		return fmt.Errorf("member %x is none that is counted on", member)
 	}
 	r.members.answers(member)
 	return nil

@@ -25,30 +25,20 @@ import (
 // A snapshot is whole however etcd is read: from a member directly; over gRPC where there is no
 // such way, or the member that answers is behind; and not at all where its end is missing.
 func TestSnapshotByEachWay(t *testing.T) {
-	headers := func(member, revision string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Berth-Member", member)
-			w.Header().Set("Berth-Revision", revision)
-			_, _ = io.WriteString(w, "not a database")
-		}
-	}
 	for name, c := range map[string]struct {
 		// direct answers GET in etcd's place, which itself is to be told about streams.
 		direct  func(etcd http.Handler) http.Handler
 		streams int
 	}{
-		"direct":             {func(etcd http.Handler) http.Handler { return etcd }, 0},
-		"cut off once":       {cutOnce, 0},
-		"an older etcd":      {func(http.Handler) http.Handler { return http.NotFoundHandler() }, 1},
-		"one that starts":    {func(http.Handler) http.Handler { return http.HandlerFunc(unavailable) }, 1},
-		"one that is behind": {func(http.Handler) http.Handler { return headers("1", "1") }, 1},
-		"one without a name": {func(http.Handler) http.Handler { return headers("", "1000000") }, 1},
-		"one that says nothing of how much it is": {func(http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				w.(http.Flusher).Flush()
-				headers("1", "1000000")(w, r)
-			})
-		}, 1},
+		"direct":                {func(etcd http.Handler) http.Handler { return etcd }, 0},
+		"cut off once":          {cutOnce, 0},
+		"stuck once":            {stuckOnce, 0},
+		"an older etcd":         {func(http.Handler) http.Handler { return http.NotFoundHandler() }, 1},
+		"one that starts":       {func(http.Handler) http.Handler { return http.HandlerFunc(unavailable) }, 1},
+		"one that is behind":    {saying(func(h http.Header) { h.Set("Berth-Revision", "1") }), 1},
+		"one that is no member": {saying(func(h http.Header) { h.Set("Berth-Member", "1") }), 1},
+		"one without a name":    {saying(func(h http.Header) { h.Del("Berth-Member") }), 1},
+		"one without a length":  {saying(func(h http.Header) { h.Del("Content-Length"); h.Set("Transfer-Encoding", "chunked") }), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, 1)
@@ -94,6 +84,17 @@ func TestSnapshotByEachWay(t *testing.T) {
 	}
 }
 
+// saying has etcd say something else of its snapshots.
+func saying(change func(http.Header)) func(etcd http.Handler) http.Handler {
+	return func(etcd http.Handler) http.Handler {
+		etcd.(*httputil.ReverseProxy).ModifyResponse = func(answer *http.Response) error {
+			change(answer.Header)
+			return nil
+		}
+		return etcd
+	}
+}
+
 // cutOnce has the first snapshot end in its middle.
 func cutOnce(etcd http.Handler) http.Handler {
 	var cut atomic.Bool
@@ -105,15 +106,32 @@ func cutOnce(etcd http.Handler) http.Handler {
 	})
 }
 
+// stuckOnce has the first snapshot stand still in its middle, for longer than anybody waits.
+func stuckOnce(etcd http.Handler) http.Handler {
+	var stuck atomic.Bool
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !stuck.Swap(true) {
+			w = &half{ResponseWriter: w, until: r.Context().Done()}
+		}
+		etcd.ServeHTTP(w, r)
+	})
+}
+
 // half is an answer that breaks when some of it was given.
 type half struct {
 	http.ResponseWriter
 	given int
+	// until is what it stands still until before that; nil if it does not.
+	until <-chan struct{}
 }
 
 // Write implements http.ResponseWriter.
 func (h *half) Write(p []byte) (int, error) {
 	if h.given += len(p); h.given > 200_000 {
+		if h.until != nil {
+			h.ResponseWriter.(http.Flusher).Flush()
+			<-h.until
+		}
 		panic(http.ErrAbortHandler)
 	}
 	return h.ResponseWriter.Write(p)

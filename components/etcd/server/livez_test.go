@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/storage/backend"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 // TestMain is etcd itself where a test runs it as that.
@@ -243,10 +245,10 @@ func TestAllowed(t *testing.T) {
 // The program is etcd, and serves the endpoint if it is told where.
 func TestTheProgramIsEtcd(t *testing.T) {
 	probed, own := freeURL(t), freeURL(t)
-	program(t, freeURL(t), []string{"--listen-metrics-urls=" + own.String()}, livezListen+"="+probed.Host, livezAsk+"="+own.String()+"/livez")
+	ran, _ := program(t, freeURL(t), []string{"--listen-metrics-urls=" + own.String()}, livezListen+"="+probed.Host, livezAsk+"="+own.String()+"/livez")
 	status := 0
 	for status != http.StatusOK {
-		if t.Context().Err() != nil {
+		if ran.Err() != nil {
 			t.Fatalf("/livez: %d", status)
 		}
 		answer, err := http.Get(probed.String() + "/livez")
@@ -260,8 +262,9 @@ func TestTheProgramIsEtcd(t *testing.T) {
 	}
 }
 
-// program runs as etcd until the test ends, and takes its clients at an address.
-func program(t *testing.T, client url.URL, args []string, env ...string) {
+// program runs as etcd until the test ends, or is told to by stop, and takes its clients at an
+// address. What is returned is done when it has ended.
+func program(t *testing.T, client url.URL, args []string, env ...string) (ran context.Context, stop func()) {
 	t.Helper()
 	peer := freeURL(t)
 	etcd := exec.Command(os.Args[0], append([]string{"--data-dir=" + t.TempDir(), "--log-level=fatal",
@@ -272,8 +275,14 @@ func program(t *testing.T, client url.URL, args []string, env ...string) {
 	if err := etcd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ran, ended := context.WithCancel(t.Context())
+	go func() {
+		_ = etcd.Wait()
+		ended()
+	}()
 	t.Cleanup(func() {
 		_ = etcd.Process.Kill()
-		_ = etcd.Wait()
+		<-ran.Done()
 	})
+	return ran, func() { _ = etcd.Process.Signal(unix.SIGTERM) }
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/etcdserver"
+	"go.uber.org/zap"
 )
 
 const (
@@ -28,6 +30,8 @@ const (
 type snapshots struct {
 	of       atomic.Pointer[etcdserver.EtcdServer]
 	patience time.Duration
+	// ending is done when etcd is told to end: nobody is read to the end then.
+	ending context.Context
 }
 
 // ServeHTTP answers GET. 403: etcd asks its clients for passwords, which are not looked at
@@ -53,16 +57,20 @@ func (s *snapshots) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Length", strconv.FormatInt(snapshot.Size(), 10))
 	header.Set(memberHeader, fmt.Sprintf("%x", uint64(server.MemberID())))
 	header.Set(revisionHeader, strconv.FormatInt(revision, 10))
-	if _, err := snapshot.WriteTo(patient{w, http.NewResponseController(w), s.patience}); err != nil {
+	server.Logger().Info("gives its database", zap.Int64("total-bytes", snapshot.Size()), zap.String("remote", r.RemoteAddr))
+	to := patient{w, http.NewResponseController(w), s.patience, s.ending}
+	defer context.AfterFunc(s.ending, to.leave)()
+	if _, err := snapshot.WriteTo(to); err != nil {
 		panic(http.ErrAbortHandler) // whoever reads sees that the end is missing
 	}
 }
 
-// patient waits so long for a reader that takes nothing.
+// patient waits so long for a reader that takes nothing, until etcd ends.
 type patient struct {
 	to       http.ResponseWriter
 	way      *http.ResponseController
 	patience time.Duration
+	ending   context.Context
 }
 
 // Write implements io.Writer.
@@ -70,5 +78,12 @@ func (p patient) Write(b []byte) (int, error) {
 	if err := p.way.SetWriteDeadline(time.Now().Add(p.patience)); err != nil {
 		return 0, err
 	}
+	// After that: who leaves sets another one.
+	if err := p.ending.Err(); err != nil {
+		return 0, err
+	}
 	return p.to.Write(b)
 }
+
+// leave ends a write that is under way.
+func (p patient) leave() { _ = p.way.SetWriteDeadline(time.Now()) }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -31,7 +33,7 @@ func TestSnapshotIsForEtcdsClients(t *testing.T) {
 	}
 	at := freeURL(t)
 	at.Scheme = "https"
-	program(t, at, []string{"--client-cert-auth", "--trusted-ca-file=" + own.CertFile, "--cert-file=" + own.CertFile, "--key-file=" + own.KeyFile})
+	ran, _ := program(t, at, []string{"--client-cert-auth", "--trusted-ca-file=" + own.CertFile, "--cert-file=" + own.CertFile, "--key-file=" + own.KeyFile})
 	own.TrustedCAFile, own.ClientCertFile, own.ClientKeyFile = own.CertFile, own.CertFile, own.KeyFile
 	access, err := own.ClientConfig()
 	if err != nil {
@@ -44,11 +46,11 @@ func TestSnapshotIsForEtcdsClients(t *testing.T) {
 	defer client.Close()
 	const n = 300
 	for i := range n {
-		if _, err := client.Put(t.Context(), fmt.Sprintf("/key/%d", i), strings.Repeat("x", 1000)); err != nil {
+		if _, err := client.Put(ran, fmt.Sprintf("/key/%d", i), strings.Repeat("x", 1000)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	status, err := client.Status(t.Context(), at.String())
+	status, err := client.Status(ran, at.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +113,32 @@ func heldBy(t *testing.T, database []byte) int {
 	return held
 }
 
+// An etcd that is told to end does not wait for who reads it, and takes nothing of it.
+func TestStopOfAnEtcdThatIsRead(t *testing.T) {
+	at := freeURL(t)
+	ran, stop := program(t, at, nil)
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{at.String()}, Logger: zap.NewNop(), DialTimeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for i := range 40 { // more than the buffers of a connection take
+		if _, err := client.Put(ran, fmt.Sprintf("/key/%d", i), strings.Repeat("x", 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer, err := reader(nil).Get(at.String() + snapshotPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	stop()
+	<-ran.Done()
+	if _, err := io.Copy(io.Discard, answer.Body); err == nil {
+		t.Error("it was read to its end")
+	}
+}
+
 // Who comes before etcd has started is told so.
 func TestSnapshotOfAnEtcdThatStarts(t *testing.T) {
 	said := httptest.NewRecorder()
@@ -120,29 +148,47 @@ func TestSnapshotOfAnEtcdThatStarts(t *testing.T) {
 	}
 }
 
-// A reader that takes nothing any more is not waited for longer than that.
+// A reader that takes nothing any more is not waited for longer than that, nor when etcd ends.
 func TestReaderThatTakesNothing(t *testing.T) {
-	ended := make(chan error, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		to, much := patient{w, http.NewResponseController(w), 50 * time.Millisecond}, bytes.Repeat([]byte("x"), 1<<20)
-		for {
-			if _, err := to.Write(much); err != nil {
-				ended <- err
-				return
+	ending, end := context.WithCancel(t.Context())
+	defer end()
+	for _, c := range []struct {
+		name     string
+		patience time.Duration
+		then     func()
+	}{
+		{"it has vanished", 50 * time.Millisecond, func() {}},
+		{"etcd ends", time.Hour, end},
+	} {
+		ended, full := make(chan error, 1), make(chan struct{}, 1)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			to, much := patient{w, http.NewResponseController(w), c.patience, ending}, bytes.Repeat([]byte("x"), 1<<20)
+			defer context.AfterFunc(ending, to.leave)()
+			for {
+				if _, err := to.Write(much); err != nil {
+					ended <- err
+					return
+				}
+				select {
+				case full <- struct{}{}:
+				default:
+				}
 			}
+		}))
+		connection, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
 		}
-	}))
-	defer server.Close()
-	connection, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	if _, err := io.WriteString(connection, "GET / HTTP/1.1\r\nHost: etcd\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-ended; !os.IsTimeout(err) {
-		t.Errorf("it ended by %v", err)
+		if _, err := io.WriteString(connection, "GET / HTTP/1.1\r\nHost: etcd\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		<-full
+		c.then()
+		if err := <-ended; !os.IsTimeout(err) && !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: it ended by %v", c.name, err)
+		}
+		_ = connection.Close()
+		server.Close()
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"net/http"
@@ -29,14 +30,23 @@ func serve(args []string) error {
 	log := config.GetLogger()
 	defer func() { _ = log.Sync() }()
 	log.Info("Running: ", zap.Strings("args", args))
-	given := &snapshots{patience: readPatience}
+	ending, end := context.WithCancel(context.Background())
+	defer end()
+	given := &snapshots{patience: readPatience, ending: ending}
 	config.UserHandlers = map[string]http.Handler{snapshotPath: given}
 	etcd, err := embed.StartEtcd(config)
 	if err != nil {
 		return fmt.Errorf("start etcd: %w", err)
 	}
 	given.of.Store(etcd.Server)
-	osutil.RegisterInterruptHandler(etcd.Close)
+	go func() {
+		<-etcd.Server.StoppingNotify() // a member that was taken out ends by itself
+		end()
+	}()
+	osutil.RegisterInterruptHandler(func() {
+		end() // etcd waits seconds for whoever reads
+		etcd.Close()
+	})
 	select {
 	case <-etcd.Server.ReadyNotify():
 	case <-etcd.Server.StopNotify():
@@ -60,13 +70,13 @@ func configure(args []string) (*embed.Config, error) {
 	config.AddFlags(set)
 	state := flags.NewSelectiveStringValue(embed.ClusterStateFlagNew, embed.ClusterStateFlagExisting)
 	set.Var(state, "initial-cluster-state", "Initial cluster state ('new' or 'existing').")
-	set.BoolFunc("version", "Print the version and exit.", func(string) error {
-		fmt.Println("etcd Version:", version.Version)
-		os.Exit(0)
-		return nil
-	})
+	shown := set.Bool("version", false, "Print the version and exit.")
 	if err := set.Parse(args); err != nil {
 		return nil, err
+	}
+	if *shown {
+		fmt.Println("etcd Version:", version.Version)
+		os.Exit(0)
 	}
 	if set.NArg() > 0 {
 		return nil, fmt.Errorf("%q is no flag", set.Arg(0))
@@ -86,9 +96,8 @@ func configure(args []string) (*embed.Config, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	if _, err := config.UpdateDefaultClusterFromName(unnamed); err != nil {
-		return nil, err
-	}
+	// Its error says that no address of this machine is known to be the default one, which need not be.
+	_, _ = config.UpdateDefaultClusterFromName(unnamed)
 	if config.Dir == "" {
 		config.Dir = config.Name + ".etcd"
 	}
