@@ -71,6 +71,9 @@ func Down(ctx context.Context, options DownOptions) error {
 		return err
 	}
 	p.step("Berth is down; processes, network and cgroups are gone")
+	if err := checkLink(paths.Name()); err != nil {
+		p.say("         not removed: %v", err)
+	}
 	if !options.Purge {
 		p.say("Clusters are kept in %s: \"berth up\" brings them back, \"berth down --purge\" deletes them.", paths.State)
 		return nil
