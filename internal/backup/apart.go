@@ -11,15 +11,12 @@ import (
 	"hash/maphash"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
 	"filippo.io/age"
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protodelim"
 )
 
@@ -98,75 +95,6 @@ func shared(stored, held prints, in span) int64 {
 		}
 	}
 	return same
-}
-
-// compacted says up to where etcd's past is gone.
-type compacted int64
-
-// Error implements error.
-func (c compacted) Error() string { return fmt.Sprintf("etcd has compacted revision %d", int64(c)) }
-
-// oldest is the first revision that etcd tells of.
-func oldest(ctx context.Context, client *clientv3.Client) (int64, error) {
-	gone := compacted(0)
-	err := past(ctx, client, span{1, 1}, func(*clientv3.Event) {})
-	if errors.As(err, &gone) {
-		return int64(gone) + 1, nil
-	}
-	return 2, err // the first write of an etcd is revision 2
-}
-
-// past has etcd tell of a span of revisions, in pieces: clientv3 would put together what etcd has
-// in memory at once, up to a thousand revisions, however short the span is.
-func past(ctx context.Context, client *clientv3.Client, of span, tell func(*clientv3.Event), how ...func(*etcdserverpb.WatchCreateRequest)) error {
-	if of.first > of.last {
-		return nil
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	dog := newWatchdog(askTimeout, cancel) // another etcd that has less would be silent
-	defer dog.goesOn()
-	// From the key zero to the key zero is all (etcd's API, "WatchCreateRequest").
-	create := &etcdserverpb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: of.first, Fragment: true}
-	for _, also := range how {
-		also(create)
-	}
-	watch, err := etcdserverpb.NewWatchClient(client.ActiveConnection()).Watch(clientv3.WithRequireLeader(ctx), grpc.MaxCallRecvMsgSize(math.MaxInt32))
-	if err == nil {
-		err = watch.Send(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{CreateRequest: create}})
-	}
-	for err == nil {
-		var response *etcdserverpb.WatchResponse
-		if response, err = watch.Recv(); err != nil {
-			break
-		}
-		dog.waits()
-		switch {
-		case response.CompactRevision != 0:
-			return compacted(response.CompactRevision)
-		case response.Canceled:
-			return fmt.Errorf("read the past of etcd: %s", response.CancelReason)
-		case tellOf(response, of.last, tell):
-			return nil
-		}
-	}
-	return fmt.Errorf("read the past of etcd: %w", cmp.Or(ctx.Err(), err))
-}
-
-// withPrevKV has etcd tell what there was before, too.
-func withPrevKV(create *etcdserverpb.WatchCreateRequest) { create.PrevKv = true }
-
-// tellOf tells of what a watch has brought up to a revision, and says whether that is all. All of
-// a revision come together, but for one that is in pieces.
-func tellOf(response *etcdserverpb.WatchResponse, last int64, tell func(*clientv3.Event)) (all bool) {
-	for _, event := range response.Events {
-		if event.Kv.ModRevision > last {
-			return true
-		}
-		tell(event)
-		all = event.Kv.ModRevision == last && !response.Fragment
-	}
-	return all
 }
 
 // printed is what the stores have of a span, and what has not yet gone there. What cannot be

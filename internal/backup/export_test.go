@@ -40,6 +40,18 @@ func PrintAt(ctx context.Context, client *clientv3.Client, revision int64) (uint
 	return found.print, err
 }
 
+// Past is what an etcd tells of its past from its first revision on, as hashes. What is done after
+// an event is told of counts the events.
+func Past(ctx context.Context, client *clientv3.Client, last int64, after func(told int)) (map[int64]uint64, error) {
+	held, told := prints{}, 0
+	err := past(ctx, client, span{2, last}, func(event *clientv3.Event) {
+		held.add(event)
+		told++
+		after(told)
+	})
+	return held, err
+}
+
 // HangingStore is the URL of a store that lists nothing and never answers to what it is
 // given, and counts what it is given of a kind.
 func HangingStore(t *testing.T, kind string, given *atomic.Int64) string {

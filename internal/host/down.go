@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // DownOptions are what `berth down` is told.
@@ -53,10 +54,12 @@ func Down(ctx context.Context, options DownOptions) error {
 	}
 	defer held.Close()
 	var used usage
+	var reader client.Reader
 	if !options.Purge {
-		used = usedLast(ctx, paths, p)
+		used, reader = usedLast(ctx, paths, p)
 	}
-	if err := endSupervisor(ctx, paths, p); err != nil {
+	used, err = usedWhile(ctx, func() error { return endSupervisor(ctx, paths, p) }, used, reader)
+	if err != nil {
 		return err
 	}
 	noteUsage(paths, used, p)
@@ -71,6 +74,9 @@ func Down(ctx context.Context, options DownOptions) error {
 		return err
 	}
 	p.step("Berth is down; processes, network and cgroups are gone")
+	if err := checkLink(paths.Name()); err != nil {
+		p.say("         not removed: %v", err)
+	}
 	if !options.Purge {
 		p.say("Clusters are kept in %s: \"berth up\" brings them back, \"berth down --purge\" deletes them.", paths.State)
 		return nil

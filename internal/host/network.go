@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -40,7 +41,7 @@ func connect(owner string, pid int) error {
 	attributes.MTU = uplinkMTU()
 	veth := &netlink.Veth{LinkAttrs: attributes, PeerName: machineDevice, PeerNamespace: netlink.NsPid(pid)}
 	if err := netlink.LinkAdd(veth); err != nil {
-		return fmt.Errorf("create link %s: %w", LinkDevice, err)
+		return cmp.Or(checkLink(owner), fmt.Errorf("create link %s: %w", LinkDevice, err))
 	}
 	if err := netlink.LinkSetAlias(veth, owner); err != nil {
 		return fmt.Errorf("say whose link %s is: %w", LinkDevice, err)
@@ -51,12 +52,9 @@ func connect(owner string, pid int) error {
 // disconnect removes the link if there is one and nothing says that it is another owner's: that
 // of a Berth which is up in another state directory.
 func disconnect(owner string) error {
-	link, err := netlink.LinkByName(LinkDevice)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look up link %s: %w", LinkDevice, err)
+	link, err := lookUpLink()
+	if link == nil || err != nil {
+		return err
 	}
 	if of := link.Attrs().Alias; of != "" && of != owner {
 		return nil
@@ -67,6 +65,31 @@ func disconnect(owner string) error {
 		return fmt.Errorf("remove link %s: %w", LinkDevice, err)
 	}
 	return nil
+}
+
+// lookUpLink returns the link; nil if there is none.
+func lookUpLink() (netlink.Link, error) {
+	link, err := netlink.LinkByName(LinkDevice)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up link %s: %w", LinkDevice, err)
+	}
+	return link, nil
+}
+
+// checkLink refuses a second Berth, and says whose link is there. One that outlives its machine, as
+// something else holds the network, has a name that no state directory has once that was moved.
+func checkLink(owner string) error {
+	link, err := lookUpLink()
+	if link == nil || err != nil {
+		return err
+	}
+	return fmt.Errorf("link %[1]s is that of %[2]s and not of this state directory (%[3]s), and a host has one such link: "+
+		"\"berth down --state-dir DIR\" ends the Berth that it is of, by its own directory; "+
+		"if that was moved or removed while the link was there, and that Berth is not up, \"ip link delete %[1]s\" removes what is left",
+		LinkDevice, cmp.Or(link.Attrs().Alias, "another Berth"), owner)
 }
 
 // attach brings up the machine's end, seen from inside its network namespace.

@@ -1,7 +1,9 @@
 package host
 
 import (
+	"bytes"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -22,11 +24,33 @@ func TestLinkIsItsOwners(t *testing.T) {
 	if err := disconnect("berth-two"); err != nil || !there() {
 		t.Errorf("another one has it removed (%v)", err)
 	}
-	if err := connect("berth-two", os.Getpid()); err == nil {
-		t.Error("another one has it replaced")
+	// It is told whose it is and what to do, also where the directory of that name was moved.
+	told := func(err error) {
+		t.Helper()
+		for _, part := range []string{"link berth0 is that of berth-one", "not of this state directory (berth-two)", "berth down --state-dir DIR", "ip link delete berth0"} {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%v does not say %q", err, part)
+			}
+		}
+	}
+	told(connect("berth-two", os.Getpid()))
+	told(checkLink("berth-two"))
+	two := Paths{State: t.TempDir()}
+	if err := two.create(); err != nil {
+		t.Fatal(err)
+	}
+	var output bytes.Buffer
+	if err := Down(t.Context(), DownOptions{StateDir: two.State, Out: &output}); err != nil || !there() {
+		t.Errorf("down of another one removes it (%v)", err)
+	}
+	if want := "not removed: link berth0 is that of berth-one"; !strings.Contains(output.String(), want) {
+		t.Errorf("down says %q, and not %q", output.String(), want)
 	}
 	if err := disconnect("berth-one"); err != nil || there() {
 		t.Errorf("its owner has not (%v)", err)
+	}
+	if err := checkLink("berth-two"); err != nil {
+		t.Errorf("without one it says %v", err)
 	}
 	// That of an earlier build says nothing.
 	attributes := netlink.NewLinkAttrs()

@@ -35,7 +35,7 @@ func preflight(ctx context.Context, paths Paths, now time.Time) error {
 		checkFilesystems("overlay", "tmpfs", "proc", "sysfs", "devpts", "mqueue"),
 		checkDisk(paths.State),
 		checkClock(paths, now),
-		checkLink(),
+		checkLink(paths.Name()),
 		checkNetworks(),
 	}
 	for _, p := range proxies() {
@@ -136,18 +136,6 @@ func checkClock(paths Paths, now time.Time) error {
 		return fmt.Errorf("the clock says %s, before Berth was made here (%s): set it", now.Format(time.RFC3339), instance.Created.Format(time.RFC3339))
 	}
 	return nil
-}
-
-// checkLink refuses a second Berth: the link and the ports are there once.
-func checkLink() error {
-	_, err := netlink.LinkByName(LinkDevice)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look up link %s: %w", LinkDevice, err)
-	}
-	return fmt.Errorf("link %s exists: another Berth is up on this host; end it with \"berth down --state-dir DIR\"", LinkDevice)
 }
 
 // checkNetworks refuses a host that reaches something else by the link's

@@ -190,13 +190,14 @@ func TestUsageIsNotedByWhoEnds(t *testing.T) {
 	}
 	paths := aState(t, t.TempDir(), nil)
 	p := newProgress(t.Output())
-	if used := usedLast(t.Context(), paths, p); used != nil {
+	if used, _ := usedLast(t.Context(), paths, p); used != nil {
 		t.Errorf("one that is down uses %v", used)
 	}
 	if err := writeJSON(paths.supervisorRecord(), supervisorRecord{Process: self}); err != nil {
 		t.Fatal(err)
 	}
-	noteUsage(paths, usedLast(t.Context(), paths, p), p)
+	used, _ := usedLast(t.Context(), paths, p)
+	noteUsage(paths, used, p)
 	if _, err := os.Stat(paths.usageRecord()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("nobody could be asked, and there is a note: %v", err)
 	}

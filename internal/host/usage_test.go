@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,9 +10,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/release"
@@ -99,5 +102,52 @@ func TestDownNotesWhatIsUsed(t *testing.T) {
 	}
 	if err := Down(t.Context(), DownOptions{StateDir: u.paths.State, Purge: true, Out: io.Discard}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// ending is the API server of a Berth that ends: a cluster comes when nobody else can ask for one.
+type ending struct {
+	client.Reader
+	mu   sync.Mutex
+	late []v1beta1.ManagedCluster
+	// told: somebody has seen it. over: it has ended since.
+	told, over bool
+	asked      chan struct{}
+}
+
+func (e *ending) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
+		return errors.New("connection refused")
+	}
+	switch list := list.(type) {
+	case *v1beta1.ManagedClusterList:
+		list.Items, e.told = e.late, len(e.late) > 0
+	case *v1beta1.OperationList: // which is asked for last
+		if e.told {
+			e.over = true
+			close(e.asked)
+		}
+	}
+	return nil
+}
+
+// What comes while a Berth ends is noted too, and what it said last counts when it says nothing more.
+func TestUsageIsAskedUntilTheEnd(t *testing.T) {
+	e := &ending{asked: make(chan struct{})}
+	end := func() error {
+		e.mu.Lock()
+		e.late = []v1beta1.ManagedCluster{someCluster("late", "1.36.3", "")}
+		e.mu.Unlock()
+		<-e.asked
+		return nil
+	}
+	used, err := usedWhile(t.Context(), end, usage{"1.35.4": {"cluster rg/gone"}}, e)
+	if err != nil || len(used) != 1 || used["1.36.3"] == nil {
+		t.Errorf("used are %v (%v)", used, err)
+	}
+	if used, err := usedWhile(t.Context(), func() error { return nil }, nil, nil); err != nil || used != nil {
+		t.Errorf("of one that could not be asked: %v (%v)", used, err)
 	}
 }
