@@ -193,6 +193,8 @@ func (c *customer) putBack(node, what, value string) {
 		}
 		return nil
 	})
+	forgets(c)
+	c.supported("what was changed for a moment is forgotten") // so that what is found next stays
 	c.figures(`"changedMetadata":"24h"`)
 }
 
