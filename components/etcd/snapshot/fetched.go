@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"syscall"
 )
 
 // Where a volume has no room for the data and for what takes their place, the data go first.
@@ -29,8 +27,6 @@ type fetchedBackups struct {
 	// Newest and Highest are as in an offer.
 	Newest  int64 `json:"newest"`
 	Highest int64 `json:"highest"`
-	// Beyond is what backups were named to reach since, which have not been fetched.
-	Beyond int64 `json:"beyond,omitempty"`
 	// Reason is what was wrong with the data.
 	Reason string `json:"reason"`
 }
@@ -125,10 +121,6 @@ func (r recovering) keep(o *offer, found verdict) error {
 	for _, path := range o.recording.paths {
 		left.Files = append(left.Files, filepath.Base(path))
 	}
-	return r.noteFetched(left)
-}
-
-func (r recovering) noteFetched(left fetchedBackups) error {
 	text, err := json.Marshal(left)
 	if err != nil {
 		return fmt.Errorf("encode what was fetched: %w", err)
@@ -139,125 +131,40 @@ func (r recovering) noteFetched(left fetchedBackups) error {
 	return syncDir(filepath.Dir(r.work()))
 }
 
-// atHand is what an earlier run fetched and removed the data for; nil if there is no such thing,
-// or it is not whole.
-func (r recovering) atHand(ctx context.Context) (*fetchedBackups, recording, error) {
+// left takes what an earlier run fetched and removed the data for, if that is whole, and no backup
+// is known to reach beyond what was named then. It says what was wrong with the data; nothing if
+// there is no such thing.
+func (r recovering) left(ctx context.Context, o *offer) (verdict, error) {
 	if !r.madeRoom() {
-		return nil, recording{}, nil
+		return verdict{}, nil
 	}
 	text, err := os.ReadFile(r.fetched())
 	if err != nil {
-		return nil, recording{}, fmt.Errorf("look for what was fetched: %w", err)
+		return verdict{}, fmt.Errorf("look for what was fetched: %w", err)
 	}
-	left := &fetchedBackups{}
-	if json.Unmarshal(text, left) != nil || len(left.Files) != len(left.Deltas) {
-		return nil, recording{}, nil
+	var left fetchedBackups
+	if json.Unmarshal(text, &left) != nil || len(left.Files) != len(left.Deltas) {
+		return verdict{}, nil
+	}
+	if err := o.askOnce(ctx); err == nil && o.newest > left.Newest {
+		return verdict{}, nil // there was an etcd since
 	}
 	found := recording{full: left.Full, snapshot: filepath.Join(r.work(), left.Snapshot), revision: left.Revision, deltas: left.Deltas}
 	seen, err := runChild(ctx, "inspect", inspection{Path: found.snapshot, Pages: true})
 	if err != nil || seen.damage != "" {
-		return nil, recording{}, err
+		return verdict{}, err
 	}
 	for i, delta := range left.Deltas {
 		path := filepath.Join(r.work(), left.Files[i])
 		if checkDelta(path, delta) != nil {
-			return nil, recording{}, nil
+			return verdict{}, nil // it is fetched anew
 		}
 		found.paths = append(found.paths, path)
 	}
-	return left, found, nil
-}
-
-// left takes what is at hand, or what backups hold beyond that by now. It says what was wrong with
-// the data; nothing if all is to be fetched anew.
-func (r recovering) left(ctx context.Context, o *offer) (verdict, error) {
-	left, found, err := r.atHand(ctx)
-	if left == nil || err != nil {
+	if err := r.remove(); err != nil {
 		return verdict{}, err
 	}
-	ask := o.askOnce
-	if left.Beyond > 0 {
-		ask = o.ask
-	}
-	switch err := ask(ctx); {
-	case err != nil && left.Beyond > 0:
-		return verdict{}, fmt.Errorf("%w; what is at hand reaches %d, and backups were named to reach %d", err, found.reached(), left.Beyond)
-	case err == nil && o.newest > left.Newest:
-		err := r.renew(ctx, o, *left, found)
-		if errors.Is(err, syscall.ENOSPC) { // what is at hand goes first
-			o.recording, o.gathered, o.cleared, o.gathering.atHand = recording{}, false, false, nil
-			return verdict{}, os.RemoveAll(r.fetched())
-		}
-		if err != nil {
-			return verdict{}, err
-		}
-	default:
-		o.damaged, o.newest, o.highest = left.Damaged, left.Newest, max(left.Highest, o.highest)
-		o.recording, o.gathered, o.cleared = found, true, true
-	}
-	return verdict{reason: left.Reason}, r.remove()
-}
-
-// renew fetches what backups hold beyond what is at hand, which stays until the other is there,
-// whole and noted, or turns out to reach no further.
-func (r recovering) renew(ctx context.Context, o *offer, left fetchedBackups, found recording) error {
-	left.Beyond, o.highest = o.newest, max(left.Highest, o.highest)
-	if err := r.noteFetched(left); err != nil {
-		return err
-	}
-	if err := r.tidyFetched(found); err != nil {
-		return err
-	}
-	r.step("renew")
-	o.gathering.atHand = map[string]string{found.full.Name: found.snapshot}
-	for i, delta := range found.deltas {
-		o.gathering.atHand[delta.Name] = found.paths[i]
-	}
-	err := r.takeWhole(ctx, o)
-	if err != nil && !errors.Is(err, errNoFull) {
-		return err
-	}
-	if err != nil || o.recording.reached() <= found.reached() {
-		o.recording, o.gathered = found, true
-	}
-	r.step("renewed")
-	o.cleared, o.gathering.atHand = true, nil
-	if err := r.keep(o, verdict{reason: left.Reason}); err != nil {
-		return err
-	}
-	return r.tidyFetched(o.recording)
-}
-
-// takeWhole takes what the backups give, and has a database's pages checked of which there will be
-// no other.
-func (r recovering) takeWhole(ctx context.Context, o *offer) error {
-	for {
-		if err := r.take(ctx, o); err != nil {
-			return err
-		}
-		seen, err := runChild(ctx, "inspect", inspection{Path: o.recording.snapshot, Pages: true})
-		if err != nil || seen.damage == "" {
-			return err
-		}
-		o.note(o.recording.full, seen.damage)
-		o.gathered = false
-	}
-}
-
-// tidyFetched leaves nothing beside data that have gone but a recording, and the note of it.
-func (r recovering) tidyFetched(kept recording) error {
-	entries, err := os.ReadDir(r.work())
-	if err != nil {
-		return fmt.Errorf("make room: %w", err)
-	}
-	for _, entry := range entries {
-		path := filepath.Join(r.work(), entry.Name())
-		if path == r.gone() || path == r.fetched() || path == kept.snapshot || slices.Contains(kept.paths, path) {
-			continue
-		}
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("make room: %w", err)
-		}
-	}
-	return nil
+	o.damaged, o.newest, o.highest = left.Damaged, left.Newest, max(left.Highest, o.highest)
+	o.recording, o.gathered, o.cleared = found, true, true
+	return verdict{reason: left.Reason}, nil
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -45,18 +43,9 @@ type gathering struct {
 	// for each.
 	damaged []string
 	why     []string
-	// atHand are files of backups that were fetched before, by the backups' names. They are whole.
-	atHand map[string]string
 }
 
-// file is where a backup is, or is fetched to.
-func (g *gathering) file(b backup) string {
-	return cmp.Or(g.atHand[b.Name], filepath.Join(g.dir, filepath.Base(b.Name)))
-}
-
-// note passes a backup over, which makes room for others.
 func (g *gathering) note(b backup, reason string) {
-	_ = os.Remove(g.file(b))
 	g.damaged = append(g.damaged, b.Name)
 	g.why = append(g.why, fmt.Sprintf("%s (%s)", b.Name, oneLine(reason)))
 }
@@ -69,7 +58,7 @@ var errNoFull = errors.New("there is no full backup")
 // newest one too.
 func (g *gathering) gather(ctx context.Context, list []backup) (recording, error) {
 	for _, full := range fulls(without(list, g.damaged)) {
-		r := recording{full: full, snapshot: g.file(full)}
+		r := recording{full: full, snapshot: filepath.Join(g.dir, "full.db")}
 		reason, err := g.fetchFull(ctx, &r)
 		if err != nil {
 			return recording{}, err
@@ -86,17 +75,9 @@ func (g *gathering) gather(ctx context.Context, list []backup) (recording, error
 	return recording{}, errNoFull
 }
 
-// fetch asks the source for what is not at hand.
-func (g *gathering) fetch(ctx context.Context, b backup) error {
-	if g.atHand[b.Name] != "" {
-		return nil
-	}
-	return g.source.fetch(ctx, b.Name, g.file(b))
-}
-
 // fetchFull returns what is wrong with a full; empty if it is of use.
 func (g *gathering) fetchFull(ctx context.Context, r *recording) (string, error) {
-	err := g.fetch(ctx, r.full)
+	err := g.source.fetch(ctx, r.full.Name, r.snapshot)
 	if useless(err) {
 		return err.Error(), nil
 	}
@@ -114,7 +95,7 @@ func (g *gathering) fetchFull(ctx context.Context, r *recording) (string, error)
 
 // continued adds the deltas. If one is damaged others may cover what it holds.
 func (g *gathering) continued(ctx context.Context, list []backup, r recording) (recording, error) {
-	fetched := map[string]bool{}
+	fetched := map[string]string{}
 	for {
 		r.deltas = chain(without(list, g.damaged), r.revision)
 		before := len(g.damaged)
@@ -123,7 +104,7 @@ func (g *gathering) continued(ctx context.Context, list []backup, r recording) (
 		}
 		if len(g.damaged) == before {
 			for _, delta := range r.deltas {
-				r.paths = append(r.paths, g.file(delta))
+				r.paths = append(r.paths, fetched[delta.Name])
 			}
 			return r, nil
 		}
@@ -135,23 +116,25 @@ func (g *gathering) continued(ctx context.Context, list []backup, r recording) (
 // cluster's at once with a store.
 const deltasAtOnce = 3
 
-// fetchDeltas fetches those that are not yet in fetched, by their names, and notes which are
-// damaged.
-func (g *gathering) fetchDeltas(ctx context.Context, deltas []backup, fetched map[string]bool) error {
+// fetchDeltas fetches those that are not yet in fetched, the files by their names, and
+// notes which are damaged.
+func (g *gathering) fetchDeltas(ctx context.Context, deltas []backup, fetched map[string]string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	damages := make([]string, len(deltas))
+	type outcome struct{ path, damage string }
+	outcomes := make([]outcome, len(deltas))
 	slots := make(chan struct{}, deltasAtOnce)
 	var fetching sync.WaitGroup
 	for i, delta := range deltas {
-		if fetched[delta.Name] {
+		if outcomes[i].path = fetched[delta.Name]; outcomes[i].path != "" {
 			continue
 		}
+		outcomes[i].path = filepath.Join(g.dir, fmt.Sprintf("delta-%d", len(fetched)+len(g.damaged)+i))
 		slots <- struct{}{}
 		fetching.Go(func() {
 			defer func() { <-slots }()
 			var err error
-			if damages[i], err = g.fetchDelta(ctx, delta); err != nil {
+			if outcomes[i].damage, err = g.fetchDelta(ctx, delta, outcomes[i].path); err != nil {
 				cancel(err) // the first one says why; the others end by it
 			}
 		})
@@ -160,19 +143,21 @@ func (g *gathering) fetchDeltas(ctx context.Context, deltas []backup, fetched ma
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	for i, damage := range damages {
-		if fetched[deltas[i].Name] = damage == ""; damage != "" {
-			g.note(deltas[i], damage)
+	for i, o := range outcomes {
+		if o.damage != "" {
+			g.note(deltas[i], o.damage)
+		} else {
+			fetched[deltas[i].Name] = o.path
 		}
 	}
 	return nil
 }
 
 // fetchDelta returns what is wrong with a delta; empty if it is of use.
-func (g *gathering) fetchDelta(ctx context.Context, delta backup) (string, error) {
-	err := g.fetch(ctx, delta)
+func (g *gathering) fetchDelta(ctx context.Context, delta backup, path string) (string, error) {
+	err := g.source.fetch(ctx, delta.Name, path)
 	if err == nil {
-		err = checkDelta(g.file(delta), delta)
+		err = checkDelta(path, delta)
 	}
 	if useless(err) {
 		return err.Error(), nil
