@@ -145,3 +145,16 @@ func TestSnapshotDue(t *testing.T) {
 		}
 	}
 }
+
+// A delta that was written while a snapshot was on its way counts as older than that one, and
+// reaches further.
+func TestStoresThatReachAllThatWasStored(t *testing.T) {
+	at := time.Date(2026, 11, 27, 21, 18, 35, 0, time.UTC)
+	objects := []Object{fullObject(5, at), deltaObject(6, 20, at), fullObject(12, at.Add(4*time.Second))}
+	for reached, behind := range map[int64]bool{12: false, 20: false, 21: true} {
+		s := &answering{Source: Source{Await: time.Hour, Now: func() time.Time { return at }}, behind: map[string]time.Time{}}
+		if err := s.reaches(asked{Vault{Reached: reached}, "c0ffee"}, objects); (err != nil) != behind {
+			t.Errorf("%d was stored: %v", reached, err)
+		}
+	}
+}

@@ -43,7 +43,7 @@ func past(ctx context.Context, client *clientv3.Client, of span, tell func(*clie
 	t := &telling{span: of, tell: tell}
 	err := t.read(ctx, client, how)
 	for attempt := 1; attempt < pastAttempts && status.Code(err) == codes.Unavailable; attempt++ {
-		err = t.read(ctx, client, how)
+		err = t.read(ctx, client, how, grpc.WaitForReady(true))
 	}
 	if err != nil && !errors.As(err, new(compacted)) {
 		return fmt.Errorf("read the past of etcd: %w", err)
@@ -65,9 +65,9 @@ type telling struct {
 // errOther says that who goes on to tell is not who began.
 var errOther = errors.New("another etcd answers than before")
 
-// read reads over one connection, which it waits for, in pieces: clientv3 would put together what
+// read reads over one connection, in pieces: clientv3 would put together what
 // etcd has in memory at once, up to a thousand revisions, however short the span is.
-func (t *telling) read(ctx context.Context, client *clientv3.Client, how []func(*etcdserverpb.WatchCreateRequest)) error {
+func (t *telling) read(ctx context.Context, client *clientv3.Client, how []func(*etcdserverpb.WatchCreateRequest), options ...grpc.CallOption) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	dog := newWatchdog(askTimeout, cancel) // another etcd that has less would be silent
@@ -77,7 +77,7 @@ func (t *telling) read(ctx context.Context, client *clientv3.Client, how []func(
 	for _, also := range how {
 		also(create)
 	}
-	watch, err := etcdserverpb.NewWatchClient(client.ActiveConnection()).Watch(clientv3.WithRequireLeader(ctx), grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.WaitForReady(true))
+	watch, err := etcdserverpb.NewWatchClient(client.ActiveConnection()).Watch(clientv3.WithRequireLeader(ctx), append(options, grpc.MaxCallRecvMsgSize(math.MaxInt32))...)
 	if err == nil {
 		err = watch.Send(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{CreateRequest: create}})
 	}

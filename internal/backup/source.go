@@ -152,9 +152,10 @@ func (s *answering) lists(ctx context.Context, of asked) []listing {
 func (s *answering) reaches(of asked, objects []Object) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last := int64(0)
+	// The last delta may count as older than a snapshot that was on its way when it was written.
+	last, _ := reach(objects)
 	if len(objects) > 0 {
-		last = objects[len(objects)-1].Last
+		last = max(last, objects[len(objects)-1].Last)
 	}
 	if last >= of.Reached {
 		delete(s.behind, of.id)

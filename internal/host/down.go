@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,8 +75,8 @@ func Down(ctx context.Context, options DownOptions) error {
 		return err
 	}
 	p.step("Berth is down; processes, network and cgroups are gone")
-	if err := checkLink(paths.Name()); err != nil {
-		p.say("         not removed: %v", err)
+	if link, err := lookUpLink(); link != nil && err == nil {
+		p.say("         link %s stays: it is that of %s, and not of this state directory", LinkDevice, cmp.Or(link.Attrs().Alias, "another Berth"))
 	}
 	if !options.Purge {
 		p.say("Clusters are kept in %s: \"berth up\" brings them back, \"berth down --purge\" deletes them.", paths.State)

@@ -27,7 +27,8 @@ type estate struct {
 
 func readEstate(ctx context.Context, reader client.Reader) (estate, error) {
 	var e estate
-	for _, list := range []client.ObjectList{&e.clusters, &e.pools, &e.machines, &e.deleted, &e.snapshots, &e.operations} {
+	// Requests first: what one of them that ends meanwhile has made is in the others.
+	for _, list := range []client.ObjectList{&e.operations, &e.clusters, &e.pools, &e.machines, &e.deleted, &e.snapshots} {
 		if err := reader.List(ctx, list); err != nil {
 			return e, fmt.Errorf("look which versions of Kubernetes are in use: %w", err)
 		}

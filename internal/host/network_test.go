@@ -43,7 +43,7 @@ func TestLinkIsItsOwners(t *testing.T) {
 	if err := Down(t.Context(), DownOptions{StateDir: two.State, Out: &output}); err != nil || !there() {
 		t.Errorf("down of another one removes it (%v)", err)
 	}
-	if want := "not removed: link berth0 is that of berth-one"; !strings.Contains(output.String(), want) {
+	if want := "link berth0 stays: it is that of berth-one"; !strings.Contains(output.String(), want) {
 		t.Errorf("down says %q, and not %q", output.String(), want)
 	}
 	if err := disconnect("berth-one"); err != nil || there() {

@@ -124,7 +124,7 @@ func (e *ending) List(_ context.Context, list client.ObjectList, _ ...client.Lis
 	switch list := list.(type) {
 	case *v1beta1.ManagedClusterList:
 		list.Items, e.told = e.late, len(e.late) > 0
-	case *v1beta1.OperationList: // which is asked for last
+	case *v1beta1.SnapshotList: // which is asked for last
 		if e.told {
 			e.over = true
 			close(e.asked)
