@@ -23,12 +23,12 @@ import (
 func TestDefragmentationThatMeetsASnapshot(t *testing.T) {
 	b := newBed(t, 1)
 	b.reads = backup.NewReads()
-	b.schedule.Full, b.schedule.Delta = time.Second, time.Hour // nothing else finds out that the wire leaks
+	b.schedule.Full, b.schedule.Delta = time.Second, time.Hour // nothing else finds out that the wire sticks
 	w := newWire(t, strings.TrimPrefix(b.client, "http://"))
 	b.connect = func(context.Context) (clientv3.Config, error) {
 		return clientv3.Config{Endpoints: []string{"http://" + w.Addr().String()}, Logger: zap.NewNop(), DialTimeout: time.Minute}, nil
 	}
-	for i := range 8 {
+	for i := range 24 { // more than the buffers of connections take
 		value := make([]byte, 1<<20)
 		_, _ = rand.Read(value)
 		b.put(fmt.Sprintf("/registry/large/%d", i), string(value))
@@ -40,9 +40,9 @@ func TestDefragmentationThatMeetsASnapshot(t *testing.T) {
 		}
 		return nil
 	})
-	w.leak(1 << 20)
+	w.stick(1 << 20)
 	b.eventually("the next one does not get on", func() error {
-		if b.put("/registry/a", "before"); !w.lost() {
+		if b.put("/registry/a", "before"); !w.sticks() {
 			return errors.New("not yet")
 		}
 		return nil

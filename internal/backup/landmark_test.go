@@ -258,9 +258,9 @@ func TestOneRevisionIsReadAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	w.leak(16 << 20)
-	if print, err := backup.PrintAt(t.Context(), client, first); err != nil || print == 0 || w.lost() {
-		t.Errorf("%d, %v; it was too much: %t", print, err, w.lost())
+	w.stick(16 << 20)
+	if print, err := backup.PrintAt(t.Context(), client, first); err != nil || print == 0 || w.sticks() {
+		t.Errorf("%d, %v; it was too much: %t", print, err, w.sticks())
 	}
 }
 

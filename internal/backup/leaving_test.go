@@ -50,55 +50,60 @@ type wire struct {
 	to    string
 	open  []net.Conn
 	calls int
-	// leaks: what comes from etcd gets lost after so many bytes more.
-	leaks bool
+	// stuck, where there is one, is what nothing comes from etcd before, after so many bytes more.
+	stuck chan struct{}
 	left  int
 }
 
-// leak has what comes from etcd get lost after so many bytes; etcd takes no note of it.
-func (w *wire) leak(after int) {
+// stick has nothing come from etcd any more after so many bytes.
+func (w *wire) stick(after int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.leaks, w.left = true, after
+	w.stuck, w.left = make(chan struct{}), after
 }
 
-// lost says whether anything was.
-func (w *wire) lost() bool {
+// sticks says whether anything is held up.
+func (w *wire) sticks() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.leaks && w.left < 0
+	return w.stuck != nil && w.left < 0
 }
 
 // mend has all come through again, over connections that are made anew.
 func (w *wire) mend() {
 	w.mu.Lock()
-	w.leaks = false
+	close(w.stuck)
+	w.stuck = nil
 	w.mu.Unlock()
 	w.cut()
 }
 
-func (w *wire) passes(n int) bool {
+// holds is what is to be waited for before so many bytes come through; nil if they do.
+func (w *wire) holds(n int) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.leaks {
-		w.left -= n
+	if w.stuck == nil {
+		return nil
 	}
-	return !w.leaks || w.left >= 0
+	if w.left -= n; w.left >= 0 {
+		return nil
+	}
+	return w.stuck
 }
 
-// leaking is what comes from etcd, of what gets through.
-type leaking struct {
+// sticking is what comes from etcd, as far as it comes through.
+type sticking struct {
 	from io.Reader
 	of   *wire
 }
 
 // Read implements io.Reader.
-func (l leaking) Read(p []byte) (int, error) {
-	for {
-		if n, err := l.from.Read(p); err != nil || l.of.passes(n) {
-			return n, err
-		}
+func (s sticking) Read(p []byte) (int, error) {
+	n, err := s.from.Read(p)
+	if mended := s.of.holds(n); mended != nil {
+		<-mended
 	}
+	return n, err
 }
 
 func newWire(t *testing.T, to string) *wire {
@@ -108,7 +113,13 @@ func newWire(t *testing.T, to string) *wire {
 		t.Fatal(err)
 	}
 	w := &wire{Listener: listener, to: to}
-	t.Cleanup(func() { _ = listener.Close(); w.cut() })
+	t.Cleanup(func() {
+		_ = listener.Close()
+		if w.sticks() {
+			w.mend()
+		}
+		w.cut()
+	})
 	go func() {
 		for {
 			near, err := listener.Accept()
@@ -124,7 +135,7 @@ func newWire(t *testing.T, to string) *wire {
 			w.open = append(w.open, near, far)
 			w.calls++
 			w.mu.Unlock()
-			go func() { _, _ = io.Copy(near, leaking{far, w}); _ = near.Close() }()
+			go func() { _, _ = io.Copy(near, sticking{far, w}); _ = near.Close() }()
 			go func() { _, _ = io.Copy(far, near); _ = far.Close() }()
 		}
 	}()
