@@ -114,7 +114,10 @@ func (r *Recorder) begun(answer *http.Response, revision int64) error {
 		return errors.New("etcd does not say which member answers")
 	}
 	reached, err := strconv.ParseInt(answer.Header.Get(revisionHeader), 10, 64)
-	if err != nil || reached < revision || answer.ContentLength < 0 {
+	if answer.ContentLength < 0 {
+		return errors.New("etcd does not say how long its database is")
+	}
+	if err != nil || reached < revision {
 		return fmt.Errorf("member %x is at revision %d, before %d", member, reached, revision)
 	}
 	if !r.members.has(member) {

@@ -196,6 +196,7 @@ func TestReaderThatTakesNothing(t *testing.T) {
 func TestConfigure(t *testing.T) {
 	t.Setenv("ETCD_INITIAL_CLUSTER_STATE", "existing")
 	t.Setenv("ETCD_INITIAL_CLUSTER", "etcd-1=https://etcd-1:2380")
+	t.Setenv("ETCD_VERSION", "3.7.3") // as images of etcd may have it
 	dir := t.TempDir()
 	config, err := configure([]string{
 		"--name=etcd-1", "--data-dir=" + dir, "--listen-client-urls=https://0.0.0.0:2379", "--advertise-client-urls=https://etcd-1:2379", "--listen-peer-urls=https://0.0.0.0:2380",

@@ -85,6 +85,10 @@ func configure(args []string) (*embed.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	// It would be taken for the flag: whoever sets it says which version there is.
+	if err := os.Unsetenv("ETCD_VERSION"); err != nil {
+		return nil, err
+	}
 	if err := flags.SetFlagsFromEnv(log, "ETCD", set); err != nil {
 		return nil, err
 	}
