@@ -140,19 +140,32 @@ func (r *Recorder) sameHistory(ctx context.Context, client *clientv3.Client) (cu
 		return current, nil
 	}
 	said, err := seenAt(ctx, client, r.last)
-	if err != nil || said != otherwise {
+	switch {
+	case err != nil || said == asRecorded:
 		return current, err
+	case said == otherwise:
+		return current, r.replaced(ctx, client, current, recorded)
+	case r.disputed == r.last.revision: // nobody will ever say
+		return current, r.anew()
 	}
-	return current, r.replaced(ctx, client, current, recorded)
+	return current, nil
+}
+
+// anew has the next session begin another chain: what was recorded cannot be continued.
+func (r *Recorder) anew() error {
+	r.doubt()
+	r.last = landmark{}
+	return errAnew
 }
 
 // errAnew ends a session with an etcd that is recorded anew in the next one.
-var errAnew = errors.New("what was recorded is of a member of etcd that held other data: the others are recorded anew")
+var errAnew = errors.New("what was recorded is of a member of etcd that held other data, or may be: the others are recorded anew")
 
 // replaced finds out what it means that the member that answers shows something else than was
 // recorded last, as behind does of one that has less.
 func (r *Recorder) replaced(ctx context.Context, client *clientv3.Client, current, recorded int64) error {
 	at := r.Now()
+	r.disputed = r.last.revision
 	has, lacks, of, err := r.show(ctx)
 	switch most := of/2 + 1; {
 	case has >= most:
@@ -161,9 +174,7 @@ func (r *Recorder) replaced(ctx context.Context, client *clientv3.Client, curren
 	case lacks < most:
 		return fmt.Errorf("a member of etcd holds something else at revision %d than was recorded; of the others no majority says what it has: %w", r.last.revision, cmp.Or(err, errors.New("they differ")))
 	case has > 0 || r.doubtful.Load() && r.members.several():
-		r.doubt()
-		r.last = landmark{}
-		return errAnew
+		return r.anew()
 	case lacks < of: // who is silent may be the odd one that was recorded
 		return fmt.Errorf("a majority of the members of etcd holds something else at revision %d than was recorded; of the others none says what it has: %w", r.last.revision, cmp.Or(err, errors.New("they have compacted that")))
 	}

@@ -168,8 +168,9 @@ func TestAnotherEtcdAnswers(t *testing.T) {
 // followed by the others.
 func TestMemberThatHoldsSomethingElse(t *testing.T) {
 	t.Parallel()
-	for why, c := range map[string]struct{ oddRecorded, silent bool }{
-		"the odd one is read later": {false, false}, "the odd one was read": {true, false}, "the odd one was read, and is silent": {true, true},
+	for why, c := range map[string]struct{ oddRecorded, silent, compacted bool }{
+		"the odd one is read later": {false, false, false}, "the odd one was read": {true, false, false}, "the odd one was read, and is silent": {true, true, false},
+		"the odd one was read, and is silent until the others have compacted that": {true, true, true},
 	} {
 		t.Run(why, func(t *testing.T) {
 			t.Parallel()
@@ -200,6 +201,13 @@ func TestMemberThatHoldsSomethingElse(t *testing.T) {
 				if b.recorder.State().Doubtful || len(b.objects(0, "full")) != 1 {
 					t.Errorf("state %+v", b.recorder.State())
 				}
+			}
+			switch {
+			case c.compacted:
+				if _, err := other.etcd.Compact(t.Context(), other.put("/b", "2")); err != nil {
+					t.Fatal(err)
+				}
+			case c.silent:
 				b.startEtcd()
 			}
 			if !c.oddRecorded {

@@ -80,6 +80,10 @@ type Recorder struct {
 	// the watch brought last: what was said before an election may come after the look.
 	era, heard era
 
+	// disputed is the last landmark's revision while a member holds something else there, and it is
+	// not known whether the others do.
+	disputed int64
+
 	// hurried holds one when deltas are to be written every hurriedDelta from now on.
 	hurried chan struct{}
 
