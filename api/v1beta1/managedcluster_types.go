@@ -313,6 +313,11 @@ func (a *ClusterArchive) KeepsEtcd() bool {
 	return a != nil && (a.Phase == ArchiveBackup || a.Phase == ArchiveProve)
 }
 
+// HasAll says whether the backups hold all that etcd held, so that its volume goes or is gone.
+func (a *ClusterArchive) HasAll() bool {
+	return a != nil && (a.Phase == ArchiveRelease || a.Phase == Archived)
+}
+
 // UpgradePhase is how far a control plane's change of version has come.
 type UpgradePhase string
 

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,8 @@ type bed struct {
 	emptied chan string
 	// connect is how recorders reach etcd; nil means directly.
 	connect func(context.Context) (clientv3.Config, error)
+	// disputed is the revision that recorders last said is disputed.
+	disputed atomic.Int64
 	// rolledBack and doubtful are what recorders are told of the one before.
 	rolledBack, doubtful bool
 	// members are how all of etcd's are reached; none where one answers for all.
@@ -159,7 +162,7 @@ func (b *bed) stopEtcd() { b.etcd.Close(); b.process.Kill() }
 func (b *bed) record() {
 	config := backup.Config{
 		ClusterID: clusterID, Stores: b.urls(), Key: b.key, Schedule: b.schedule, Log: slog.New(slog.DiscardHandler), Scratch: b.t.TempDir(), RolledBack: b.rolledBack, Doubtful: b.doubtful,
-		Turns: b.turns, Reads: b.reads, Patience: b.takes, OnEmptied: func(store string) { b.emptied <- store },
+		Turns: b.turns, Reads: b.reads, Patience: b.takes, OnEmptied: func(store string) { b.emptied <- store }, OnDisputed: b.disputed.Store,
 		Connect: func(context.Context) (clientv3.Config, error) {
 			return clientv3.Config{Endpoints: []string{b.client}, Logger: zap.NewNop(), DialTimeout: 5 * time.Second}, nil
 		},

@@ -145,16 +145,26 @@ func (r *Recorder) sameHistory(ctx context.Context, client *clientv3.Client) (cu
 		return current, err
 	case said == otherwise:
 		return current, r.replaced(ctx, client, current, recorded)
-	case r.disputed == r.last.revision: // nobody will ever say
-		return current, r.anew()
+	case r.disputed.at != r.last.revision:
+		return current, nil
+	case r.disputed.of == 1: // it has said so itself
+		return current, r.lost(ctx, client, current, recorded)
 	}
-	return current, nil
+	r.OnDisputed(r.disputed.at)
+	return current, r.anew()
+}
+
+// dispute is the revision of the last landmark while a member of so many holds something else
+// there, and the others have not all said what they have.
+type dispute struct {
+	at int64
+	of int
 }
 
 // anew has the next session begin another chain: what was recorded cannot be continued.
 func (r *Recorder) anew() error {
 	r.doubt()
-	r.last = landmark{}
+	r.last, r.disputed = landmark{}, dispute{}
 	return errAnew
 }
 
@@ -164,12 +174,12 @@ var errAnew = errors.New("what was recorded is of a member of etcd that held oth
 // replaced finds out what it means that the member that answers shows something else than was
 // recorded last, as behind does of one that has less.
 func (r *Recorder) replaced(ctx context.Context, client *clientv3.Client, current, recorded int64) error {
-	at := r.Now()
-	r.disputed = r.last.revision
 	has, lacks, of, err := r.show(ctx)
+	r.disputed = dispute{r.last.revision, of}
 	switch most := of/2 + 1; {
 	case has >= most:
 		r.doubt()
+		r.disputed = dispute{}
 		return fmt.Errorf("a member of etcd holds something else at revision %d than the majority: it is recorded anew from the others", r.last.revision)
 	case lacks < most:
 		return fmt.Errorf("a member of etcd holds something else at revision %d than was recorded; of the others no majority says what it has: %w", r.last.revision, cmp.Or(err, errors.New("they differ")))
@@ -178,9 +188,15 @@ func (r *Recorder) replaced(ctx context.Context, client *clientv3.Client, curren
 	case lacks < of: // who is silent may be the odd one that was recorded
 		return fmt.Errorf("a majority of the members of etcd holds something else at revision %d than was recorded; of the others none says what it has: %w", r.last.revision, cmp.Or(err, errors.New("they have compacted that")))
 	}
+	return r.lost(ctx, client, current, recorded)
+}
+
+// lost notes that etcd has gone beyond what was recorded, without some of that.
+func (r *Recorder) lost(ctx context.Context, client *clientv3.Client, current, recorded int64) error {
+	at := r.Now()
 	found := r.judge(ctx, client, current, recorded)
 	found.Time, found.Revision, found.Recorded, found.Several = at, current, recorded, r.members.several()
-	err = fmt.Errorf("%w: at revision %d it has another write than was recorded, up to %d, and is at %d; %s", ErrLost, r.last.revision, recorded, current, &found)
+	err := fmt.Errorf("%w: at revision %d it has another write than was recorded, up to %d, and is at %d; %s", ErrLost, r.last.revision, recorded, current, &found)
 	r.know(&found, err)
 	return err
 }

@@ -223,6 +223,9 @@ func TestMemberThatHoldsSomethingElse(t *testing.T) {
 				}
 				return nil
 			})
+			if told := b.disputed.Load(); c.compacted != (told == last) || !c.compacted && told != 0 {
+				t.Errorf("told that %d is disputed, of %d", told, last)
+			}
 		})
 	}
 }

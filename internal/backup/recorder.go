@@ -55,8 +55,11 @@ type Config struct {
 	// OnEmptied is called when the newest snapshot has gone from a store, with its URL
 	// without anything secret.
 	OnEmptied func(store string)
-	Log       *slog.Logger
-	Now       func() time.Time
+	// OnDisputed is told of a revision at which a majority of etcd's members held something else
+	// than was recorded, when they have compacted that, and nobody will say which of it counts.
+	OnDisputed func(revision int64)
+	Log        *slog.Logger
+	Now        func() time.Time
 }
 
 // Recorder keeps the backups of one cluster up to date while it runs.
@@ -80,9 +83,7 @@ type Recorder struct {
 	// the watch brought last: what was said before an election may come after the look.
 	era, heard era
 
-	// disputed is the last landmark's revision while a member holds something else there, and it is
-	// not known whether the others do.
-	disputed int64
+	disputed dispute
 
 	// hurried holds one when deltas are to be written every hurriedDelta from now on.
 	hurried chan struct{}
@@ -131,6 +132,9 @@ func NewRecorder(config Config) *Recorder {
 	}
 	if r.OnEmptied == nil {
 		r.OnEmptied = func(string) {}
+	}
+	if r.OnDisputed == nil {
+		r.OnDisputed = func(int64) {}
 	}
 	for _, address := range config.Stores {
 		r.places = append(r.places, &place{address: address, url: Redact(address), cluster: config.ClusterID, slots: make(chan struct{}, inFlight), onEmptied: func() { r.OnEmptied(Redact(address)) }})

@@ -87,6 +87,10 @@ func RollbackLoss(status v1beta1.ManagedClusterStatus, now time.Time) string {
 // another key has sealed, which is gone, and none under the one that there is.
 const ReasonBackupKeyLost = "BackupKeyLost"
 
+// ReasonBackupKeyUnreadable is that of the condition BackedUp while nothing can be sealed: what
+// is to be the key is none, or is gone where Berth cannot draw another.
+const ReasonBackupKeyUnreadable = "BackupKeyUnreadable"
+
 // BackupFacts are what is known of a cluster's backups.
 type BackupFacts struct {
 	// RolledBack: etcd had less than was recorded of it.

@@ -34,26 +34,40 @@ const FinalBackupLimit = 2 * time.Minute
 
 // FinalBackupPending says whether the control plane of a cluster that is deleted goes on
 // running, since not all that was written before is stored yet (X3). It does not wait for
-// ever: a store may be away.
-func FinalBackupPending(cluster *v1beta1.ManagedCluster, now time.Time) bool {
-	deleted := cluster.DeletionTimestamp
-	if deleted == nil || !Retainable(cluster) || cluster.Status.APIServerReady == nil || cluster.Status.Backup.Final {
+// ever: a store may be away. The wait is the time that was seen to pass with it: neither a
+// clock that leaps nor a Berth that was away ends it.
+func FinalBackupPending(cluster *v1beta1.ManagedCluster, waited time.Duration) bool {
+	switch {
+	case cluster.DeletionTimestamp == nil, !Retainable(cluster), cluster.Status.Backup.Final:
+		return false
+	case cluster.Status.APIServerReady == nil && !FinalBackupAlone(cluster):
 		return false
 	}
-	return now.Before(deleted.Add(FinalBackupLimit))
+	return waited < FinalBackupLimit
+}
+
+// FinalBackupAlone says whether etcd is started alone for the final backup of a cluster that
+// is deleted, as its control plane does not run: nobody knows whether a store took all of it
+// when it ended. Nothing is started where backups have all there is, as of an archived one (J5),
+// or are being put back.
+func FinalBackupAlone(cluster *v1beta1.ManagedCluster) bool {
+	status := &cluster.Status
+	return cluster.DeletionTimestamp != nil && Retainable(cluster) && status.APIServerReady == nil && !status.Backup.Final &&
+		!status.Archive.HasAll() && !status.Recovery.UnderWay()
 }
 
 // FinalBackupMissing says whether what is kept of a deleted cluster may lack what was
-// written last: its final backup was not made, or it was stopped while backups were late.
-// One that was recovered and is deleted before it was up has written nothing since.
+// written last: its final backup was not made, and it ran, or was stopped while backups were
+// late. One that was recovered and is deleted before it was up has written nothing since.
 func FinalBackupMissing(cluster *v1beta1.ManagedCluster) bool {
-	if !Retainable(cluster) {
+	status := &cluster.Status
+	switch {
+	case !Retainable(cluster), status.Backup.Final:
 		return false
+	case status.APIServerReady == nil:
+		return !status.Archive.HasAll() && !meta.IsStatusConditionTrue(status.Conditions, v1beta1.ConditionBackedUp)
 	}
-	if cluster.Status.APIServerReady == nil {
-		return cluster.Status.Archive == nil && !meta.IsStatusConditionTrue(cluster.Status.Conditions, v1beta1.ConditionBackedUp)
-	}
-	return !cluster.Status.Backup.Final
+	return true
 }
 
 // RecoveredAs is how a deleted cluster is asked for again: as it was, with the version

@@ -71,6 +71,13 @@ func TestRetainable(t *testing.T) {
 	}
 }
 
+// archivedAt has a cluster be stopped, and archived up to a phase.
+func archivedAt(phase v1beta1.ArchivePhase) func(*v1beta1.ManagedCluster) {
+	return func(c *v1beta1.ManagedCluster) {
+		c.Status.APIServerReady, c.Status.Archive = nil, &v1beta1.ClusterArchive{Phase: phase}
+	}
+}
+
 func TestFinalBackupPending(t *testing.T) {
 	at := func(second int) *metav1.Time {
 		t := metav1.NewTime(deletion.Add(time.Duration(second) * time.Second))
@@ -79,7 +86,7 @@ func TestFinalBackupPending(t *testing.T) {
 	for _, c := range []struct {
 		why     string
 		change  func(*v1beta1.ManagedCluster)
-		now     int
+		waited  int
 		pending bool
 	}{
 		{"stored before its deletion only", func(*v1beta1.ManagedCluster) {}, 1, true},
@@ -88,7 +95,15 @@ func TestFinalBackupPending(t *testing.T) {
 		{"nothing is stored yet", func(c *v1beta1.ManagedCluster) { c.Status.Backup.RecoveryPoint = nil }, 1, true},
 		{"no store for too long", func(*v1beta1.ManagedCluster) {}, 120, false},
 		{"it is not recorded", func(c *v1beta1.ManagedCluster) { c.Status.Backup = nil }, 1, false},
-		{"it is stopped", func(c *v1beta1.ManagedCluster) { c.Status.APIServerReady = nil }, 1, false},
+		{"it is stopped", func(c *v1beta1.ManagedCluster) { c.Status.APIServerReady = nil }, 1, true},
+		{"it is stopped, and etcd does not start for too long", func(c *v1beta1.ManagedCluster) { c.Status.APIServerReady = nil }, 120, false},
+		{"it is stopped, and stored since", func(c *v1beta1.ManagedCluster) { c.Status.APIServerReady, c.Status.Backup.Final = nil, true }, 1, false},
+		{"it is archived", archivedAt(v1beta1.Archived), 1, false},
+		{"its volume is going", archivedAt(v1beta1.ArchiveRelease), 1, false},
+		{"it was to be archived, which failed", archivedAt(v1beta1.ArchiveFailed), 1, true},
+		{"it is being recovered", func(c *v1beta1.ManagedCluster) {
+			c.Status.APIServerReady, c.Status.Recovery = nil, &v1beta1.ControlPlaneRecovery{ID: "r", StartTime: *at(-5)}
+		}, 1, false},
 		{"it is not deleted", func(c *v1beta1.ManagedCluster) { c.DeletionTimestamp = nil }, 1, false},
 	} {
 		cluster := &v1beta1.ManagedCluster{}
@@ -96,7 +111,7 @@ func TestFinalBackupPending(t *testing.T) {
 		cluster.Status.Initialized, cluster.Status.APIServerReady = true, at(-100)
 		cluster.Status.Backup = &v1beta1.BackupStatus{RecoveryPoint: at(-10)}
 		c.change(cluster)
-		if got := FinalBackupPending(cluster, deletion.Add(time.Duration(c.now)*time.Second)); got != c.pending {
+		if got := FinalBackupPending(cluster, time.Duration(c.waited)*time.Second); got != c.pending {
 			t.Errorf("%s: %t", c.why, got)
 		}
 	}
@@ -116,7 +131,9 @@ func TestFinalBackupMissing(t *testing.T) {
 		{"it runs, and all is stored", v1beta1.ManagedClusterStatus{Initialized: true, APIServerReady: &ready, Backup: &v1beta1.BackupStatus{Final: true}, Conditions: late}, false},
 		{"stopped while backups were late", v1beta1.ManagedClusterStatus{Initialized: true, Backup: &v1beta1.BackupStatus{}, Conditions: late}, true},
 		{"stopped while they were good", v1beta1.ManagedClusterStatus{Initialized: true, Backup: &v1beta1.BackupStatus{}, Conditions: good}, false},
-		{"archived", v1beta1.ManagedClusterStatus{Initialized: true, Backup: &v1beta1.BackupStatus{}, Conditions: late, Archive: &v1beta1.ClusterArchive{}}, false},
+		{"stopped while backups were late, and stored since", v1beta1.ManagedClusterStatus{Initialized: true, Backup: &v1beta1.BackupStatus{Final: true}, Conditions: late}, false},
+		{"archived", v1beta1.ManagedClusterStatus{Initialized: true, Backup: &v1beta1.BackupStatus{}, Conditions: late, Archive: &v1beta1.ClusterArchive{Phase: v1beta1.Archived}}, false},
+		{"archiving failed", v1beta1.ManagedClusterStatus{Initialized: true, Backup: &v1beta1.BackupStatus{}, Conditions: late, Archive: &v1beta1.ClusterArchive{Phase: v1beta1.ArchiveFailed}}, true},
 	} {
 		cluster := &v1beta1.ManagedCluster{Status: c.status}
 		cluster.Spec.ID = "aaaaaaaaaaaa"

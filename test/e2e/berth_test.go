@@ -47,6 +47,7 @@ func TestBerth(t *testing.T) {
 		{Name: "a pool scales down and a pool is deleted", Run: scalesDown},
 		{Name: "clusters come back after down and up", Run: downUp},
 		{Name: "a deleted cluster is recovered", Run: recoversDeleted},
+		{Name: "a cluster that was stopped while its store was away is recovered with its last writes", Run: recoversStopped},
 		{Name: "deletes leave nothing", Run: deletes},
 	})
 }

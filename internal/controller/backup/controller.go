@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -101,7 +102,7 @@ const soonestFinal = 500 * time.Millisecond
 func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var cluster v1beta1.ManagedCluster
 	err := r.client.Get(ctx, request.NamespacedName, &cluster)
-	if apierrors.IsNotFound(err) || err == nil && !cluster.DeletionTimestamp.IsZero() && !policy.FinalBackupPending(&cluster, r.Now()) {
+	if apierrors.IsNotFound(err) || err == nil && !cluster.DeletionTimestamp.IsZero() && !policy.FinalBackupPending(&cluster, 0) {
 		r.running.stop(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
@@ -134,12 +135,15 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 		return ctrl.Result{}, nil
 	}
 	seal, told, err := r.sealing(ctx, cluster, plan)
+	if unreadable := (errUnreadable{}); errors.As(err, &unreadable) {
+		return ctrl.Result{RequeueAfter: plan.Delta}, r.unsealed(ctx, cluster, err)
+	}
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if told != nil {
 		r.Log.Warn(told.message, "cluster", cluster.Spec.ID)
-		r.events.Event(cluster, corev1.EventTypeWarning, told.reason, "Backup", told.message)
+		r.warn(cluster, told.reason, told.message)
 	}
 	r.running.keep(key, seal.of, plan, func() *backup.Recorder { return r.recorder(cluster, seal.key, plan) })
 	r.running.noted(key, cluster.Status.Proof, seal.replaced)
@@ -163,10 +167,13 @@ func awaited(cluster *v1beta1.ManagedCluster) bool {
 }
 
 // recordedFrom is since when a cluster's etcd is to be recorded: its control plane runs, or
-// etcd alone for the final backup of one that is archived (J5); nil if it is not.
+// etcd alone for the final backup of one that is archived (J5) or deleted (X3); nil if it is not.
 func recordedFrom(cluster *v1beta1.ManagedCluster) *metav1.Time {
-	if cluster.Status.Archive.KeepsEtcd() {
+	switch {
+	case cluster.Status.Archive.KeepsEtcd():
 		return &cluster.Status.Archive.StartTime
+	case policy.FinalBackupAlone(cluster):
+		return cluster.DeletionTimestamp
 	}
 	return cluster.Status.APIServerReady
 }

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -28,6 +29,8 @@ type fleet struct {
 	mu    sync.Mutex
 	ended bool
 	known map[types.NamespacedName]*voyage
+	// bars are those that cannot be recorded: their keys cannot be read.
+	bars map[types.NamespacedName]bool
 }
 
 // voyage is one recorder's run.
@@ -57,7 +60,7 @@ const pending = 64
 func newFleet() *fleet {
 	return &fleet{
 		changes: make(chan event.GenericEvent, pending), own: make(chan event.GenericEvent, pending),
-		known: map[types.NamespacedName]*voyage{}, turns: backup.NewTurns(fullsAtOnce),
+		known: map[types.NamespacedName]*voyage{}, bars: map[types.NamespacedName]bool{}, turns: backup.NewTurns(fullsAtOnce),
 	}
 }
 
@@ -66,6 +69,7 @@ func newFleet() *fleet {
 func (f *fleet) keep(key types.NamespacedName, of string, plan policy.BackupPlan, begin func() *backup.Recorder) {
 	f.mu.Lock()
 	old := f.known[key]
+	delete(f.bars, key)
 	f.mu.Unlock()
 	if old != nil && old.of == of && reflect.DeepEqual(old.plan, plan) {
 		return
@@ -92,10 +96,18 @@ func (f *fleet) stop(key types.NamespacedName) {
 	f.mu.Lock()
 	old := f.known[key]
 	delete(f.known, key)
+	delete(f.bars, key)
 	f.mu.Unlock()
 	if old != nil {
 		old.end()
 	}
+}
+
+// barred notes that a cluster cannot be recorded, until it is or is not to be any more.
+func (f *fleet) barred(key types.NamespacedName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bars[key] = true
 }
 
 // patience is how long a recorder may take to store what it holds.
@@ -236,7 +248,13 @@ func (f *fleet) Collect(out chan<- prometheus.Metric) {
 	for key, v := range f.known {
 		all[key] = known{v.recorder.State(), v.proof, v.replaced}
 	}
+	bars := slices.Collect(maps.Keys(f.bars))
 	f.mu.Unlock()
+	for _, key := range bars {
+		if _, recorded := all[key]; !recorded { // what is not backed up at all is as late as can be
+			out <- prometheus.MustNewConstMetric(pointMetric, prometheus.GaugeValue, 0, key.Namespace, key.Name)
+		}
+	}
 	for key, k := range all {
 		gauge := func(metric *prometheus.Desc, value float64, labels ...string) {
 			out <- prometheus.MustNewConstMetric(metric, prometheus.GaugeValue, value, append([]string{key.Namespace, key.Name}, labels...)...)

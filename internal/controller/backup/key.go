@@ -28,6 +28,18 @@ type sealing struct {
 	replaced time.Time
 }
 
+// errUnreadable says that a Secret holds no key of backups.
+type errUnreadable struct {
+	secret string
+	reason error
+}
+
+// Error implements error.
+func (e errUnreadable) Error() string {
+	return fmt.Sprintf("the secret %s/%s holds no key of backups: %v; nothing is backed up until the right one is put back, or it is deleted and another one is drawn",
+		v1beta1.SystemNamespace, e.secret, e.reason)
+}
+
 // news is what is to be told of a key: the reason of an event, and its words.
 type news struct{ reason, message string }
 
@@ -50,7 +62,7 @@ func (r *reconciler) sealing(ctx context.Context, cluster *v1beta1.ManagedCluste
 	found := sealing{key: string(secret.Data[keyName])}
 	public, err := backup.PublicKey(found.key)
 	if err != nil {
-		return sealing{}, nil, fmt.Errorf("secret %s: %w", secret.Name, err)
+		return sealing{}, nil, errUnreadable{secret.Name, err}
 	}
 	found.of = id + " " + public
 	if at, err := time.Parse(time.RFC3339, secret.Annotations[v1beta1.AnnotationKeyReplaced]); err == nil {
@@ -64,7 +76,7 @@ func (r *reconciler) replaceKey(ctx context.Context, cluster *v1beta1.ManagedClu
 	name := client.ObjectKeyFromObject(cluster)
 	if key := r.running.key(name, cluster.Spec.ID); key != "" {
 		secret.Data = map[string][]byte{keyName: []byte(key)}
-		return &news{"BackupKeyPutBack", fmt.Sprintf("the secret %s with the key of backups was gone and has been made again", secret.Name)}, r.client.Create(ctx, secret)
+		return &news{reasonKeyPutBack, fmt.Sprintf("the secret %s with the key of backups was gone and has been made again", secret.Name)}, r.client.Create(ctx, secret)
 	}
 	drawn, err := backup.NewKey()
 	if err != nil {

@@ -65,10 +65,13 @@ func (m *management) record(ctx context.Context, own *v1beta1.ManagementCluster)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	access, err := m.access(ctx)
-	if apierrors.IsNotFound(err) || err == nil && len(plan.Stores) == 0 {
+	if len(plan.Stores) == 0 {
 		m.running.stop(managementKey)
 		return ctrl.Result{RequeueAfter: time.Minute}, nil
+	}
+	access, err := m.access(ctx)
+	if apierrors.IsNotFound(err) {
+		return ctrl.Result{RequeueAfter: time.Minute}, m.barred(ctx, own)
 	}
 	if err != nil {
 		return ctrl.Result{}, err
@@ -121,30 +124,38 @@ func (m *management) etcd(ctx context.Context) (clientv3.Config, error) {
 
 // report writes the status if it is news: the recovery point is, once in a delta's time.
 func (m *management) report(ctx context.Context, own *v1beta1.ManagementCluster, state backup.State, plan policy.BackupPlan) (time.Duration, error) {
-	now := m.Now()
-	ok, reason, message, _ := policy.BackedUp(factsOf(state, m.began), plan, now)
-	next := metav1.Condition{
-		Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse, Reason: reason, Message: message,
-		ObservedGeneration: own.Generation, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
-	}
-	if ok {
-		next.Status = metav1.ConditionTrue
-	}
-	last := meta.FindStatusCondition(own.Status.Conditions, next.Type)
-	if last != nil && last.Status == next.Status {
-		next.LastTransitionTime = last.LastTransitionTime
-	}
+	ok, reason, message, _ := policy.BackedUp(factsOf(state, m.began), plan, m.Now())
+	last := meta.FindStatusCondition(own.Status.Conditions, v1beta1.ConditionBackedUp)
+	next := m.backedUp(last, own.Generation, ok, reason, message)
 	status := statusOf(state)
 	if last != nil && *last == next && same(own.Status.Backup, status) && !moved(own.Status.Backup, status, plan.Delta) {
 		return plan.Delta, nil
 	}
+	return plan.Delta, m.writeOwn(ctx, own, status, last, next)
+}
+
+// barred writes that Berth's own state is not backed up, since it is not known how etcd is
+// reached and for whom backups are sealed: only `berth up` knows.
+func (m *management) barred(ctx context.Context, own *v1beta1.ManagementCluster) error {
+	m.running.stop(managementKey)
+	m.running.barred(managementKey)
+	last := meta.FindStatusCondition(own.Status.Conditions, v1beta1.ConditionBackedUp)
+	next := m.backedUp(last, own.Generation, false, policy.ReasonBackupKeyUnreadable, fmt.Sprintf(
+		"the secret %s/%s with the public key of Berth's own backups is gone: `berth up` writes it again", v1beta1.SystemNamespace, v1beta1.ManagementBackupSecret))
+	if last != nil && *last == next {
+		return nil
+	}
+	return m.writeOwn(ctx, own, own.Status.Backup, last, next)
+}
+
+func (m *management) writeOwn(ctx context.Context, own *v1beta1.ManagementCluster, status *v1beta1.BackupStatus, last *metav1.Condition, next metav1.Condition) error {
 	before := own.DeepCopy()
 	own.Status = v1beta1.ManagementClusterStatus{Backup: status, Conditions: []metav1.Condition{next}}
 	if err := m.client.Status().Patch(ctx, own, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-		return plan.Delta, fmt.Errorf("write status: %w", err)
+		return fmt.Errorf("write status: %w", err)
 	}
 	m.tell(own, last, next)
-	return plan.Delta, nil
+	return nil
 }
 
 // moved says whether the recovery point is later by so much.

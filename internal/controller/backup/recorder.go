@@ -31,7 +31,8 @@ func (r *reconciler) recorder(cluster *v1beta1.ManagedCluster, key string, plan 
 		Connect:  func(ctx context.Context) (clientv3.Config, error) { return r.etcd(ctx, id) },
 		Members:  func(ctx context.Context) ([]string, error) { return r.members(ctx, name) },
 		OnChange: func() { r.running.changed(name) }, Turns: r.running.turns, Reads: r.Reads,
-		OnEmptied: func(store string) { r.tellEmptied(about, store) },
+		OnEmptied:  func(store string) { r.tellEmptied(about, store) },
+		OnDisputed: func(revision int64) { r.tellDisputed(about, revision) },
 	})
 }
 

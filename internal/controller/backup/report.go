@@ -2,11 +2,9 @@ package backup
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,18 +23,12 @@ const statusOwner = "berth-backup"
 // what is good becomes late by itself, and what is late good with the next delta.
 func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, state backup.State, plan policy.BackupPlan) (time.Duration, error) {
 	ok, reason, message, due := policy.BackedUp(factsOf(state, recordedFrom(cluster).Time), plan, r.Now())
-	next := metav1.Condition{
-		Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse, Reason: reason, Message: message,
-		ObservedGeneration: cluster.Generation, LastTransitionTime: metav1.NewTime(r.Now().Truncate(time.Second)),
-	}
 	wait := plan.Delta
 	if ok {
-		next.Status, wait = metav1.ConditionTrue, due.Sub(r.Now())
+		wait = due.Sub(r.Now())
 	}
-	last := meta.FindStatusCondition(cluster.Status.Conditions, next.Type)
-	if last != nil && last.Status == next.Status {
-		next.LastTransitionTime = last.LastTransitionTime
-	}
+	last := meta.FindStatusCondition(cluster.Status.Conditions, v1beta1.ConditionBackedUp)
+	next := r.backedUp(last, cluster.Generation, ok, reason, message)
 	status := statusOf(state)
 	recall(status, cluster.Status.Backup, state, rolledBack(cluster))
 	status.Final = !cluster.DeletionTimestamp.IsZero() && r.running.final(client.ObjectKeyFromObject(cluster))
@@ -47,15 +39,51 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	if last != nil && *last == next && same(cluster.Status.Backup, status) && !finalPoint(cluster, status) && !moved(cluster.Status.Backup, status, every) {
 		return wait, nil
 	}
+	return wait, r.write(ctx, cluster, status, last, next)
+}
+
+// unsealed writes that a cluster is not backed up, since the key of its backups cannot be read.
+// One whose recorder runs is recorded on, with the key that this one has.
+func (r *reconciler) unsealed(ctx context.Context, cluster *v1beta1.ManagedCluster, why error) error {
+	r.running.barred(client.ObjectKeyFromObject(cluster))
+	last := meta.FindStatusCondition(cluster.Status.Conditions, v1beta1.ConditionBackedUp)
+	next := r.backedUp(last, cluster.Generation, false, policy.ReasonBackupKeyUnreadable, why.Error())
+	if last != nil && *last == next {
+		return nil
+	}
+	status := cluster.Status.Backup
+	if status == nil {
+		status = &v1beta1.BackupStatus{}
+	}
+	return r.write(ctx, cluster, status, last, next)
+}
+
+// backedUp is the condition BackedUp that comes after another one.
+func (r *reconciler) backedUp(last *metav1.Condition, generation int64, ok bool, reason, message string) metav1.Condition {
+	next := metav1.Condition{
+		Type: v1beta1.ConditionBackedUp, Status: metav1.ConditionFalse, Reason: reason, Message: message,
+		ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(r.Now().Truncate(time.Second)),
+	}
+	if ok {
+		next.Status = metav1.ConditionTrue
+	}
+	if last != nil && last.Status == next.Status {
+		next.LastTransitionTime = last.LastTransitionTime
+	}
+	return next
+}
+
+// write writes the status of a cluster's backups, and tells what is news.
+func (r *reconciler) write(ctx context.Context, cluster *v1beta1.ManagedCluster, status *v1beta1.BackupStatus, last *metav1.Condition, next metav1.Condition) error {
 	err := apply.Status(ctx, r.client, cluster, statusOwner, &struct {
 		Backup     *v1beta1.BackupStatus `json:"backup"`
 		Conditions []metav1.Condition    `json:"conditions"`
 	}{status, []metav1.Condition{next}}, "")
 	if err != nil {
-		return wait, err
+		return err
 	}
 	r.tell(cluster, last, next)
-	return wait, nil
+	return nil
 }
 
 // pointEvery is after how many deltas the recovery point is written that has moved: who puts
@@ -154,20 +182,4 @@ func timeOf(t time.Time) *metav1.Time {
 	}
 	at := metav1.NewTime(t.Truncate(time.Second))
 	return &at
-}
-
-// tell records an event when backups cease to be good, or are so again.
-func (r *reconciler) tell(cluster client.Object, last *metav1.Condition, next metav1.Condition) {
-	switch {
-	case next.Status == metav1.ConditionTrue && last != nil && last.Status == metav1.ConditionFalse && last.Reason != "Pending":
-		r.events.Event(cluster, corev1.EventTypeNormal, "BackedUp", "Backup", "backups are up to date again")
-	case next.Status == metav1.ConditionFalse && next.Reason != "Pending" && (last == nil || last.Reason != next.Reason):
-		r.events.Event(cluster, corev1.EventTypeWarning, next.Reason, "Backup", fmt.Sprintf("backups are late: %s", next.Message))
-	}
-}
-
-// tellEmptied records an event when a store has lost what it held of a cluster.
-func (r *reconciler) tellEmptied(of client.Object, store string) {
-	r.events.Event(of, corev1.EventTypeWarning, "BackupStoreEmptied", "Backup",
-		fmt.Sprintf("the newest full backup has gone from %s: the store was emptied, or is not mounted; another one is being made there", store))
 }

@@ -42,6 +42,7 @@ func (r *reconciler) letGo(ctx context.Context, p *pass) (bool, error) {
 	r.looks.forget(p.cluster.UID)
 	r.etcds.forget(p.cluster.UID)
 	r.silent.forget(p.cluster.UID)
+	r.finals.forget(p.cluster.UID)
 	p.found.gone = true
 	return true, nil
 }

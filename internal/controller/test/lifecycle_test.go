@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/policy"
 )
 
 // A create, a scale up and down, a stop, a start and a delete, as a customer sees them.
@@ -46,18 +47,21 @@ func (w *world) deleteAs(operation string) {
 }
 
 // lastBackup plays the backup controller for a cluster that is deleted: a control plane
-// that is backed up does not go before.
+// that is backed up does not go before, and etcd runs for it alone where that is stopped.
 func (w *world) lastBackup() {
 	w.t.Helper()
 	w.eventually("the final backup before the deletion", func() bool {
 		var c v1beta1.ManagedCluster
 		err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: w.clusterName()}, &c)
-		if err != nil || c.DeletionTimestamp == nil || c.Status.Backup == nil || c.Status.APIServerReady == nil {
+		if err != nil || !policy.FinalBackupPending(&c, 0) {
 			return apierrors.IsNotFound(err) || err == nil && c.DeletionTimestamp != nil
 		}
 		var etcd appsv1.StatefulSet
 		if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: v1beta1.ControlPlaneNamespace(clusterID), Name: "etcd"}, &etcd); err != nil || etcd.DeletionTimestamp != nil {
 			w.t.Errorf("etcd goes before its final backup: %v", err)
+		}
+		if *etcd.Spec.Replicas == 0 {
+			return false // it is started, where the control plane does not run
 		}
 		c.Status.Backup.Final = true
 		return w.client.Status().Update(w.t.Context(), &c) == nil

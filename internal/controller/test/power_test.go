@@ -344,14 +344,22 @@ func (w *world) revision() string {
 	return deployment.Spec.Template.Annotations["berth.dev/secret-revision"]
 }
 
-// A cluster that is stopped can be deleted: there is no API server to ask.
+// A cluster that is stopped can be deleted: there is no API server to ask. One that is backed up
+// gets its final backup before (X3).
 func TestDeleteWhileStopped(t *testing.T) {
-	w := newWorld(t)
-	w.start(w.nextGuard())
-	w.create()
-	w.powerOff()
-	w.delete()
-	w.checkGone()
+	for why, recorded := range map[string]bool{"never recorded": false, "recorded": true} {
+		t.Run(why, func(t *testing.T) {
+			w := newWorld(t)
+			w.start(w.nextGuard())
+			w.create()
+			if recorded {
+				w.backedUp()
+			}
+			w.powerOff()
+			w.delete()
+			w.checkGone()
+		})
+	}
 }
 
 // A stop that a customer turns round at once, as kubectl can, ends with a cluster
