@@ -4,13 +4,70 @@ import (
 	"errors"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"berth.dev/berth/test/harness"
 )
 
 // recoveryPatience is how long a recovery may take before the flow has failed.
 const recoveryPatience = 3 * time.Minute
+
+// pointEvery is how often a write is made whose loss shows how far the recovery point is back, and
+// pointFor how long: more than the 30 seconds from one delta to the next.
+const pointEvery, pointFor = 100 * time.Millisecond, 45 * time.Second
+
+// recoverTo is recoverCluster under writes, of which it measures by how long those that came back
+// were made before the loss (X2: 60 s).
+func recoverTo(e *harness.Env, results *table, what, name string, maps typedv1.ConfigMapInterface) {
+	e.T.Helper()
+	const point = "point"
+	_ = maps.Delete(e.T.Context(), point, metav1.DeleteOptions{}) // that of the measure before
+	last := write(e, maps, nil, point)
+	for began := time.Now(); time.Since(began) < pointFor; {
+		<-time.After(pointEvery)
+		last = write(e, maps, last, point)
+	}
+	recoverCluster(e, results, what, name)
+	back, at := 0.0, timeIn(e, last)
+	found, err := maps.Get(e.T.Context(), point, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		back = pointFor.Seconds()
+	case err != nil:
+		e.T.Fatal(err)
+	default:
+		back = at.Sub(timeIn(e, found)).Seconds()
+	}
+	results.add("recovery point: "+what, "s back", "≤ 60", back)
+}
+
+// write makes an object that says when, or changes it.
+func write(e *harness.Env, maps typedv1.ConfigMapInterface, last *corev1.ConfigMap, name string) (written *corev1.ConfigMap) {
+	e.T.Helper()
+	now, err := map[string]string{"at": time.Now().Format(time.RFC3339Nano)}, error(nil)
+	if last == nil {
+		written, err = maps.Create(e.T.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: now}, metav1.CreateOptions{})
+	} else {
+		last.Data = now
+		written, err = maps.Update(e.T.Context(), last, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	return written
+}
+
+func timeIn(e *harness.Env, object *corev1.ConfigMap) time.Time {
+	e.T.Helper()
+	at, err := time.Parse(time.RFC3339Nano, object.Data["at"])
+	if err != nil {
+		e.T.Fatal(err)
+	}
+	return at
+}
 
 // recoverCluster removes what an etcd stores and measures until the API server answers
 // again with what was backed up.
