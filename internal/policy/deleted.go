@@ -71,10 +71,11 @@ func FinalBackupMissing(cluster *v1beta1.ManagedCluster) bool {
 }
 
 // RecoveredAs is how a deleted cluster is asked for again: as it was, with the version
-// that ran and the roots of trust that are kept, so that no rotation is due.
+// that ran and the roots of trust that are kept, so that no rotation is due. It runs, also
+// if it was stopped: nothing is made of one that is not to run.
 func RecoveredAs(cluster *v1beta1.ManagedCluster) v1beta1.ManagedClusterSpec {
 	spec := *cluster.Spec.DeepCopy()
-	spec.AgentPoolProfiles, spec.Rotations = nil, nil
+	spec.AgentPoolProfiles, spec.Rotations, spec.PowerState = nil, nil, nil
 	if running := cluster.Status.CurrentKubernetesVersion; running != "" {
 		spec.KubernetesVersion = running
 	}

@@ -142,3 +142,18 @@ func TestFinalBackupMissing(t *testing.T) {
 		}
 	}
 }
+
+// A cluster comes back with what it was asked for and ran, running, and with nothing to be done to
+// it that was due before.
+func TestRecoveredAs(t *testing.T) {
+	cluster := &v1beta1.ManagedCluster{}
+	cluster.Spec = v1beta1.ManagedClusterSpec{
+		ID: "aaaaaaaaaaaa", KubernetesVersion: "1.37.2", DNSPrefix: "c1", PowerState: &v1beta1.PowerState{Code: v1beta1.PowerStopped},
+		Rotations: &v1beta1.Rotations{Certificates: 2}, AgentPoolProfiles: []v1beta1.AgentPoolProfile{{Name: "pool"}},
+	}
+	cluster.Status.CurrentKubernetesVersion = "1.36.3"
+	got := RecoveredAs(cluster)
+	if got.KubernetesVersion != "1.36.3" || got.ID != cluster.Spec.ID || got.DNSPrefix != "c1" || got.PowerState != nil || got.Rotations != nil || got.AgentPoolProfiles != nil {
+		t.Errorf("%+v", got)
+	}
+}

@@ -154,6 +154,7 @@ func (p provider) recoverDeleted(ctx context.Context, r *arm.Request) (*arm.Resp
 		return nil, err
 	}
 	spec := deleted.Spec.Cluster.DeepCopy()
+	spec.PowerState = nil // also of what was kept by a Berth that kept it
 	op, err := p.Begin(ctx, r, clusterPut(r, spec, deleted.Spec.AgentPools, v1beta1.StateCreating))
 	if err != nil {
 		return nil, err
