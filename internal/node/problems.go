@@ -3,8 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -66,14 +64,14 @@ type finding struct {
 // service that has been unwell for a moment is as it was: one that starts after a boot is
 // not well before it answers, so that a reboot that does not help shows none.
 func findings(seen symptoms, said []finding, now time.Time) []finding {
-	readOnly, corrupt := diskProblems(seen.Disk)
+	unwritable, corrupt := diskProblems(seen.Disk)
 	all := []finding{
 		service(conditionKubelet, "Kubelet", seen.Kubelet, now),
 		service(conditionRuntime, "ContainerRuntime", seen.Containerd, now),
 		often(conditionKubeletOften, seen.Kubelet, now),
 		often(conditionRuntimeOften, seen.Containerd, now),
-		either(conditionReadOnly, readOnly, "FilesystemIsReadOnly", "FilesystemIsNotReadOnly", "the machine's disks can be written to"),
-		either(conditionCorruption, corrupt, "FilesystemIsCorrupt", "FilesystemIsOK", "the machine's disks show no damage"),
+		unwritable,
+		corrupt,
 	}
 	for i, f := range all {
 		if last := indexOf(said, f.Type); f == undecided(f.Type) && last >= 0 {
@@ -131,31 +129,26 @@ func either(kind, problem, bad, good, well string) finding {
 	return finding{Type: kind, Problem: true, Reason: bad, Message: problem}
 }
 
-func diskProblems(disks map[string]error) (readOnly, corrupt string) {
+// diskProblems are what the disks' last writes mean. One that does not return is a disk
+// that cannot be written to.
+func diskProblems(disks map[string]error) (unwritable, corrupt finding) {
+	var readOnly, hung, damaged []string
 	for _, dir := range machineDisks() {
 		err := disks[dir]
 		switch {
+		case errors.Is(err, errDiskHangs):
+			hung = append(hung, dir+": "+err.Error())
 		case errors.Is(err, syscall.EROFS):
-			readOnly = strings.TrimPrefix(readOnly+"; "+dir+": "+err.Error(), "; ")
+			readOnly = append(readOnly, dir+": "+err.Error())
 		case errors.Is(err, syscall.EUCLEAN), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EBADMSG):
-			corrupt = strings.TrimPrefix(corrupt+"; "+dir+": "+err.Error(), "; ")
+			damaged = append(damaged, dir+": "+err.Error())
 		}
 	}
-	return readOnly, corrupt
-}
-
-// machineDisks are the directories whose writing is tried. Whether they are full is the
-// kubelet's to say: DiskPressure.
-func machineDisks() []string {
-	return []string{"/var/lib/containerd", "/var/lib/kubelet", "/var/log"}
-}
-
-// tryDisk writes, reads and removes a small file in a directory.
-func tryDisk(dir string) error {
-	path := filepath.Join(dir, ".berth-write-test")
-	if err := os.WriteFile(path, []byte("berth"), 0o600); err != nil {
-		return err
+	reason := "FilesystemIsReadOnly"
+	if len(readOnly) == 0 {
+		reason = "FilesystemHangs"
 	}
-	_, readErr := os.ReadFile(path)
-	return errors.Join(readErr, os.Remove(path))
+	said := func(all ...string) string { return strings.Join(all, "; ") }
+	return either(conditionReadOnly, said(slices.Concat(readOnly, hung)...), reason, "FilesystemIsNotReadOnly", "the machine's disks can be written to"),
+		either(conditionCorruption, said(damaged...), "FilesystemIsCorrupt", "FilesystemIsOK", "the machine's disks show no damage")
 }

@@ -46,7 +46,7 @@ var NodeProblems = []struct {
 }{
 	{ConditionKubeletProblem, true, "its pods are not looked after, and starting it again did not help (E3)"},
 	{ConditionContainerRuntimeProblem, true, "no container starts or ends, and starting it again did not help (E3)"},
-	{ConditionReadonlyFilesystem, true, "a fresh mount or disk mends it (E4)"},
+	{ConditionReadonlyFilesystem, true, "a fresh mount or disk mends it, also where it hangs (E4)"},
 	{ConditionFilesystemCorruption, true, "a fresh disk mends it (E4)"},
 	{ConditionFrequentKubeletRestart, false, "it runs between its restarts; where it does not, the node is NotReady"},
 	{ConditionFrequentContainerdRestart, false, "as with the kubelet"},
