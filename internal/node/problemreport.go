@@ -32,6 +32,7 @@ type problemWatch struct {
 	machine  *machine
 	services services
 	disks    *diskWatch
+	tasks    *taskWatch
 
 	mu     sync.Mutex
 	missed int
@@ -43,10 +44,14 @@ type problemWatch struct {
 	saidTime time.Time
 }
 
+func newProblemWatch(m *machine, s services) *problemWatch {
+	return &problemWatch{machine: m, services: s, disks: newDiskWatch(tryDisk), tasks: &taskWatch{proc: "/proc"}, since: map[string]time.Time{}}
+}
+
 // watchProblems reports the machine's problems until stop is called.
 func (m *machine) watchProblems(s services) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &problemWatch{machine: m, services: s, disks: newDiskWatch(tryDisk), since: map[string]time.Time{}}
+	w := newProblemWatch(m, s)
 	var running sync.WaitGroup
 	running.Go(func() { every(ctx, lookEvery, func() time.Duration { w.look(ctx); return lookEvery }) })
 	if m.config.Registry.Address != "" {
@@ -54,6 +59,9 @@ func (m *machine) watchProblems(s services) (stop func()) {
 	}
 	running.Go(func() {
 		every(ctx, disksEvery, func() time.Duration { w.disks.tryAll(machineDisks()); return disksEvery })
+	})
+	running.Go(func() {
+		every(ctx, tasksEvery, func() time.Duration { w.tasks.look(time.Now()); return tasksEvery })
 	})
 	return func() {
 		cancel()
@@ -108,7 +116,7 @@ func (w *problemWatch) look(ctx context.Context) {
 	now := time.Now()
 	w.mu.Lock()
 	seen := symptoms{Kubelet: w.services.kubelet.Condition(), Containerd: w.services.containerd.Condition(),
-		Disk: w.disks.seen(now), Asks: w.machine.config.Registry.Address != "", Unreached: w.missed, Egress: w.egress}
+		Disk: w.disks.seen(now), Hung: w.tasks.hung(), Asks: w.machine.config.Registry.Address != "", Unreached: w.missed, Egress: w.egress}
 	w.mu.Unlock()
 	found := findings(seen, w.said, now)
 	for _, f := range found {

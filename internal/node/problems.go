@@ -31,13 +31,14 @@ const (
 	conditionRuntimeOften = "FrequentContainerdRestart"
 	conditionReadOnly     = "ReadonlyFilesystem"
 	conditionCorruption   = "FilesystemCorruptionProblem"
+	conditionDeadlock     = "KernelDeadlock"
 	conditionEgress       = "EgressBlocked"
 )
 
 // ProblemConditions are the types of all conditions that a machine's init reports.
 func ProblemConditions() []string {
 	return []string{conditionKubelet, conditionRuntime, conditionKubeletOften, conditionRuntimeOften,
-		conditionReadOnly, conditionCorruption, conditionEgress}
+		conditionReadOnly, conditionCorruption, conditionDeadlock, conditionEgress}
 }
 
 // symptoms is what an init sees of its machine.
@@ -45,6 +46,8 @@ type symptoms struct {
 	Kubelet, Containerd supervise.Health
 	// Disk is the error of the last write to each of the machine's disks; nil entries are well.
 	Disk map[string]error
+	// Hung says which tasks have been blocked for long; empty if none has.
+	Hung string
 	// Unreached counts attempts in a row that did not reach the service's registry, and
 	// Egress is the last one's error. Asks is false where there is no registry.
 	Asks      bool
@@ -72,6 +75,7 @@ func findings(seen symptoms, said []finding, now time.Time) []finding {
 		often(conditionRuntimeOften, seen.Containerd, now),
 		unwritable,
 		corrupt,
+		either(conditionDeadlock, seen.Hung, "TaskHung", "KernelHasNoDeadlock", "kernel has no deadlock"),
 	}
 	for i, f := range all {
 		if last := indexOf(said, f.Type); f == undecided(f.Type) && last >= 0 {

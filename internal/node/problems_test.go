@@ -60,6 +60,7 @@ func TestFindings(t *testing.T) {
 		{"a damaged disk", symptoms{Disk: on(fmt.Errorf("write: %w", syscall.EUCLEAN))}, []string{"FilesystemCorruptionProblem"}},
 		{"a disk that fails", symptoms{Disk: on(syscall.EIO)}, []string{"FilesystemCorruptionProblem"}},
 		{"a full disk is DiskPressure, which is the kubelet's", symptoms{Disk: on(syscall.ENOSPC)}, nil},
+		{"a task that does not get on", symptoms{Hung: "task tar:40 blocked for more than 120 seconds"}, []string{"KernelDeadlock"}},
 		{"a registry that was away for a moment", symptoms{Asks: true, Unreached: 2, Egress: errors.New("timeout")}, nil},
 		{"a registry that cannot be reached", symptoms{Asks: true, Unreached: 3, Egress: errors.New("timeout")}, []string{"EgressBlocked"}},
 	} {
@@ -124,8 +125,8 @@ func TestProblemsAreReported(t *testing.T) {
 	defer server.Close()
 	var log bytes.Buffer
 	m := &machine{config: Config{NodeName: "n1", KubeconfigFile: kubeconfigOf(t, server)}, lines: supervise.NewLines(&log)}
-	w := &problemWatch{machine: m, disks: newDiskWatch(tryDisk), since: map[string]time.Time{},
-		services: services{kubelet: &supervise.Service{}, containerd: &supervise.Service{}}}
+	w := newProblemWatch(m, services{kubelet: &supervise.Service{}, containerd: &supervise.Service{}})
+	w.tasks.proc = t.TempDir()
 	w.look(t.Context())
 	w.look(t.Context())
 	if len(patches) != 1 || len(patches[0]) != len(ProblemConditions())-1 || patches[0]["ReadonlyFilesystem"].Status != "False" {
@@ -135,6 +136,14 @@ func TestProblemsAreReported(t *testing.T) {
 	w.look(t.Context())
 	if last := patches[len(patches)-1]["ReadonlyFilesystem"]; len(patches) != 2 || last.Status != "True" || !strings.Contains(last.Message, "/var/log") {
 		t.Errorf("a disk became read-only: %+v", patches)
+	}
+	for n := range hungLooks {
+		fakeProc(t, w.tasks.proc, fakeTask{process: 40, task: 40, name: "tar", state: "D"})
+		w.tasks.look(problemNow.Add(time.Duration(n) * tasksEvery))
+	}
+	w.look(t.Context())
+	if last := patches[len(patches)-1]["KernelDeadlock"]; len(patches) != 3 || last.Status != "True" || last.Reason != "TaskHung" || !strings.Contains(last.Message, "tar:40") {
+		t.Errorf("a task hangs: %+v", patches)
 	}
 	if !strings.Contains(log.String(), "ReadonlyFilesystem is true") {
 		t.Errorf("the machine's log is %q", log.String())
