@@ -98,13 +98,18 @@ func kubeconfigFile(name string, ca *pki.Authority, request pki.Request, kubecon
 	return file{name: name, authority: ca, request: request, kubeconfig: &kubeconfig}
 }
 
-// Current says whether the stored Secret, nil if there is none, still fits.
+// Current says whether the stored Secret, nil if there is none, still fits. What was
+// issued while the clock was ahead does not, once the clock is back: it is not valid yet.
 func (p Plan) Current(stored *corev1.Secret, now time.Time) bool {
 	if stored == nil || stored.Annotations[annotationIssuedFor] != p.fingerprint() {
 		return false
 	}
 	renewAfter, err := time.Parse(time.RFC3339, stored.Annotations[annotationRenewAfter])
-	return err == nil && now.Before(renewAfter)
+	if err != nil {
+		return false
+	}
+	issued := renewAfter.Add(renewBefore - leafLife)
+	return now.Before(renewAfter) && !now.Before(issued.Add(-pki.ClockSkew))
 }
 
 // Issue makes the Secret with new keys.

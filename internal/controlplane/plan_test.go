@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"berth.dev/berth/internal/pki"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -61,6 +63,9 @@ func TestPlanCurrent(t *testing.T) {
 		{"other roots", in, newRoots(t), stored, noon, false},
 		{"well before its end", in, roots, stored, noon.Add(leafLife - renewBefore - time.Hour), true},
 		{"90 days before its end", in, roots, stored, noon.Add(leafLife - renewBefore), false},
+		{"within what certificates allow for clocks", in, roots, stored, noon.Add(-pki.ClockSkew), true},
+		{"a clock that was ahead when it was issued is back", in, roots, stored, noon.Add(-pki.ClockSkew - time.Second), false},
+		{"a clock that was a year ahead is back", in, roots, stored, noon.AddDate(-1, 0, 0), false},
 		{"made by hand", in, roots, &corev1.Secret{}, noon, false},
 	} {
 		if got := planNamed(t, c.in, c.roots, KubeSecret).Current(c.stored, c.now); got != c.want {

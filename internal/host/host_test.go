@@ -1,9 +1,7 @@
 package host
 
 import (
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"os"
 	"os/exec"
@@ -20,7 +18,6 @@ import (
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/identity"
 	"berth.dev/berth/internal/node"
-	"berth.dev/berth/internal/pki"
 	"berth.dev/berth/internal/release"
 )
 
@@ -255,50 +252,6 @@ func TestHashesFollowTheSecrets(t *testing.T) {
 	}
 	if _, _, err := k.secret("password"); err == nil {
 		t.Error("an empty secret is taken")
-	}
-}
-
-func TestCertificatesAreRenewedBelowTheSameAuthority(t *testing.T) {
-	paths := newPaths(t)
-	first, err := ensureBerthKeys(paths, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	later, err := ensureBerthKeys(paths, now.AddDate(6, 0, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(first.CA) != string(later.CA) || string(first.Cert) == string(later.Cert) {
-		t.Error("after six years the certificate must be new and the authority the same")
-	}
-	block, _ := pem.Decode(later.Cert)
-	leaf, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.EqualFold(leaf.Subject.CommonName, leaf.Issuer.CommonName) {
-		t.Error("OpenSSL takes the certificate for self-signed")
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(first.CA)
-	for _, name := range []string{"127.0.0.1", "localhost", "berth.berth-system.svc", "berth-webhook.berth-system.svc", registrySvcIP} {
-		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, CurrentTime: now.AddDate(6, 0, 0)}); err != nil {
-			t.Errorf("the certificate does not serve %s: %v", name, err)
-		}
-	}
-}
-
-func TestHalfMadeAuthorityIsMadeAnew(t *testing.T) {
-	k := keystore{t.TempDir(), now}
-	if err := os.WriteFile(k.path("ca.key"), []byte("a crash left this"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	authority, err := k.authority("ca", "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := pki.LoadAuthority(authority.CertPEM, authority.KeyPEM); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -85,7 +85,8 @@ func (k keystore) writePair(name string, certificate, key []byte) error {
 }
 
 // leaf returns the certificate name.crt and its key, issuing it anew when it is
-// missing, was asked for differently, or has not long to live.
+// missing, was asked for differently, has not long to live, or is not valid yet, as
+// after an up while the clock was ahead.
 func (k keystore) leaf(name string, authority *pki.Authority, request pki.Request) (certificate, key []byte, err error) {
 	certificate, certErr := os.ReadFile(k.path(name + ".crt"))
 	key, keyErr := os.ReadFile(k.path(name + ".key"))
@@ -109,7 +110,7 @@ func fits(certificate []byte, authority *pki.Authority, request pki.Request, now
 	if err != nil || leaf.CheckSignatureFrom(authority.Cert) != nil {
 		return false
 	}
-	return leaf.NotAfter.Sub(now) > renewBefore &&
+	return leaf.NotAfter.Sub(now) > renewBefore && !now.Before(leaf.NotBefore) &&
 		leaf.Subject.CommonName == request.CommonName &&
 		slices.Equal(leaf.Subject.Organization, request.Organizations) &&
 		slices.Equal(leaf.DNSNames, request.DNSNames) &&

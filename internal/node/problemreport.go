@@ -31,9 +31,10 @@ const (
 type problemWatch struct {
 	machine  *machine
 	services services
+	disks    *diskWatch
+	tasks    *taskWatch
 
 	mu     sync.Mutex
-	disks  map[string]error
 	missed int
 	egress error
 
@@ -43,17 +44,25 @@ type problemWatch struct {
 	saidTime time.Time
 }
 
+func newProblemWatch(m *machine, s services) *problemWatch {
+	return &problemWatch{machine: m, services: s, disks: newDiskWatch(tryDisk), tasks: &taskWatch{proc: "/proc"}, since: map[string]time.Time{}}
+}
+
 // watchProblems reports the machine's problems until stop is called.
 func (m *machine) watchProblems(s services) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &problemWatch{machine: m, services: s, disks: map[string]error{}, since: map[string]time.Time{}}
+	w := newProblemWatch(m, s)
 	var running sync.WaitGroup
 	running.Go(func() { every(ctx, lookEvery, func() time.Duration { w.look(ctx); return lookEvery }) })
 	if m.config.Registry.Address != "" {
 		running.Go(func() { every(ctx, lookEvery, func() time.Duration { return w.tryEgress(ctx) }) })
 	}
-	// A disk that hangs holds who writes to it, and cannot be waited for.
-	go every(ctx, disksEvery, func() time.Duration { w.tryDisks(); return disksEvery })
+	running.Go(func() {
+		every(ctx, disksEvery, func() time.Duration { w.disks.tryAll(machineDisks()); return disksEvery })
+	})
+	running.Go(func() {
+		every(ctx, tasksEvery, func() time.Duration { w.tasks.look(time.Now()); return tasksEvery })
+	})
 	return func() {
 		cancel()
 		running.Wait()
@@ -68,15 +77,6 @@ func every(ctx context.Context, first time.Duration, do func() time.Duration) {
 			return
 		case <-time.After(wait):
 		}
-	}
-}
-
-func (w *problemWatch) tryDisks() {
-	for _, dir := range machineDisks() {
-		err := tryDisk(dir)
-		w.mu.Lock()
-		w.disks[dir] = err
-		w.mu.Unlock()
 	}
 }
 
@@ -116,10 +116,7 @@ func (w *problemWatch) look(ctx context.Context) {
 	now := time.Now()
 	w.mu.Lock()
 	seen := symptoms{Kubelet: w.services.kubelet.Condition(), Containerd: w.services.containerd.Condition(),
-		Disk: map[string]error{}, Asks: w.machine.config.Registry.Address != "", Unreached: w.missed, Egress: w.egress}
-	for dir, err := range w.disks {
-		seen.Disk[dir] = err
-	}
+		Disk: w.disks.seen(now), Hung: w.tasks.hung(), Asks: w.machine.config.Registry.Address != "", Unreached: w.missed, Egress: w.egress}
 	w.mu.Unlock()
 	found := findings(seen, w.said, now)
 	for _, f := range found {

@@ -3,8 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -33,13 +31,14 @@ const (
 	conditionRuntimeOften = "FrequentContainerdRestart"
 	conditionReadOnly     = "ReadonlyFilesystem"
 	conditionCorruption   = "FilesystemCorruptionProblem"
+	conditionDeadlock     = "KernelDeadlock"
 	conditionEgress       = "EgressBlocked"
 )
 
 // ProblemConditions are the types of all conditions that a machine's init reports.
 func ProblemConditions() []string {
 	return []string{conditionKubelet, conditionRuntime, conditionKubeletOften, conditionRuntimeOften,
-		conditionReadOnly, conditionCorruption, conditionEgress}
+		conditionReadOnly, conditionCorruption, conditionDeadlock, conditionEgress}
 }
 
 // symptoms is what an init sees of its machine.
@@ -47,6 +46,8 @@ type symptoms struct {
 	Kubelet, Containerd supervise.Health
 	// Disk is the error of the last write to each of the machine's disks; nil entries are well.
 	Disk map[string]error
+	// Hung says which tasks have been blocked for long; empty if none has.
+	Hung string
 	// Unreached counts attempts in a row that did not reach the service's registry, and
 	// Egress is the last one's error. Asks is false where there is no registry.
 	Asks      bool
@@ -66,14 +67,15 @@ type finding struct {
 // service that has been unwell for a moment is as it was: one that starts after a boot is
 // not well before it answers, so that a reboot that does not help shows none.
 func findings(seen symptoms, said []finding, now time.Time) []finding {
-	readOnly, corrupt := diskProblems(seen.Disk)
+	unwritable, corrupt := diskProblems(seen.Disk)
 	all := []finding{
 		service(conditionKubelet, "Kubelet", seen.Kubelet, now),
 		service(conditionRuntime, "ContainerRuntime", seen.Containerd, now),
 		often(conditionKubeletOften, seen.Kubelet, now),
 		often(conditionRuntimeOften, seen.Containerd, now),
-		either(conditionReadOnly, readOnly, "FilesystemIsReadOnly", "FilesystemIsNotReadOnly", "the machine's disks can be written to"),
-		either(conditionCorruption, corrupt, "FilesystemIsCorrupt", "FilesystemIsOK", "the machine's disks show no damage"),
+		unwritable,
+		corrupt,
+		either(conditionDeadlock, seen.Hung, "TaskHung", "KernelHasNoDeadlock", "kernel has no deadlock"),
 	}
 	for i, f := range all {
 		if last := indexOf(said, f.Type); f == undecided(f.Type) && last >= 0 {
@@ -131,31 +133,26 @@ func either(kind, problem, bad, good, well string) finding {
 	return finding{Type: kind, Problem: true, Reason: bad, Message: problem}
 }
 
-func diskProblems(disks map[string]error) (readOnly, corrupt string) {
+// diskProblems are what the disks' last writes mean. One that does not return is a disk
+// that cannot be written to.
+func diskProblems(disks map[string]error) (unwritable, corrupt finding) {
+	var readOnly, hung, damaged []string
 	for _, dir := range machineDisks() {
 		err := disks[dir]
 		switch {
+		case errors.Is(err, errDiskHangs):
+			hung = append(hung, dir+": "+err.Error())
 		case errors.Is(err, syscall.EROFS):
-			readOnly = strings.TrimPrefix(readOnly+"; "+dir+": "+err.Error(), "; ")
+			readOnly = append(readOnly, dir+": "+err.Error())
 		case errors.Is(err, syscall.EUCLEAN), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EBADMSG):
-			corrupt = strings.TrimPrefix(corrupt+"; "+dir+": "+err.Error(), "; ")
+			damaged = append(damaged, dir+": "+err.Error())
 		}
 	}
-	return readOnly, corrupt
-}
-
-// machineDisks are the directories whose writing is tried. Whether they are full is the
-// kubelet's to say: DiskPressure.
-func machineDisks() []string {
-	return []string{"/var/lib/containerd", "/var/lib/kubelet", "/var/log"}
-}
-
-// tryDisk writes, reads and removes a small file in a directory.
-func tryDisk(dir string) error {
-	path := filepath.Join(dir, ".berth-write-test")
-	if err := os.WriteFile(path, []byte("berth"), 0o600); err != nil {
-		return err
+	reason := "FilesystemIsReadOnly"
+	if len(readOnly) == 0 {
+		reason = "FilesystemHangs"
 	}
-	_, readErr := os.ReadFile(path)
-	return errors.Join(readErr, os.Remove(path))
+	said := func(all ...string) string { return strings.Join(all, "; ") }
+	return either(conditionReadOnly, said(slices.Concat(readOnly, hung)...), reason, "FilesystemIsNotReadOnly", "the machine's disks can be written to"),
+		either(conditionCorruption, said(damaged...), "FilesystemIsCorrupt", "FilesystemIsOK", "the machine's disks show no damage")
 }

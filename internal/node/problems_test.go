@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -57,9 +56,11 @@ func TestFindings(t *testing.T) {
 		{"restarts of long ago", symptoms{Kubelet: minutes(60, 59, 58, 57, 56, 55)}, nil},
 		{"containerd starts again and again", symptoms{Containerd: minutes(60, 9, 8, 7, 6, 5)}, []string{"FrequentContainerdRestart"}},
 		{"a read-only disk", symptoms{Disk: on(&fs.PathError{Op: "open", Path: "p", Err: syscall.EROFS})}, []string{"ReadonlyFilesystem"}},
+		{"a disk that hangs", symptoms{Disk: on(fmt.Errorf("%w since then", errDiskHangs))}, []string{"ReadonlyFilesystem"}},
 		{"a damaged disk", symptoms{Disk: on(fmt.Errorf("write: %w", syscall.EUCLEAN))}, []string{"FilesystemCorruptionProblem"}},
 		{"a disk that fails", symptoms{Disk: on(syscall.EIO)}, []string{"FilesystemCorruptionProblem"}},
 		{"a full disk is DiskPressure, which is the kubelet's", symptoms{Disk: on(syscall.ENOSPC)}, nil},
+		{"a task that does not get on", symptoms{Hung: "task tar:40 blocked for more than 120 seconds"}, []string{"KernelDeadlock"}},
 		{"a registry that was away for a moment", symptoms{Asks: true, Unreached: 2, Egress: errors.New("timeout")}, nil},
 		{"a registry that cannot be reached", symptoms{Asks: true, Unreached: 3, Egress: errors.New("timeout")}, []string{"EgressBlocked"}},
 	} {
@@ -124,17 +125,25 @@ func TestProblemsAreReported(t *testing.T) {
 	defer server.Close()
 	var log bytes.Buffer
 	m := &machine{config: Config{NodeName: "n1", KubeconfigFile: kubeconfigOf(t, server)}, lines: supervise.NewLines(&log)}
-	w := &problemWatch{machine: m, disks: map[string]error{}, since: map[string]time.Time{},
-		services: services{kubelet: &supervise.Service{}, containerd: &supervise.Service{}}}
+	w := newProblemWatch(m, services{kubelet: &supervise.Service{}, containerd: &supervise.Service{}})
+	w.tasks.proc = t.TempDir()
 	w.look(t.Context())
 	w.look(t.Context())
 	if len(patches) != 1 || len(patches[0]) != len(ProblemConditions())-1 || patches[0]["ReadonlyFilesystem"].Status != "False" {
 		t.Fatalf("after two looks at a machine that is well: %v", patches)
 	}
-	w.disks["/var/log"] = syscall.EROFS
+	w.disks.last["/var/log"] = syscall.EROFS
 	w.look(t.Context())
 	if last := patches[len(patches)-1]["ReadonlyFilesystem"]; len(patches) != 2 || last.Status != "True" || !strings.Contains(last.Message, "/var/log") {
 		t.Errorf("a disk became read-only: %+v", patches)
+	}
+	for n := range hungLooks {
+		fakeProc(t, w.tasks.proc, fakeTask{process: 40, task: 40, name: "tar", state: "D"})
+		w.tasks.look(problemNow.Add(time.Duration(n) * tasksEvery))
+	}
+	w.look(t.Context())
+	if last := patches[len(patches)-1]["KernelDeadlock"]; len(patches) != 3 || last.Status != "True" || last.Reason != "TaskHung" || !strings.Contains(last.Message, "tar:40") {
+		t.Errorf("a task hangs: %+v", patches)
 	}
 	if !strings.Contains(log.String(), "ReadonlyFilesystem is true") {
 		t.Errorf("the machine's log is %q", log.String())
@@ -143,24 +152,14 @@ func TestProblemsAreReported(t *testing.T) {
 		t.Errorf("since %v", w.since)
 	}
 	server.Close()
-	delete(w.disks, "/var/log")
+	delete(w.disks.last, "/var/log")
 	w.look(t.Context())
 	if w.said[slices.IndexFunc(w.said, func(f finding) bool { return f.Type == "ReadonlyFilesystem" })].Problem != true {
 		t.Error("what was not heard is taken for said")
 	}
 }
 
-func TestTryDiskAndReach(t *testing.T) {
-	dir := t.TempDir()
-	if err := tryDisk(dir); err != nil {
-		t.Error(err)
-	}
-	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 0 {
-		t.Errorf("left behind: %v", left)
-	}
-	if err := tryDisk(filepath.Join(dir, "none")); err == nil {
-		t.Error("a directory that is not there can be written to")
-	}
+func TestReach(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -22,9 +22,9 @@ import (
 // (certificate-rotation).
 const CALife = 30 * 365 * 24 * time.Hour
 
-// clockSkew is how far in the past a certificate becomes valid, for machines
+// ClockSkew is how far in the past a certificate becomes valid, for machines
 // whose clock runs behind.
-const clockSkew = 5 * time.Minute
+const ClockSkew = 5 * time.Minute
 
 // Authority is a certificate authority with its private key.
 type Authority struct {
@@ -161,7 +161,7 @@ func newTemplate(subject pkix.Name, life time.Duration, now time.Time) (*x509.Ce
 	return &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      subject,
-		NotBefore:    now.Add(-clockSkew).UTC(),
+		NotBefore:    now.Add(-ClockSkew).UTC(),
 		NotAfter:     now.Add(life).UTC(),
 	}, nil
 }

@@ -33,6 +33,7 @@ const (
 	ConditionContainerRuntimeProblem   corev1.NodeConditionType = "ContainerRuntimeProblem"
 	ConditionReadonlyFilesystem        corev1.NodeConditionType = "ReadonlyFilesystem"
 	ConditionFilesystemCorruption      corev1.NodeConditionType = "FilesystemCorruptionProblem"
+	ConditionKernelDeadlock            corev1.NodeConditionType = "KernelDeadlock"
 	ConditionFrequentKubeletRestart    corev1.NodeConditionType = "FrequentKubeletRestart"
 	ConditionFrequentContainerdRestart corev1.NodeConditionType = "FrequentContainerdRestart"
 	ConditionEgressBlocked             corev1.NodeConditionType = "EgressBlocked"
@@ -46,8 +47,9 @@ var NodeProblems = []struct {
 }{
 	{ConditionKubeletProblem, true, "its pods are not looked after, and starting it again did not help (E3)"},
 	{ConditionContainerRuntimeProblem, true, "no container starts or ends, and starting it again did not help (E3)"},
-	{ConditionReadonlyFilesystem, true, "a fresh mount or disk mends it (E4)"},
+	{ConditionReadonlyFilesystem, true, "a fresh mount or disk mends it, also where it hangs (E4)"},
 	{ConditionFilesystemCorruption, true, "a fresh disk mends it (E4)"},
+	{ConditionKernelDeadlock, false, "a mount of the customer's whose server is away does the same; a kubelet or containerd that does not get on has its own condition"},
 	{ConditionFrequentKubeletRestart, false, "it runs between its restarts; where it does not, the node is NotReady"},
 	{ConditionFrequentContainerdRestart, false, "as with the kubelet"},
 	{ConditionEgressBlocked, false, "no restart of a node opens a network"},
