@@ -47,7 +47,8 @@ func recoverTo(e *harness.Env, results *table, what, name string, maps typedv1.C
 // write makes an object that says when, or changes it.
 func write(e *harness.Env, maps typedv1.ConfigMapInterface, last *corev1.ConfigMap, name string) (written *corev1.ConfigMap) {
 	e.T.Helper()
-	now, err := map[string]string{"at": time.Now().Format(time.RFC3339Nano)}, error(nil)
+	now := map[string]string{"at": time.Now().Format(time.RFC3339Nano)}
+	var err error
 	if last == nil {
 		written, err = maps.Create(e.T.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: now}, metav1.CreateOptions{})
 	} else {
