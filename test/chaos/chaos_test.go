@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"berth.dev/berth/test/chaos/load"
 	"berth.dev/berth/test/chaos/objects"
 	"berth.dev/berth/test/chaos/schedule"
 	"berth.dev/berth/test/harness"
@@ -37,6 +38,8 @@ const (
 	wellWithin = 5 * time.Minute
 	// wellFor is how long it must be well: what was hit looks well until somebody notices.
 	wellFor = 5 * time.Second
+	// writesTo is the namespace that the load is on.
+	writesTo = "default"
 )
 
 type process = harness.Process
@@ -47,7 +50,7 @@ type cluster struct {
 	nodes    int
 	// members is how many etcds and API servers it has: three in the tier Standard.
 	members int
-	load    *load
+	load    *load.Load
 	// wiped is when a member's data were last taken away.
 	wiped atomic.Int64
 }
@@ -105,6 +108,9 @@ func TestChaos(t *testing.T) {
 		}
 		return nil
 	})
+	for _, one := range c.clusters {
+		c.complete(one, "the end")
+	}
 	c.plantLoss()
 }
 
@@ -183,7 +189,7 @@ func begin(t *testing.T, short bool) *chaos {
 			t.Fatal(err)
 		}
 		one.id = found.Spec.ID
-		one.load = startLoad(t.Context(), &running, e.Clientset(one.name))
+		one.load = load.Start(t.Context(), &running, e.Clientset(one.name).CoreV1().ConfigMaps(writesTo))
 	}
 	t.Cleanup(running.Wait) // the test's context has ended by then
 	c.settle("the start", time.Now())

@@ -20,6 +20,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/install"
+	"berth.dev/berth/test/chaos/ledger"
 	"berth.dev/berth/test/chaos/objects"
 	"berth.dev/berth/test/chaos/schedule"
 )
@@ -204,8 +205,13 @@ const stored = 15 * time.Second
 // healsWithin is how long after a member lost its data no other one of its cluster does.
 const healsWithin = 3 * time.Minute
 
+// keepsUpWithin is how long the recovery point may take to be there once all is well: X2 gives
+// backups a minute, and the point is written every ten deltas.
+const keepsUpWithin = 2 * time.Minute
+
 // loseEtcd takes the data of an etcd away. What was acknowledged in the last moments may
-// be lost, and nothing else; where there are other members nothing may be at all.
+// be lost, or since the recovery point that was told where another fault kept backups from
+// being made, and nothing else; where there are other members nothing may be at all.
 func loseEtcd(c *chaos, e schedule.Event) error {
 	target := c.target(e)
 	if target.members > 1 {
@@ -216,12 +222,9 @@ func loseEtcd(c *chaos, e schedule.Event) error {
 			return err
 		}
 	}
-	found, err := c.env.ManagedCluster(target.name)
+	point, err := c.recoveryPoint(target, e.Gap == 0 && target.members == 1)
 	if err != nil {
 		return err
-	}
-	if found.Status.Backup == nil || found.Status.Backup.RecoveryPoint == nil || found.Status.Recovery.UnderWay() {
-		return errors.New("it has no backup at the moment")
 	}
 	pod, err := anEtcd(c, e)
 	if err != nil {
@@ -232,15 +235,50 @@ func loseEtcd(c *chaos, e schedule.Event) error {
 		return err
 	}
 	data := filepath.Join(c.volumes, claim.Spec.VolumeName, "data")
-	gone := data + ".gone"
+	gone, before := data+".gone", time.Now()
 	if err := os.Rename(data, gone); err != nil {
 		return err
 	}
 	err = c.env.Signal(string(pod.UID), "etcd --name", unix.SIGKILL)
 	if target.members == 1 {
-		target.load.ledger.Excuse(time.Now().Add(-stored), time.Now().Add(time.Second))
+		loss := ledger.Loss{Point: before.Add(-stored), From: before, To: time.Now().Add(time.Second)}
+		if point.Before(loss.Point) {
+			loss.Point = point
+		}
+		target.load.Excuse(loss)
 	}
 	return errors.Join(err, os.RemoveAll(gone))
+}
+
+// recoveryPoint is up to when everything is stored of a cluster, as Berth says. Where all is
+// well it has to be a recent one: else backups that are not made would be their own excuse.
+func (c *chaos) recoveryPoint(of *cluster, recent bool) (point time.Time, err error) {
+	began := time.Now()
+	told := func() error {
+		found, err := c.env.ManagedCluster(of.name)
+		if err != nil {
+			return err
+		}
+		if found.Status.Backup == nil || found.Status.Backup.RecoveryPoint == nil || found.Status.Recovery.UnderWay() {
+			return errors.New("it has no backup at the moment")
+		}
+		point = found.Status.Backup.RecoveryPoint.Time
+		return nil
+	}
+	if !recent {
+		err := told()
+		return point, err
+	}
+	c.env.Eventually("the backups of "+of.name+" keep up", keepsUpWithin, func() error {
+		if err := told(); err != nil {
+			return err
+		}
+		if point.Before(began.Add(-stored)) {
+			return fmt.Errorf("its recovery point was %s ago when all was well", began.Sub(point))
+		}
+		return nil
+	})
+	return point, nil
 }
 
 // killManagement ends the supervisor of the management node, and with it everything;
