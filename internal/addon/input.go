@@ -6,8 +6,10 @@ import "sigs.k8s.io/controller-runtime/pkg/client"
 type Images struct {
 	// Kube is the multi-call image of the cluster's Kubernetes version.
 	Kube, CoreDNS, KonnectivityAgent, MetricsServer string
-	// Node is the image of the network agent.
-	Node string
+	// Node is the image of the network agent; NodeLivez says that it is of this build, whose
+	// agent tells whether it hangs. One that a cluster still has from before may not.
+	Node      string
+	NodeLivez bool
 }
 
 // Rendered are the images that Render puts into the cluster, by their names in the release

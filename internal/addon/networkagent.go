@@ -22,6 +22,7 @@ func networkAgent(in Input) ([]client.Object, error) {
 		APIServer:   net.JoinHostPort(in.ControlPlaneAddress, fmt.Sprint(apiServerPort)),
 		ClusterCIDR: in.PodCIDR,
 		Policy:      in.NetworkPolicy,
+		Livez:       in.Images.NodeLivez,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("network agent: %w", err)

@@ -15,7 +15,7 @@ import (
 // told the API server's own address.
 func agentObjects(image string) ([]client.Object, error) {
 	address := net.JoinHostPort(MachineAddress, fmt.Sprint(apiServerPort))
-	agent, err := network.Objects(network.Config{Image: image, APIServer: address, ClusterCIDR: PodCIDR, Policy: true})
+	agent, err := network.Objects(network.Config{Image: image, APIServer: address, ClusterCIDR: PodCIDR, Policy: true, Livez: true})
 	if err != nil {
 		return nil, err
 	}

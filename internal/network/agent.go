@@ -95,7 +95,7 @@ func Run(ctx context.Context, options Options, client *watch.Client, log *slog.L
 		})
 	}
 	if health != "" {
-		group.Go(func() error { return serveHealth(ctx, health, a.healthy) })
+		group.Go(func() error { return serveHealth(ctx, health, answers(a.healthy, a.alive)) })
 	}
 	group.Go(func() error { a.loop.Run(ctx, log, a.sync); return nil })
 	return group.Wait()
@@ -134,6 +134,18 @@ func (a *agent) healthy() error {
 	}
 	if age := time.Since(time.Unix(last, 0)); age > 3*a.loop.Check {
 		return fmt.Errorf("node's network was last right %s ago", age.Round(time.Second))
+	}
+	return nil
+}
+
+// stalled is how long the loop may not turn before the agent is taken for hung: far longer than a pass takes on a machine
+// that is loaded. What it waits for elsewhere, such as the API server, does not count: the loop turns meanwhile.
+const stalled = time.Minute
+
+// alive returns an error when the loop has not turned for too long: only a new process heals that (E3).
+func (a *agent) alive() error {
+	if idle := a.loop.Idle(); idle > stalled {
+		return fmt.Errorf("the agent's loop has not turned for %s", idle.Round(time.Second))
 	}
 	return nil
 }

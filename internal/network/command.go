@@ -44,7 +44,7 @@ func NewCommand() *cobra.Command {
 	set.StringVar(&f.ResultsDir, "cni-results", "/var/lib/cni/results", "where containerd keeps CNI results")
 	set.StringVar(&f.Uplink, "uplink", "", "device that the overlay uses; empty: the one with the node's address")
 	set.IntVar(&f.MTU, "mtu", 0, "MTU of pods in bytes; 0: the uplink's less the overlay's overhead")
-	set.StringVar(&f.health, "health", "", "address to answer GET /healthz on; empty: nowhere")
+	set.StringVar(&f.health, "health", "", "address to answer GET /healthz and /livez on; empty: nowhere")
 	set.BoolVar(&f.verbose, "verbose", false, "log every change")
 	return command
 }

@@ -9,21 +9,29 @@ import (
 	"time"
 )
 
-// serveHealth answers GET /healthz on addr with 200, or 503 and the error, until the context ends.
-func serveHealth(ctx context.Context, addr string, healthy func() error) error {
+// answers are those to GET /healthz, whether the node's network is right, and GET /livez, whether the agent lives: 200, or
+// 503 and the error.
+func answers(healthy, alive func() error) http.Handler {
+	mux := http.NewServeMux()
+	for path, check := range map[string]func() error{healthPath: healthy, livePath: alive} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			if err := check(); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+			fmt.Fprintln(w, "ok")
+		})
+	}
+	return mux
+}
+
+// serveHealth answers the kubelet's probes on addr until the context ends.
+func serveHealth(ctx context.Context, addr string, handler http.Handler) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listen for health probes: %w", err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := healthy(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

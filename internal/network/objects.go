@@ -18,8 +18,12 @@ import (
 // Name is the name of the agent's objects.
 const Name = "berth-network"
 
-// healthPort is where the agent answers the kubelet's probe, on the node's loopback.
-const healthPort = 10270
+// Where the agent answers the kubelet's probes, on the node's loopback.
+const (
+	healthPort = 10270
+	healthPath = "/healthz"
+	livePath   = "/livez"
+)
 
 // Object is any API object: the same methods as controller-runtime's client.Object, which every node would pay for in
 // memory if this package imported it.
@@ -41,6 +45,7 @@ type Config struct {
 	NoMasks     bool     // do not masquerade at all
 	Uplink      string   // device of the overlay; empty: the one with the node's address
 	MTU         int      // of pods, bytes; 0: from the uplink
+	Livez       bool     // the image has GET /livez, which those of earlier builds lack: a hung agent is started again
 }
 
 // Objects renders what runs the agent on every node of a cluster: ServiceAccount, ClusterRole, ClusterRoleBinding and
@@ -152,7 +157,8 @@ func podSpec(config *Config) (*corev1.PodSpec, error) {
 				Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")},
 			},
 			SecurityContext: &corev1.SecurityContext{Privileged: &privileged},
-			ReadinessProbe:  probe(),
+			ReadinessProbe:  readiness(),
+			LivenessProbe:   config.liveness(),
 			VolumeMounts: []corev1.VolumeMount{
 				{Name: "cni-config", MountPath: "/etc/cni/net.d"},
 				{Name: "cni-results", MountPath: "/var/lib/cni/results"},
@@ -188,14 +194,21 @@ func (c *Config) args() []string {
 	return args
 }
 
-func probe() *corev1.Probe {
-	return &corev1.Probe{
-		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
-			Host: "127.0.0.1", Path: "/healthz", Port: intstr.FromInt32(healthPort),
-		}},
-		PeriodSeconds:    10,
-		FailureThreshold: 3,
+func probe(path string) corev1.ProbeHandler {
+	return corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Host: "127.0.0.1", Path: path, Port: intstr.FromInt32(healthPort)}}
+}
+
+func readiness() *corev1.Probe {
+	return &corev1.Probe{ProbeHandler: probe(healthPath), PeriodSeconds: 10, FailureThreshold: 3}
+}
+
+// liveness has a hung agent started again (E3): after a minute in which it does not answer at all, or two in which its
+// loop does not turn. What is merely slow has done both long before.
+func (c *Config) liveness() *corev1.Probe {
+	if !c.Livez {
+		return nil
 	}
+	return &corev1.Probe{ProbeHandler: probe(livePath), PeriodSeconds: 10, TimeoutSeconds: 10, FailureThreshold: 6}
 }
 
 func hostDirectory(name, path string) corev1.Volume {

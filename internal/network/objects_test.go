@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -83,6 +84,22 @@ func TestAgentNeedsNothingOfTheCluster(t *testing.T) {
 	}
 	if _, err := Objects(Config{APIServer: "no port"}); err == nil {
 		t.Error("an address without a port was accepted")
+	}
+}
+
+// The kubelet ends an agent for nothing but what tells that it hangs, and takes its time; an agent of an earlier build, which
+// cannot tell, is not ended at all.
+func TestProbes(t *testing.T) {
+	set, _ := render(t, Config{Image: "i", Livez: true})
+	live, ready := set.Spec.Template.Spec.Containers[0].LivenessProbe, set.Spec.Template.Spec.Containers[0].ReadinessProbe
+	if live == nil || live.HTTPGet.Path != livePath || ready.HTTPGet.Path != healthPath || live.HTTPGet.Host != "127.0.0.1" {
+		t.Fatalf("liveness %+v, readiness %+v", live, ready)
+	}
+	if patience := time.Duration(live.PeriodSeconds*live.FailureThreshold) * time.Second; patience < time.Minute || live.TimeoutSeconds < 5 {
+		t.Errorf("an agent that is slow for %s, or answers after %d s, is ended", patience, live.TimeoutSeconds)
+	}
+	if set, _ = render(t, Config{Image: "i"}); set.Spec.Template.Spec.Containers[0].LivenessProbe != nil {
+		t.Error("an agent without the answer is asked for it")
 	}
 }
 

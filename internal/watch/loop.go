@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,17 +15,26 @@ type Loop struct {
 	Check time.Duration
 	// Retry is the wait after a pass that returned an error.
 	Retry time.Duration
+	// Beat is how often the loop turns without a pass to make.
+	Beat time.Duration
 
-	wake chan struct{}
+	wake  chan struct{}
+	begun time.Time
+	turn  atomic.Int64 // of the last turn, since begun: by a clock that nobody sets
 }
 
-// NewLoop returns a Loop with the waits that suit an agent: 100 ms, 1 min, 2 s.
+// NewLoop returns a Loop with the waits that suit an agent: 100 ms, 1 min, 2 s, 10 s.
 func NewLoop() *Loop {
 	return &Loop{
-		Settle: 100 * time.Millisecond, Check: time.Minute, Retry: 2 * time.Second,
-		wake: make(chan struct{}, 1),
+		Settle: 100 * time.Millisecond, Check: time.Minute, Retry: 2 * time.Second, Beat: 10 * time.Second,
+		wake: make(chan struct{}, 1), begun: time.Now(),
 	}
 }
+
+// Idle is how long ago the loop last turned, or was made. It says that a pass hangs, and nothing of what passes do.
+func (l *Loop) Idle() time.Duration { return time.Since(l.begun) - time.Duration(l.turn.Load()) }
+
+func (l *Loop) turns() { l.turn.Store(int64(time.Since(l.begun))) }
 
 // Notify asks for a pass. It never blocks.
 func (l *Loop) Notify() {
@@ -39,14 +49,19 @@ func (l *Loop) Notify() {
 func (l *Loop) Run(ctx context.Context, log *slog.Logger, pass func(ctx context.Context, full bool) error) {
 	ticker := time.NewTicker(l.Check)
 	defer ticker.Stop()
+	beat := time.NewTicker(l.Beat)
+	defer beat.Stop()
 	full := false
 	for {
+		l.turns()
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.wake:
 		case <-ticker.C:
 			full = true
+		case <-beat.C:
+			continue
 		}
 		pause, due := l.Settle, full
 		full = false
@@ -55,6 +70,7 @@ func (l *Loop) Run(ctx context.Context, log *slog.Logger, pass func(ctx context.
 			pause, full = l.Retry, due
 			l.Notify()
 		}
+		l.turns()
 		select {
 		case <-ctx.Done():
 			return

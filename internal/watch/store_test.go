@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +119,40 @@ func TestLoopTakesChangesTogether(t *testing.T) {
 		fail = true
 		<-time.After(60 * time.Second)
 		expect("a failed check stays a check", run{time.Minute, true}, run{time.Minute + 2*time.Second, true})
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// A loop with nothing to do is told from one whose pass hangs.
+func TestLoopTurnsWhileNothingHappens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		loop, hang := NewLoop(), make(chan struct{})
+		var hangs atomic.Bool
+		ctx, cancel := context.WithCancel(t.Context())
+		go loop.Run(ctx, slog.New(slog.DiscardHandler), func(context.Context, bool) error {
+			if hangs.Load() {
+				<-hang
+			}
+			return errors.New("no API server")
+		})
+		for range 600 {
+			<-time.After(time.Second)
+			if idle := loop.Idle(); idle > loop.Beat {
+				t.Fatalf("nothing happens, or passes fail, and the loop has not turned for %s", idle)
+			}
+		}
+		hangs.Store(true)
+		loop.Notify()
+		<-time.After(2 * time.Minute)
+		if idle := loop.Idle(); idle < time.Minute {
+			t.Errorf("a pass hangs, and the loop turned %s ago", idle)
+		}
+		close(hang)
+		<-time.After(time.Second)
+		if idle := loop.Idle(); idle > loop.Beat {
+			t.Errorf("a pass hangs no more, and the loop has not turned for %s", idle)
+		}
 		cancel()
 		synctest.Wait()
 	})

@@ -39,17 +39,22 @@ func (r *reconciler) input(ctx context.Context, cluster *v1beta1.ManagedCluster)
 		return addon.Input{}, errors.New("no rollout has said which images the cluster gets")
 	}
 	return addon.Input{
-		Images: addon.Images{
-			Kube: running.KubeImage, CoreDNS: images["coredns"],
-			KonnectivityAgent: images["konnectivity-agent"], MetricsServer: images["metrics-server"],
-			Node: images["berth-node"],
-		},
+		Images:              imagesOf(running.KubeImage, images, r.Catalogue),
 		ControlPlaneAddress: cluster.Status.ControlPlaneAddress,
 		PodCIDR:             network.PodCIDR, DNSServiceIP: network.DNSServiceIP,
 		NetworkAgent: network.NetworkPlugin != "none", NetworkPolicy: network.NetworkPolicy == "azure",
 		Nodes: nodes,
 		CA:    roots.Data[corev1.TLSCertKey], MetricsCert: metrics.Data["server.crt"], MetricsKey: metrics.Data["server.key"],
 	}, nil
+}
+
+// imagesOf are the components' images. Those that a cluster has until its wave comes may be
+// of another build than what Berth renders (docs/decisions/0021-waves.md).
+func imagesOf(kube string, images map[string]string, catalogue *release.Catalogue) addon.Images {
+	return addon.Images{
+		Kube: kube, CoreDNS: images["coredns"], KonnectivityAgent: images["konnectivity-agent"], MetricsServer: images["metrics-server"],
+		Node: images["berth-node"], NodeLivez: images["berth-node"] == catalogue.Images["berth-node"],
+	}
 }
 
 // nodes is how many nodes the cluster's pools are asked to have.
