@@ -2,11 +2,13 @@ package addon
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -42,6 +44,7 @@ func protection(managed []client.Object) []client.Object {
 			Variables: []admissionregistrationv1.Variable{
 				// A deletion of a whole collection has no name in the request.
 				{Name: "name", Expression: "oldObject != null ? oldObject.metadata.name : has(object.metadata.name) ? object.metadata.name : ''"},
+				{Name: "owners", Expression: "oldObject != null && has(oldObject.metadata.ownerReferences) ? oldObject.metadata.ownerReferences : []"},
 				{Name: "id", Expression: "request.resource.resource + '/' + (has(request.namespace) ? request.namespace : '') + '/' + variables.name"},
 			},
 		},
@@ -49,7 +52,7 @@ func protection(managed []client.Object) []client.Object {
 	for _, refusal := range policy.ManagedRefusals() {
 		object.Spec.MatchConstraints.ResourceRules = append(object.Spec.MatchConstraints.ResourceRules, rulesOf(refusal))
 		object.Spec.Validations = append(object.Spec.Validations, admissionregistrationv1.Validation{
-			Expression: fmt.Sprintf("!(request.operation in %s && variables.id in %s)", celList(refusal.Operations), celList(protected(refusal, managed))),
+			Expression: fmt.Sprintf("!(request.operation in %s && %s%s)", celList(refusal.Operations), whose(refusal, managed), changes(refusal.Fields)),
 			MessageExpression: "request.kind.kind + ' ' + variables.name + " + strconv.Quote(fmt.Sprintf(
 				" is a managed component, which customers do not change (support policy %s): %s", refusal.Clause, refusal.Why)),
 			Reason: ptr(metav1.StatusReasonForbidden),
@@ -71,6 +74,47 @@ func rulesOf(refusal policy.ManagedRefusal) admissionregistrationv1.NamedRuleWit
 		rule.Operations = append(rule.Operations, admissionregistrationv1.OperationType(operation))
 	}
 	return rule
+}
+
+// whose asks whether the object is one that a refusal holds for.
+func whose(refusal policy.ManagedRefusal, managed []client.Object) string {
+	if slices.Contains(refusal.Resources, "pods") {
+		return podOf(managed)
+	}
+	return "variables.id in " + celList(protected(refusal, managed))
+}
+
+// podOf asks whether a pod is a component's. Its name tells nothing and its labels may be a
+// customer's: what counts is the workload that controls it, the ReplicaSet of a Deployment
+// by the name that Kubernetes gives it.
+func podOf(managed []client.Object) string {
+	var sets, deployments []string
+	for _, object := range managed {
+		switch object.(type) {
+		case *appsv1.DaemonSet:
+			sets = append(sets, object.GetName())
+		case *appsv1.Deployment:
+			deployments = append(deployments, regexp.QuoteMeta(object.GetName()))
+		}
+	}
+	slices.Sort(sets)
+	slices.Sort(deployments)
+	return fmt.Sprintf(`request.namespace == %q && variables.owners.exists(o, o.apiVersion == "apps/v1" && has(o.controller) && o.controller && `+
+		`(o.kind == "DaemonSet" && o.name in %s || o.kind == "ReplicaSet" && o.name.matches(%q)))`,
+		systemNamespace, celList(sets), "^("+strings.Join(deployments, "|")+")-[bcdfghjklmnpqrstvwxz2456789]+$") // apimachinery's rand.SafeEncodeString
+}
+
+// changes asks whether an update changes one of these fields, which not every kind has.
+func changes(fields []string) string {
+	if len(fields) == 0 {
+		return ""
+	}
+	differ := make([]string, 0, len(fields))
+	for _, field := range fields {
+		path := ".?" + strings.ReplaceAll(field, ".", ".?")
+		differ = append(differ, "dyn(object)"+path+" != dyn(oldObject)"+path)
+	}
+	return " && (" + strings.Join(differ, " || ") + ")"
 }
 
 // protected are the objects that a refusal holds for, as resource/namespace/name. They

@@ -81,6 +81,8 @@ type ManagedRefusal struct {
 	Names []string
 	// Operations are CREATE, UPDATE, DELETE.
 	Operations []string
+	// Fields are those that an UPDATE must leave alone; none means the whole object.
+	Fields []string
 	// Clause is what the customer is told to read, Why what would come of it.
 	Clause, Why string
 }
@@ -97,16 +99,22 @@ func ManagedRefusals() []ManagedRefusal {
 			Clause: "A7", Why: "the tokens of running components would be void"},
 		{Resources: []string{"services"}, Names: []string{"kube-dns"}, Operations: []string{"DELETE"},
 			Clause: "A7", Why: "the address that every pod asks for names would be free to be taken"},
+		// Labels, annotations and finalizers, ephemeral containers, evictions and deletions stay open.
+		{Resources: []string{"pods", "pods/resize"}, Operations: []string{"UPDATE"}, Fields: []string{"spec", "metadata.ownerReferences"},
+			Clause: "A7", Why: "its Deployment or DaemonSet, which says what it runs, would not notice"},
 	}
 }
 
 // ManagedWriters are the users that no refusal holds for, beside Berth itself: the API
-// server and those of Kubernetes' controllers that clean up and aggregate.
+// server and those of Kubernetes' controllers that clean up, aggregate, and adopt and
+// release pods. Others that write pods, kubelets and the scheduler too, use subresources.
 func ManagedWriters() []string {
 	return []string{
 		"system:apiserver", "system:kube-controller-manager",
 		"system:serviceaccount:kube-system:clusterrole-aggregation-controller",
+		"system:serviceaccount:kube-system:daemon-set-controller",
 		"system:serviceaccount:kube-system:generic-garbage-collector",
 		"system:serviceaccount:kube-system:namespace-controller",
+		"system:serviceaccount:kube-system:replicaset-controller",
 	}
 }

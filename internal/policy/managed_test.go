@@ -69,6 +69,9 @@ func TestManagedRefusals(t *testing.T) {
 			if operation == "CREATE" && len(row.Names) == 0 {
 				t.Errorf("%+v refuses to create what has no name yet", row)
 			}
+			if operation != "UPDATE" && len(row.Fields) > 0 {
+				t.Errorf("%+v compares fields with nothing", row)
+			}
 		}
 	}
 }

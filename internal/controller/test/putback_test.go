@@ -60,6 +60,7 @@ func TestManagedComponents(t *testing.T) {
 		{"hooks stay", hooksStay},
 		{"hooks that change meanwhile stay", func(w *world) { hooksStayMeanwhile(w, &meanwhile) }},
 		{"customers are refused, Kubernetes is not", customersAreRefused},
+		{"so are changes of pods", podsAreRefused},
 		{"contested components wait", contestedComponentsWait},
 		{"what is no component goes, what cannot become one is replaced", prunesAndReplaces},
 	} {
