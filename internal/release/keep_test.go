@@ -49,3 +49,26 @@ func TestKeepReleases(t *testing.T) {
 		}
 	}
 }
+
+// What a version has of its own outlives builds, and goes on to the minor's next patch.
+func TestImagesOfAVersionAreKept(t *testing.T) {
+	own := map[string]string{"coredns": "coredns:of-1.36"}
+	for _, c := range []struct {
+		why, made string
+		before    []Release
+		want      string
+	}{
+		{"made again", "1.36.4", []Release{{Version: "1.36.4", Images: own}}, "coredns:of-1.36"},
+		{"a new patch", "1.36.5", []Release{{Version: "1.36.4", Images: own}, {Version: "1.36.3"}}, "coredns:of-1.36"},
+		{"the operator took it back with a later patch", "1.36.5", []Release{{Version: "1.36.4"}, {Version: "1.36.3", Images: own}}, "coredns:v1"},
+		{"another minor", "1.37.0", []Release{{Version: "1.36.4", Images: own}}, "coredns:v1"},
+		{"the first build", "1.36.4", nil, "coredns:v1"},
+	} {
+		made := &Catalogue{Releases: []Release{{Version: c.made}}}
+		made.KeepReleases(&Catalogue{Releases: c.before}, time.Now(), func(Release) bool { return false })
+		images := map[string]string{"coredns": "coredns:v1"}
+		if got := made.ImagesIn(c.made, images); got["coredns"] != c.want || len(got) != 1 || images["coredns"] != "coredns:v1" {
+			t.Errorf("%s: %v of %v", c.why, got, images)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -30,6 +31,9 @@ type Release struct {
 	// KubeImage is the multi-call image and NodeImage the machine image.
 	KubeImage string `json:"kubeImage"`
 	NodeImage string `json:"nodeImage"`
+	// Images are components (ClusterComponents) that clusters of this version have
+	// instead of the catalogue's. Empty for most: they work with every version.
+	Images map[string]string `json:"images,omitempty"`
 }
 
 // Minor is the version's minor, such as 1.37.
@@ -74,6 +78,11 @@ func (c *Catalogue) check() error {
 		if err := errors.Join(r.Life.check(), Life{Released: r.Removed}.check()); err != nil {
 			return fmt.Errorf("version %s: %w", r.Version, err)
 		}
+		for name, image := range r.Images {
+			if !slices.Contains(ClusterComponents(), name) || image == "" {
+				return fmt.Errorf("version %s: images: %q: want an image of %s", r.Version, name, strings.Join(ClusterComponents(), ", "))
+			}
+		}
 		if r.Default {
 			defaults++
 		}
@@ -82,6 +91,27 @@ func (c *Catalogue) check() error {
 		return fmt.Errorf("%d default versions, want exactly one", defaults)
 	}
 	return nil
+}
+
+// ClusterComponents are the names in Images of what runs in managed clusters and comes in waves.
+// kube-proxy is not among them: it comes with the cluster's version, which its owner upgrades.
+func ClusterComponents() []string {
+	return []string{"berth-node", "coredns", "konnectivity-agent", "metrics-server"}
+}
+
+// ImagesIn are images with those in their places that the version has of its own.
+func (c *Catalogue) ImagesIn(version string, images map[string]string) map[string]string {
+	r, _ := c.Release(version)
+	if len(r.Images) == 0 {
+		return images
+	}
+	all := maps.Clone(images)
+	for name, image := range r.Images {
+		if all[name] != "" {
+			all[name] = image
+		}
+	}
+	return all
 }
 
 // Release finds a version by its exact name.

@@ -43,6 +43,9 @@ func TestLoadChecks(t *testing.T) {
 		{"not JSON", `releases:`, false},
 		{"a date is YYYY-MM-DD", `{"releases":[{"version":"1.37.2","default":true,"endOfSupport":"June"}]}`, false},
 		{"a version does not end before it began", `{"releases":[{"version":"1.37.2","default":true,"released":"2027-01-01","endOfSupport":"2026-01-01"}]}`, false},
+		{"an image of its own", `{"releases":[{"version":"1.37.2","default":true,"images":{"coredns":"coredns:v1"}}]}`, true},
+		{"none", `{"releases":[{"version":"1.37.2","default":true,"images":{"coredns":""}}]}`, false},
+		{"no cluster has an etcd of its version", `{"releases":[{"version":"1.37.2","default":true,"images":{"etcd":"etcd:v1"}}]}`, false},
 		{"so is that of a withdrawal", `{"releases":[{"version":"1.37.2","default":true,"removed":"soon"}]}`, false},
 	} {
 		path := filepath.Join(t.TempDir(), "catalogue.json")

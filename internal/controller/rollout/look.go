@@ -158,7 +158,7 @@ func (r *reconciler) input(ctx context.Context, reader client.Reader, all []v1be
 			continue
 		}
 		in.clusters[client.ObjectKeyFromObject(cluster)] = cluster
-		observed := rollout.Observe(cluster, pullable)
+		observed := rollout.Observe(cluster, r.Catalogue, pullable)
 		observed.Opens = opens[cluster.UID]
 		in.Fleet = append(in.Fleet, observed)
 	}

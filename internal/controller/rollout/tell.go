@@ -69,7 +69,7 @@ func (r *reconciler) tellCluster(ctx context.Context, cluster *v1beta1.ManagedCl
 	}
 	kind, reason, words := corev1.EventTypeWarning, reasonReturned, next.Message
 	if next.Phase != v1beta1.ClusterReturned && next.Phase != v1beta1.ClusterHeld {
-		news := changed(cluster.Status.AddonsImages, next.Images)
+		news := changed(cluster.Status.AddonsImages, r.Catalogue.ImagesIn(cluster.Status.ComponentsVersion(), next.Images))
 		if next.Name == last.Name && next.Attempt == last.Attempt || news == "" {
 			return // the same images, or its first
 		}

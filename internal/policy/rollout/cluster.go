@@ -10,6 +10,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/policy"
+	"berth.dev/berth/internal/release"
 )
 
 // Health is whether a cluster's components are ready with the images that it may have.
@@ -47,7 +48,7 @@ type Cluster struct {
 
 // Observe collects what decides about a cluster. Pullable says whether an image can be
 // had from the registry.
-func Observe(cluster *v1beta1.ManagedCluster, pullable func(image string) bool) Cluster {
+func Observe(cluster *v1beta1.ManagedCluster, catalogue *release.Catalogue, pullable func(image string) bool) Cluster {
 	status := &cluster.Status
 	c := Cluster{
 		Key: types.NamespacedName{Namespace: cluster.Namespace, Name: cluster.Name}, UID: cluster.UID,
@@ -64,7 +65,7 @@ func Observe(cluster *v1beta1.ManagedCluster, pullable func(image string) bool) 
 	if status.ComponentRollout != nil {
 		c.At, c.Has = *status.ComponentRollout, status.ComponentRollout.Images
 	}
-	c.Health, c.Words = healthOf(status, c.Has)
+	c.Health, c.Words = healthOf(status, catalogue.ImagesIn(status.ComponentsVersion(), c.Has))
 	c.Lost = !AllPullable(c.Has, pullable)
 	return c
 }
@@ -88,7 +89,7 @@ func healthOf(status *v1beta1.ManagedClusterStatus, images map[string]string) (H
 
 // AllPullable says whether every image can be had from the registry.
 func AllPullable(images map[string]string, pullable func(image string) bool) bool {
-	for _, name := range components {
+	for _, name := range release.ClusterComponents() {
 		if image := images[name]; image != "" && !pullable(image) {
 			return false
 		}

@@ -427,7 +427,10 @@ func TestPlan(t *testing.T) {
 // A cluster gets what its rollout says, before there was one what it has, and nothing while
 // nobody said anything.
 func TestImagesFor(t *testing.T) {
-	catalogue := &release.Catalogue{Images: map[string]string{"coredns": "coredns:v3", "metrics-server": "metrics-server:v3", "etcd": "etcd:v3"}}
+	catalogue := &release.Catalogue{Images: map[string]string{"coredns": "coredns:v3", "metrics-server": "metrics-server:v3", "etcd": "etcd:v3"}, Releases: []release.Release{
+		{Version: "1.37.2"}, {Version: "1.38.0", Images: map[string]string{"coredns": "coredns:of-1.38"}},
+	}}
+	rolled := &v1beta1.ClusterRollout{Images: map[string]string{"coredns": "coredns:v2"}}
 	has := map[string]string{"coredns": "coredns:v1", "kube": "kube:v1"}
 	for _, c := range []struct {
 		why    string
@@ -440,6 +443,14 @@ func TestImagesFor(t *testing.T) {
 			map[string]string{"coredns": "coredns:v2", "metrics-server": "metrics-server:v3"}},
 		{"what it does not say stays", v1beta1.ManagedClusterStatus{AddonsImages: has, ComponentRollout: &v1beta1.ClusterRollout{Images: map[string]string{"metrics-server": "metrics-server:v2"}}},
 			map[string]string{"coredns": "coredns:v1", "metrics-server": "metrics-server:v2"}},
+		{"a version without images of its own", v1beta1.ManagedClusterStatus{ComponentRollout: rolled, CurrentKubernetesVersion: "1.37.2"},
+			map[string]string{"coredns": "coredns:v2", "metrics-server": "metrics-server:v3"}},
+		{"one with, which no wave takes back", v1beta1.ManagedClusterStatus{AddonsImages: has, ComponentRollout: rolled, CurrentKubernetesVersion: "1.38.0"},
+			map[string]string{"coredns": "coredns:of-1.38", "metrics-server": "metrics-server:v3"}},
+		{"the upgrade to it brings it with the components", v1beta1.ManagedClusterStatus{ComponentRollout: rolled, CurrentKubernetesVersion: "1.37.2",
+			Upgrade: &v1beta1.ControlPlaneUpgrade{To: "1.38.0", Phase: v1beta1.UpgradeComponents}},
+			map[string]string{"coredns": "coredns:of-1.38", "metrics-server": "metrics-server:v3"}},
+		{"a new cluster waits nonetheless", v1beta1.ManagedClusterStatus{CurrentKubernetesVersion: "1.38.0"}, nil},
 	} {
 		got, told := ImagesFor(&c.status, catalogue)
 		if !maps.Equal(got, c.want) || told != (c.want != nil) {
@@ -457,6 +468,7 @@ func TestObserve(t *testing.T) {
 		change(&c.Status)
 		return c
 	}
+	catalogue := &release.Catalogue{Releases: []release.Release{{Version: "1.38.0", Images: map[string]string{"coredns": "r/coredns:v1"}}}}
 	for _, c := range []struct {
 		why    string
 		change func(*v1beta1.ManagedClusterStatus)
@@ -469,15 +481,18 @@ func TestObserve(t *testing.T) {
 		{"it is ill", func(s *v1beta1.ManagedClusterStatus) { s.Conditions[0].Status = metav1.ConditionFalse }, NotReady, true, false},
 		{"whether it is well is not known any more", func(s *v1beta1.ManagedClusterStatus) { s.Conditions[0].Status = metav1.ConditionUnknown }, NotReady, true, false},
 		{"it is well with the former images", func(s *v1beta1.ManagedClusterStatus) { s.ComponentRollout = &v1beta1.ClusterRollout{Images: v2} }, NotReady, true, false},
+		{"it is well with what its version has of its own", func(s *v1beta1.ManagedClusterStatus) {
+			s.ComponentRollout, s.CurrentKubernetesVersion = &v1beta1.ClusterRollout{Images: v2}, "1.38.0"
+		}, Ready, true, false},
 		{"it is stopped", func(s *v1beta1.ManagedClusterStatus) { s.APIServerReady = nil }, Ready, false, false},
 		{"it is new", func(s *v1beta1.ManagedClusterStatus) { *s = v1beta1.ManagedClusterStatus{} }, HealthUnknown, false, true},
 	} {
-		got := Observe(cluster(c.change), all)
+		got := Observe(cluster(c.change), catalogue, all)
 		if got.Health != c.health || got.Runs != c.runs || got.New != c.new || got.Tier != "Standard" || got.Lost {
 			t.Errorf("%s: %+v", c.why, got)
 		}
 	}
-	if got := Observe(cluster(func(*v1beta1.ManagedClusterStatus) {}), without("r/coredns:v1")); !got.Lost {
+	if got := Observe(cluster(func(*v1beta1.ManagedClusterStatus) {}), catalogue, without("r/coredns:v1")); !got.Lost {
 		t.Error("an image that is gone is not missed")
 	}
 }

@@ -97,14 +97,10 @@ func (p Plan) limit(n int32, reached, fleet int) int {
 	return max(most, reached+1)
 }
 
-// components are the names in the release catalogue of what waves carry. kube-proxy is not
-// among them: it comes with the cluster's version, which its owner upgrades.
-var components = []string{"berth-node", "coredns", "konnectivity-agent", "metrics-server"}
-
 // ImagesOf are the images of the catalogue that are rolled out in waves.
 func ImagesOf(catalogue *release.Catalogue) map[string]string {
 	images := map[string]string{}
-	for _, name := range components {
+	for _, name := range release.ClusterComponents() {
 		if image := catalogue.Images[name]; image != "" {
 			images[name] = image
 		}
@@ -113,7 +109,8 @@ func ImagesOf(catalogue *release.Catalogue) map[string]string {
 }
 
 // ImagesFor are those that a cluster's components get: what its rollout allows, and before
-// there was one what it has. False means that it gets none yet: nobody has said which.
+// there was one what it has, but for what its version has of its own, which no wave changes.
+// False means that it gets none yet: nobody has said which.
 func ImagesFor(status *v1beta1.ManagedClusterStatus, catalogue *release.Catalogue) (map[string]string, bool) {
 	allowed, told := status.AddonsImages, len(status.AddonsImages) > 0
 	if status.ComponentRollout != nil {
@@ -131,5 +128,5 @@ func ImagesFor(status *v1beta1.ManagedClusterStatus, catalogue *release.Catalogu
 			images[name] = status.AddonsImages[name]
 		}
 	}
-	return images, true
+	return catalogue.ImagesIn(status.ComponentsVersion(), images), true
 }
