@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,15 +24,22 @@ func TestOnlyAHungAgentIsStartedAgain(t *testing.T) {
 			}
 		}
 		expect("before the first turn", livePath, 200)
-		pass, hung := a.sync, make(chan struct{})
+		var hangs atomic.Bool
+		hung := make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
-		go a.loop.Run(ctx, a.log, func(ctx context.Context, full bool) error { return pass(ctx, full) })
+		go a.loop.Run(ctx, a.log, func(ctx context.Context, full bool) error {
+			if hangs.Load() {
+				<-hung
+			}
+			return a.sync(ctx, full)
+		})
 		for range 60 {
 			<-time.After(time.Minute)
 			expect("no API server", livePath, 200)
 			expect("no API server", healthPath, 503)
 		}
-		pass = func(context.Context, bool) error { <-hung; return nil }
+		<-time.After(time.Second) // the check of this minute is over
+		hangs.Store(true)
 		a.loop.Notify()
 		<-time.After(stalled - time.Second)
 		expect("a long pass", livePath, 200)

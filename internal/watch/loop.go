@@ -63,6 +63,7 @@ func (l *Loop) Run(ctx context.Context, log *slog.Logger, pass func(ctx context.
 		case <-beat.C:
 			continue
 		}
+		l.turns() // a pass has all the time from here
 		pause, due := l.Settle, full
 		full = false
 		if err := pass(ctx, due); err != nil && ctx.Err() == nil {
