@@ -360,6 +360,9 @@ func (u *ControlPlaneUpgrade) UnderWay() bool {
 	return u != nil && u.Phase != UpgradeSucceeded && u.Phase != UpgradeFailed && u.Phase != UpgradeIncomplete
 }
 
+// Restores says whether etcd's data are being put back as they were before. A nil one does not.
+func (u *ControlPlaneUpgrade) Restores() bool { return u != nil && u.Phase == UpgradeRestore }
+
 // ComponentsVersion is the version of Kubernetes whose managed components belong
 // into the cluster: the one that runs, or the one that has just come up.
 func (s *ManagedClusterStatus) ComponentsVersion() string {

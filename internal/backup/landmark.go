@@ -154,8 +154,8 @@ func (r *Recorder) sameHistory(ctx context.Context, client *clientv3.Client) (cu
 	return current, r.anew()
 }
 
-// dispute is the revision of the last landmark while a member of so many holds something else
-// there, and the others have not all said what they have.
+// dispute is the revision of the last landmark where a majority of so many members was seen to
+// hold something else, or the only one, and not all have said what they have.
 type dispute struct {
 	at int64
 	of int
@@ -175,11 +175,13 @@ var errAnew = errors.New("what was recorded is of a member of etcd that held oth
 // recorded last, as behind does of one that has less.
 func (r *Recorder) replaced(ctx context.Context, client *clientv3.Client, current, recorded int64) error {
 	has, lacks, of, err := r.show(ctx)
-	r.disputed = dispute{r.last.revision, of}
-	switch most := of/2 + 1; {
+	most := of/2 + 1
+	if of == 1 || of > 1 && lacks >= most {
+		r.disputed = dispute{r.last.revision, of}
+	}
+	switch {
 	case has >= most:
 		r.doubt()
-		r.disputed = dispute{}
 		return fmt.Errorf("a member of etcd holds something else at revision %d than the majority: it is recorded anew from the others", r.last.revision)
 	case lacks < most:
 		return fmt.Errorf("a member of etcd holds something else at revision %d than was recorded; of the others no majority says what it has: %w", r.last.revision, cmp.Or(err, errors.New("they differ")))

@@ -91,12 +91,28 @@ const ReasonBackupKeyLost = "BackupKeyLost"
 // is to be the key is none, or is gone where Berth cannot draw another.
 const ReasonBackupKeyUnreadable = "BackupKeyUnreadable"
 
+// BackupsApart is why what the backups have is not what etcd has, or may not be had from them:
+// the reason of the condition BackedUp, empty if there is none.
+func BackupsApart(conditions []metav1.Condition) string {
+	backedUp := meta.FindStatusCondition(conditions, v1beta1.ConditionBackedUp)
+	if backedUp == nil || backedUp.Status == metav1.ConditionTrue {
+		return ""
+	}
+	switch backedUp.Reason {
+	case ReasonEtcdRolledBack, ReasonBackupKeyLost, ReasonBackupKeyUnreadable:
+		return backedUp.Reason
+	}
+	return ""
+}
+
 // BackupFacts are what is known of a cluster's backups.
 type BackupFacts struct {
 	// RolledBack: etcd had less than was recorded of it.
 	RolledBack bool
 	// KeyLost: what the stores hold does not open, and a snapshot that does is not made yet.
 	KeyLost bool
+	// KeyUnreadable is why nothing can be sealed from the next start on; empty if that is not so.
+	KeyUnreadable string
 	// Since is when its control plane came up, from which on it is to be backed up.
 	Since time.Time
 	// RecoveryPoint is the time up to which everything written is stored; zero if nothing is.
@@ -127,16 +143,21 @@ func BackedUp(facts BackupFacts, plan BackupPlan, now time.Time) (ok bool, reaso
 	if facts.KeyLost {
 		return false, ReasonBackupKeyLost, keyLostMessage(facts), time.Time{}
 	}
+	if facts.KeyUnreadable != "" {
+		return false, ReasonBackupKeyUnreadable, facts.KeyUnreadable, time.Time{}
+	}
 	// A delta is written after its time, and read back.
 	limit := 2*plan.Delta + plan.Delta/2
 	point, allowed := facts.RecoveryPoint, limit
-	if point.IsZero() {
+	// What was stored before it came up is as old as it was down.
+	begins := point.Before(facts.Since) && now.After(point.Add(limit))
+	if begins {
 		point, allowed = facts.Since, max(grace, limit)
 	}
 	due = point.Add(allowed)
 	if !now.After(due) {
-		if facts.RecoveryPoint.IsZero() {
-			return false, "Pending", "the first backup is being made", due
+		if begins {
+			return false, "Pending", "what was written since it came up is being stored", due
 		}
 		if late := facts.Full.Add(2 * plan.Full); now.After(late) {
 			return false, "SnapshotLate", facts.Snapshot, time.Time{}

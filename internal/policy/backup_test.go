@@ -43,6 +43,11 @@ func TestBackedUp(t *testing.T) {
 		"etcd lost data":            {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now, Full: full, RolledBack: true, Etcd: "lost"}, false, "EtcdRolledBack"},
 		"etcd is away":              {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now.Add(-2 * time.Minute), Full: full, Etcd: "away", Stores: []string{"away"}}, false, "EtcdUnavailable"},
 		"no snapshot for an hour":   {BackupFacts{Since: now.Add(-5 * time.Hour), RecoveryPoint: now, Full: now.Add(-61 * time.Minute), Snapshot: "no room"}, false, "SnapshotLate"},
+		"the key is none":           {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now, Full: full, KeyUnreadable: "it is none"}, false, "BackupKeyUnreadable"},
+		"nor is the history":        {BackupFacts{Since: now.Add(-time.Hour), RecoveryPoint: now, Full: full, KeyUnreadable: "it is none", RolledBack: true}, false, "EtcdRolledBack"},
+		"up again after a day":      {BackupFacts{Since: now.Add(-time.Minute), RecoveryPoint: now.Add(-24 * time.Hour), Full: full}, false, "Pending"},
+		"and still not recorded":    {BackupFacts{Since: now.Add(-3 * time.Minute), RecoveryPoint: now.Add(-24 * time.Hour), Full: full}, false, "Late"},
+		"up again at once":          {BackupFacts{Since: now.Add(-time.Second), RecoveryPoint: now.Add(-31 * time.Second), Full: full}, true, "Recorded"},
 		"new":                       {BackupFacts{Since: now.Add(-time.Minute)}, false, "Pending"},
 		"new for too long":          {BackupFacts{Since: now.Add(-3 * time.Minute)}, false, "Late"},
 	} {

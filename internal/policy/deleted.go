@@ -53,7 +53,7 @@ func FinalBackupPending(cluster *v1beta1.ManagedCluster, waited time.Duration) b
 func FinalBackupAlone(cluster *v1beta1.ManagedCluster) bool {
 	status := &cluster.Status
 	return cluster.DeletionTimestamp != nil && Retainable(cluster) && status.APIServerReady == nil && !status.Backup.Final &&
-		!status.Archive.HasAll() && !status.Recovery.UnderWay()
+		!status.Archive.HasAll() && !status.Recovery.UnderWay() && !status.Upgrade.Restores()
 }
 
 // FinalBackupMissing says whether what is kept of a deleted cluster may lack what was

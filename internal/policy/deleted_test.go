@@ -104,6 +104,9 @@ func TestFinalBackupPending(t *testing.T) {
 		{"it is being recovered", func(c *v1beta1.ManagedCluster) {
 			c.Status.APIServerReady, c.Status.Recovery = nil, &v1beta1.ControlPlaneRecovery{ID: "r", StartTime: *at(-5)}
 		}, 1, false},
+		{"its data from before an upgrade are being put back", func(c *v1beta1.ManagedCluster) {
+			c.Status.APIServerReady, c.Status.Upgrade = nil, &v1beta1.ControlPlaneUpgrade{Phase: v1beta1.UpgradeRestore}
+		}, 1, false},
 		{"it is not deleted", func(c *v1beta1.ManagedCluster) { c.DeletionTimestamp = nil }, 1, false},
 	} {
 		cluster := &v1beta1.ManagedCluster{}

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-
 	"berth.dev/berth/api/v1beta1"
 )
 
@@ -293,9 +291,8 @@ func BackedUpTo(status v1beta1.ManagedClusterStatus, plan BackupPlan) int64 {
 	if status.Backup == nil || status.Backup.RecoveryPoint.IsZero() {
 		return 0
 	}
-	backedUp := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionBackedUp)
-	if backedUp != nil && (backedUp.Reason == ReasonEtcdRolledBack || backedUp.Reason == ReasonBackupKeyLost) {
-		return 0 // they are of another history
+	if BackupsApart(status.Conditions) != "" {
+		return 0
 	}
 	return status.Backup.RecoveryRevision
 }

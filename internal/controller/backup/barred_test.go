@@ -20,6 +20,7 @@ import (
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/activity"
+	"berth.dev/berth/internal/backup"
 	"berth.dev/berth/internal/policy"
 )
 
@@ -142,6 +143,49 @@ func TestCustomersReadNoStores(t *testing.T) {
 	for i := range entries.Items {
 		if text := entries.Items[i].Spec.Notice.Message; text == "" || strings.Contains(text, "s3://") {
 			t.Errorf("the customer reads %q", text)
+		}
+	}
+}
+
+// That a key cannot be read takes no word away on which more hangs, and where a recorder runs it
+// goes on, and is reported.
+func TestKeyThatCannotBeReadHidesNothing(t *testing.T) {
+	for why, c := range map[string]struct {
+		reason  string
+		running bool
+		want    string
+	}{
+		"etcd had gone back":          {policy.ReasonEtcdRolledBack, false, policy.ReasonEtcdRolledBack},
+		"an earlier key was lost":     {policy.ReasonBackupKeyLost, false, policy.ReasonBackupKeyLost},
+		"backups were late":           {"StoreUnavailable", false, policy.ReasonBackupKeyUnreadable},
+		"a recorder runs":             {"StoreUnavailable", true, policy.ReasonBackupKeyUnreadable},
+		"a recorder of etcd's is new": {policy.ReasonEtcdRolledBack, true, policy.ReasonBackupKeyUnreadable},
+	} {
+		r, _ := barredWorld(t)
+		key := client.ObjectKey{Namespace: "s", Name: "rg.c"}
+		var cluster v1beta1.ManagedCluster
+		if err := r.client.Get(t.Context(), key, &cluster); err != nil {
+			t.Fatal(err)
+		}
+		cluster.Status.Conditions[0].Status, cluster.Status.Conditions[0].Reason = metav1.ConditionFalse, c.reason
+		if err := r.client.Status().Update(t.Context(), &cluster); err != nil {
+			t.Fatal(err)
+		}
+		if c.running {
+			held, err := backup.NewKey()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.running.known[key] = &voyage{recorder: backup.NewRecorder(backup.Config{ClusterID: "a", Key: held})}
+		}
+		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.client.Get(t.Context(), key, &cluster); err != nil {
+			t.Fatal(err)
+		}
+		if got := cluster.Status.Conditions[0].Reason; got != c.want || (cluster.Status.Backup != nil) != c.running {
+			t.Errorf("%s: %s, want %s; status %+v", why, got, c.want, cluster.Status.Backup)
 		}
 	}
 }

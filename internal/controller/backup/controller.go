@@ -134,12 +134,35 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 		r.running.stop(key)
 		return ctrl.Result{}, nil
 	}
-	seal, told, err := r.sealing(ctx, cluster, plan)
-	if unreadable := (errUnreadable{}); errors.As(err, &unreadable) {
-		return ctrl.Result{RequeueAfter: plan.Delta}, r.unsealed(ctx, cluster, err)
-	}
+	unreadable, err := r.sealed(ctx, cluster, plan)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if unreadable != "" && r.running.key(key, cluster.Spec.ID) == "" {
+		return ctrl.Result{RequeueAfter: plan.Delta}, r.unsealed(ctx, cluster, unreadable)
+	}
+	state := r.running.state(key)
+	for _, alarm := range r.running.raised(key, state.Alarms) {
+		r.events.Event(cluster, corev1.EventTypeWarning, "EtcdAlarm", "Watch", alarmMessage(alarm, cluster.Spec.SKU.HighlyAvailable()))
+	}
+	wait, err := r.report(ctx, cluster, state, plan, unreadable)
+	if !awaited(cluster) {
+		return ctrl.Result{RequeueAfter: max(wait, soonest)}, err
+	}
+	r.running.hurry(key, r.Now())
+	return ctrl.Result{RequeueAfter: soonestFinal}, err
+}
+
+// sealed lets a recorder run that seals with the cluster's key. If that cannot be read it says
+// why: a recorder that runs goes on with the key that it has.
+func (r *reconciler) sealed(ctx context.Context, cluster *v1beta1.ManagedCluster, plan policy.BackupPlan) (unreadable string, err error) {
+	key := client.ObjectKeyFromObject(cluster)
+	seal, told, err := r.sealing(ctx, cluster, plan)
+	if none := (errUnreadable{}); errors.As(err, &none) {
+		return none.Error(), nil
+	}
+	if err != nil {
+		return "", err
 	}
 	if told != nil {
 		r.Log.Warn(told.message, "cluster", cluster.Spec.ID)
@@ -147,16 +170,7 @@ func (r *reconciler) record(ctx context.Context, cluster *v1beta1.ManagedCluster
 	}
 	r.running.keep(key, seal.of, plan, func() *backup.Recorder { return r.recorder(cluster, seal.key, plan) })
 	r.running.noted(key, cluster.Status.Proof, seal.replaced)
-	state := r.running.state(key)
-	for _, alarm := range r.running.raised(key, state.Alarms) {
-		r.events.Event(cluster, corev1.EventTypeWarning, "EtcdAlarm", "Watch", alarmMessage(alarm, cluster.Spec.SKU.HighlyAvailable()))
-	}
-	wait, err := r.report(ctx, cluster, state, plan)
-	if !awaited(cluster) {
-		return ctrl.Result{RequeueAfter: max(wait, soonest)}, err
-	}
-	r.running.hurry(key, r.Now())
-	return ctrl.Result{RequeueAfter: soonestFinal}, err
+	return "", nil
 }
 
 // awaited says whether somebody waits for the final backup of a cluster, since it is

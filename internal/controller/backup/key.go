@@ -36,7 +36,7 @@ type errUnreadable struct {
 
 // Error implements error.
 func (e errUnreadable) Error() string {
-	return fmt.Sprintf("the secret %s/%s holds no key of backups: %v; nothing is backed up until the right one is put back, or it is deleted and another one is drawn",
+	return fmt.Sprintf("the secret %s/%s holds no key of backups: %v; nothing is backed up from the next start of Berth on until the right one is put back, or it is deleted and another one is drawn",
 		v1beta1.SystemNamespace, e.secret, e.reason)
 }
 

@@ -21,8 +21,10 @@ const statusOwner = "berth-backup"
 
 // report writes the status if it is news, and returns after what time it may be so again:
 // what is good becomes late by itself, and what is late good with the next delta.
-func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, state backup.State, plan policy.BackupPlan) (time.Duration, error) {
-	ok, reason, message, due := policy.BackedUp(factsOf(state, recordedFrom(cluster).Time), plan, r.Now())
+func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster, state backup.State, plan policy.BackupPlan, unreadable string) (time.Duration, error) {
+	facts := factsOf(state, recordedFrom(cluster).Time)
+	facts.KeyUnreadable = unreadable
+	ok, reason, message, due := policy.BackedUp(facts, plan, r.Now())
 	wait := plan.Delta
 	if ok {
 		wait = due.Sub(r.Now())
@@ -42,20 +44,20 @@ func (r *reconciler) report(ctx context.Context, cluster *v1beta1.ManagedCluster
 	return wait, r.write(ctx, cluster, status, last, next)
 }
 
-// unsealed writes that a cluster is not backed up, since the key of its backups cannot be read.
-// One whose recorder runs is recorded on, with the key that this one has.
-func (r *reconciler) unsealed(ctx context.Context, cluster *v1beta1.ManagedCluster, why error) error {
+// unsealed writes that a cluster is not backed up, since the key of its backups cannot be read,
+// and nobody records it. What is known of its history and of its earlier key stays.
+func (r *reconciler) unsealed(ctx context.Context, cluster *v1beta1.ManagedCluster, why string) error {
 	r.running.barred(client.ObjectKeyFromObject(cluster))
+	switch policy.BackupsApart(cluster.Status.Conditions) {
+	case policy.ReasonEtcdRolledBack, policy.ReasonBackupKeyLost:
+		return nil
+	}
 	last := meta.FindStatusCondition(cluster.Status.Conditions, v1beta1.ConditionBackedUp)
-	next := r.backedUp(last, cluster.Generation, false, policy.ReasonBackupKeyUnreadable, why.Error())
+	next := r.backedUp(last, cluster.Generation, false, policy.ReasonBackupKeyUnreadable, why)
 	if last != nil && *last == next {
 		return nil
 	}
-	status := cluster.Status.Backup
-	if status == nil {
-		status = &v1beta1.BackupStatus{}
-	}
-	return r.write(ctx, cluster, status, last, next)
+	return r.write(ctx, cluster, cluster.Status.Backup, last, next)
 }
 
 // backedUp is the condition BackedUp that comes after another one.
@@ -76,7 +78,7 @@ func (r *reconciler) backedUp(last *metav1.Condition, generation int64, ok bool,
 // write writes the status of a cluster's backups, and tells what is news.
 func (r *reconciler) write(ctx context.Context, cluster *v1beta1.ManagedCluster, status *v1beta1.BackupStatus, last *metav1.Condition, next metav1.Condition) error {
 	err := apply.Status(ctx, r.client, cluster, statusOwner, &struct {
-		Backup     *v1beta1.BackupStatus `json:"backup"`
+		Backup     *v1beta1.BackupStatus `json:"backup,omitempty"`
 		Conditions []metav1.Condition    `json:"conditions"`
 	}{status, []metav1.Condition{next}}, "")
 	if err != nil {

@@ -13,14 +13,46 @@ import (
 	"berth.dev/berth/internal/policy"
 )
 
-// waitedFor is how long this Berth has waited for the final backup of a deleted cluster.
-func (r *reconciler) waitedFor(p *pass) time.Duration {
-	since, known := r.finals.get(p.cluster.UID)
-	if !known {
-		since = p.now
-		r.finals.set(p.cluster.UID, since)
+// finalsAtOnce is for how many final backups etcds are started alone at a time: the management
+// cluster has room for the control planes that run.
+const finalsAtOnce = 4
+
+// final is since when a final backup is waited for, and whether etcd runs alone for it.
+type final struct {
+	since time.Time
+	alone bool
+}
+
+// awaitFinal says whether a deleted cluster stays as it is, since its final backup is waited for.
+func (r *reconciler) awaitFinal(ctx context.Context, p *pass) (bool, error) {
+	if !policy.FinalBackupPending(p.cluster, 0) {
+		return false, nil
 	}
-	return p.now.Sub(since)
+	waited, turn := r.waitedFor(p)
+	if !turn {
+		p.lookIn(lookAgain)
+		return true, nil
+	}
+	if !policy.FinalBackupPending(p.cluster, waited) {
+		return false, nil
+	}
+	p.lookIn(lookAtFinal)
+	return true, r.finalEtcd(ctx, p)
+}
+
+// waitedFor is how long this Berth has waited for the final backup of a deleted cluster, and
+// whether it is its turn.
+func (r *reconciler) waitedFor(p *pass) (waited time.Duration, turn bool) {
+	if now, known := r.finals.get(p.cluster.UID); known {
+		return p.now.Sub(now.since), true
+	}
+	alone := policy.FinalBackupAlone(p.cluster)
+	running := r.finals.count(func(f final) bool { return f.alone && p.now.Sub(f.since) < policy.FinalBackupLimit })
+	if alone && running >= finalsAtOnce {
+		return 0, false
+	}
+	r.finals.set(p.cluster.UID, final{p.now, alone})
+	return 0, true
 }
 
 // finalEtcd starts the etcd of a control plane that does not run, for its final backup. It runs

@@ -36,6 +36,18 @@ func (m *memory[T]) forget(cluster types.UID) {
 	delete(m.of, cluster)
 }
 
+// count is of how many clusters what is remembered counts.
+func (m *memory[T]) count(counts func(T) bool) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, known := range m.of {
+		if counts(known) {
+			n++
+		}
+	}
+	return n
+}
+
 // health is whether an etcd was ill when it was asked.
 type health struct {
 	ill bool

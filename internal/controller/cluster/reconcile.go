@@ -42,8 +42,8 @@ type reconciler struct {
 	// their members are.
 	etcds  memory[health]
 	silent memory[time.Time]
-	// finals are since when final backups of deleted clusters are waited for.
-	finals memory[time.Time]
+	// finals are the final backups of deleted clusters that are waited for.
+	finals memory[final]
 }
 
 // pass is what one reconcile knows and finds out.

@@ -39,9 +39,8 @@ func (r *reconciler) retain(ctx context.Context, p *pass) (bool, error) {
 		p.lookIn(lookAgain) // that of an earlier life is on its way
 		return false, nil
 	}
-	if policy.FinalBackupPending(p.cluster, r.waitedFor(p)) {
-		p.lookIn(lookAtFinal)
-		return false, r.finalEtcd(ctx, p)
+	if pending, err := r.awaitFinal(ctx, p); pending || err != nil {
+		return false, err
 	}
 	wanted, err := r.deletedCluster(ctx, p)
 	if err != nil {

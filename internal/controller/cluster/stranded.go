@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -104,9 +103,8 @@ func notRecoverable(status *v1beta1.ManagedClusterStatus) string {
 	if status.Backup == nil || status.Backup.RecoveryPoint.IsZero() {
 		return "there is no backup"
 	}
-	backedUp := meta.FindStatusCondition(status.Conditions, v1beta1.ConditionBackedUp)
-	if backedUp != nil && (backedUp.Reason == policy.ReasonEtcdRolledBack || backedUp.Reason == policy.ReasonBackupKeyLost) {
-		return fmt.Sprintf("the backups are not of these data (%s)", backedUp.Reason)
+	if reason := policy.BackupsApart(status.Conditions); reason != "" {
+		return fmt.Sprintf("the backups are not of these data, or do not open (%s)", reason)
 	}
 	return ""
 }
