@@ -89,8 +89,13 @@ type Recorder struct {
 
 // NewRecorder makes the recorder of a part of Berth, such as berth/support.
 func NewRecorder(mgr ctrl.Manager, caller string, now func() time.Time) Recorder {
-	recorder := Quiet(mgr.GetClient(), caller, now)
-	recorder.events = mgr.GetEventRecorder(strings.ReplaceAll(caller, "/", "-"))
+	return With(mgr.GetClient(), mgr.GetEventRecorder(strings.ReplaceAll(caller, "/", "-")), caller, now)
+}
+
+// With is the recorder of a caller that has its Kubernetes events recorded there.
+func With(c client.Client, to events.EventRecorder, caller string, now func() time.Time) Recorder {
+	recorder := Quiet(c, caller, now)
+	recorder.events = to
 	return recorder
 }
 

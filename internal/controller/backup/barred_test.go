@@ -16,26 +16,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/backup"
 	"berth.dev/berth/internal/policy"
 )
-
-// teller is as much of a manager as a recorder of events needs.
-type teller struct {
-	ctrl.Manager
-	client client.Client
-	told   chan string
-}
-
-func (m teller) GetClient() client.Client { return m.client }
-
-func (m teller) GetEventRecorder(string) recorder.EventRecorder {
-	return &events.FakeRecorder{Events: m.told}
-}
 
 // barredWorld has Berth's own backups and those of a cluster, with a store and no keys.
 func barredWorld(t *testing.T) (*reconciler, chan string) {
@@ -61,7 +47,7 @@ func barredWorld(t *testing.T) (*reconciler, chan string) {
 	now := func() time.Time { return noon }
 	return &reconciler{
 		Config: Config{Log: slog.New(slog.DiscardHandler), Now: now, Store: "file://" + t.TempDir()},
-		client: kube, reader: kube, running: newFleet(), events: activity.NewRecorder(teller{client: kube, told: told}, "berth/backup", now),
+		client: kube, reader: kube, running: newFleet(), events: activity.With(kube, &events.FakeRecorder{Events: told}, "berth/backup", now),
 	}, told
 }
 

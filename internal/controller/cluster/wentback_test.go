@@ -11,26 +11,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/activity"
 	"berth.dev/berth/internal/controlplane"
 	"berth.dev/berth/internal/policy"
 )
-
-// teller is the part of a manager that a recorder of events needs.
-type teller struct {
-	ctrl.Manager
-	client client.Client
-}
-
-func (m teller) GetClient() client.Client { return m.client }
-
-func (m teller) GetEventRecorder(string) recorder.EventRecorder { return events.NewFakeRecorder(10) }
 
 // backThen is a cluster whose etcd came back with less a moment ago, and has taken writes
 // since that somebody counts on.
@@ -53,7 +41,7 @@ func reconcilerOf(t *testing.T, now time.Time, objects ...client.Object) *reconc
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1beta1.ManagedCluster{}).Build()
 	at := func() time.Time { return now }
-	return &reconciler{Config: Config{Now: at}, client: c, reader: c, events: activity.NewRecorder(teller{client: c}, "berth/cluster", at)}
+	return &reconciler{Config: Config{Now: at}, client: c, reader: c, events: activity.With(c, events.NewFakeRecorder(10), "berth/cluster", at)}
 }
 
 // What a cache has of an etcd that came back with less is asked for once more before what it

@@ -31,7 +31,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"berth.dev/berth/api/v1beta1"
 	"berth.dev/berth/internal/activity"
@@ -72,16 +71,6 @@ func (l *local) Defragment(ctx context.Context, _ etcd.Target, id uint64) error 
 func (l *local) DisarmNoSpace(ctx context.Context, _ etcd.Target) error {
 	return l.Client.DisarmNoSpace(ctx, l.at)
 }
-
-// manager is what a recorder of events needs of one.
-type manager struct {
-	ctrl.Manager
-	client client.Client
-	told   *events.FakeRecorder
-}
-
-func (m manager) GetClient() client.Client                       { return m.client }
-func (m manager) GetEventRecorder(string) recorder.EventRecorder { return m.told }
 
 // bed is a cluster whose etcd is real, and small.
 type bed struct {
@@ -134,7 +123,7 @@ func newBed(t *testing.T, members int) *bed {
 	now := func() time.Time { return b.now }
 	b.r = &reconciler{
 		Config: Config{Store: "file:///backups", Etcd: b.at, Fulls: b.reads, Now: now, Metrics: prometheus.NewRegistry()},
-		client: c, reader: c, events: activity.NewRecorder(manager{client: c, told: b.told}, "berth/space", now), gauges: newGauges(),
+		client: c, reader: c, events: activity.With(c, b.told, "berth/space", now), gauges: newGauges(),
 	}
 	return b
 }
