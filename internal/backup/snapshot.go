@@ -1,12 +1,10 @@
 package backup
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net"
 	"net/http"
@@ -43,7 +41,7 @@ func (r *Recorder) readInto(ctx context.Context, client *clientv3.Client, revisi
 	defer body.Close()
 	dog := newWatchdog(askTimeout, func() { giveUp(errStalls) })
 	defer dog.goesOn()
-	err = seal(to, &summed{from: &paced{ctx: ctx, from: &watched{from: body, dog: dog}}, hash: sha256.New()}, recipient)
+	err = seal(to, &paced{ctx: ctx, from: &watched{from: body, dog: dog}}, recipient)
 	if err != nil && errors.Is(context.Cause(reading), errStalls) {
 		return errStalls
 	}
@@ -114,8 +112,8 @@ func (r *Recorder) begun(answer *http.Response, revision int64) error {
 		return errors.New("etcd does not say which member answers")
 	}
 	reached, err := strconv.ParseInt(answer.Header.Get(revisionHeader), 10, 64)
-	if answer.ContentLength < 0 {
-		return errors.New("etcd does not say how long its database is")
+	if answer.ContentLength <= 0 || answer.ContentLength%sector != 0 {
+		return fmt.Errorf("etcd's answer has %d bytes, which no database has", answer.ContentLength)
 	}
 	if err != nil || reached < revision {
 		return fmt.Errorf("member %x is at revision %d, before %d", member, reached, revision)
@@ -124,56 +122,5 @@ func (r *Recorder) begun(answer *http.Response, revision int64) error {
 		return fmt.Errorf("member %x is none that is counted on", member)
 	}
 	r.members.answers(member)
-	return nil
-}
-
-// summed is a database with its hash behind it, which is how etcd gives snapshots, and takes
-// them.
-type summed struct {
-	from io.Reader
-	hash hash.Hash
-	// sum is what is left of the hash; nil before the end of the database.
-	sum *bytes.Reader
-}
-
-// Read implements io.Reader.
-func (s *summed) Read(into []byte) (int, error) {
-	if s.sum != nil {
-		return s.sum.Read(into)
-	}
-	n, err := s.from.Read(into)
-	s.hash.Write(into[:n])
-	if errors.Is(err, io.EOF) {
-		s.sum, err = bytes.NewReader(s.hash.Sum(nil)), nil
-	}
-	return n, err
-}
-
-// trailing checks the hash that etcd appends to a snapshot, as it passes by.
-type trailing struct {
-	hash hash.Hash
-	tail []byte
-}
-
-// Write implements io.Writer. It holds back what may be the hash.
-func (t *trailing) Write(p []byte) (int, error) {
-	if len(p) >= sha256.Size {
-		t.hash.Write(t.tail)
-		t.hash.Write(p[:len(p)-sha256.Size])
-		t.tail = append(t.tail[:0], p[len(p)-sha256.Size:]...)
-		return len(p), nil
-	}
-	t.tail = append(t.tail, p...)
-	if surplus := len(t.tail) - sha256.Size; surplus > 0 {
-		t.hash.Write(t.tail[:surplus])
-		t.tail = append(t.tail[:0], t.tail[surplus:]...)
-	}
-	return len(p), nil
-}
-
-func (t *trailing) verify() error {
-	if !bytes.Equal(t.tail, t.hash.Sum(nil)) {
-		return errors.New("the snapshot does not have the hash that it ends with: it was cut off or changed on its way")
-	}
 	return nil
 }

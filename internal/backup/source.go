@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -193,25 +194,41 @@ func (s *answering) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := r.PathValue("name")
-	if _, ok := parse(name); !ok {
+	object, ok := parse(name)
+	if !ok {
 		s.refuse(w, r, fmt.Errorf("%q is no backup's name: %w", name, errMissing))
 		return
 	}
-	address, held, err := s.whole(r.Context(), of, name)
+	held, err := s.whole(r.Context(), of, name)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	if !held.more {
-		_, _ = w.Write(held.content) // whoever is not there any more asks again
-		return
-	}
-	if err := s.read(r.Context(), of, address, name, w); err != nil {
+	if err := s.send(r.Context(), w, of, held, object); err != nil {
 		// What was sent is a part: the caller must not take it for all.
 		s.Log.Warn("backup could not be given back to its end", "backup", name, "error", err)
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// send writes what an object opened to, a snapshot with its hash.
+func (s *answering) send(ctx context.Context, to io.Writer, of asked, held *held, object Object) error {
+	content := func(to io.Writer) error {
+		if held.more {
+			return s.read(ctx, of, held.address, object.Name, to)
+		}
+		_, err := to.Write(held.content)
+		return err
+	}
+	if object.Kind != KindFull {
+		return content(to)
+	}
+	full := &summed{to: to, hash: sha256.New()}
+	if err := content(full); err != nil {
+		return err
+	}
+	return full.end()
 }
 
 // headStart is how long a store has before the next one is asked too.
@@ -224,6 +241,8 @@ const heldSize = deltaSize + 1<<20
 
 // held is what an object opened to.
 type held struct {
+	// address is that of the store which has it.
+	address string
 	content []byte
 	// more: it was more than is held, and none of it is.
 	more bool
@@ -239,15 +258,14 @@ func (h *held) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// whole returns the first store whose object opens, and what that is unless it is large.
-// That is read once more, so that the answer's status can be believed.
-func (s *answering) whole(ctx context.Context, of asked, name string) (string, *held, error) {
+// whole returns what an object opens to in the first store in which it does. What is large
+// is read once more, so that the answer's status can be believed.
+func (s *answering) whole(ctx context.Context, of asked, name string) (*held, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type outcome struct {
-		address string
-		held    *held
-		err     error
+		held *held
+		err  error
 	}
 	outcomes := make(chan outcome, len(of.Stores))
 	left, running, worst := s.readiest(of), 0, fmt.Errorf("%s: %w", name, errMissing)
@@ -257,9 +275,9 @@ func (s *answering) whole(ctx context.Context, of asked, name string) (string, *
 			address := left[0]
 			left, running = left[1:], running+1
 			go func() {
-				found := &held{}
+				found := &held{address: address}
 				err := s.read(ctx, of, address, name, found)
-				outcomes <- outcome{address, found, err}
+				outcomes <- outcome{found, err}
 			}()
 		}
 		if len(left) > 0 {
@@ -269,12 +287,12 @@ func (s *answering) whole(ctx context.Context, of asked, name string) (string, *
 		case <-late:
 		case o := <-outcomes:
 			if o.err == nil {
-				return o.address, o.held, nil
+				return o.held, nil
 			}
 			running, worst = running-1, worse(worst, o.err)
 		}
 	}
-	return "", nil, worst
+	return nil, worst
 }
 
 // worse of two reasons why no store has an object whole: a store that does not answer may.

@@ -46,6 +46,8 @@ type Options struct {
 	Controllers string
 	// ControllerGates are feature gates of theirs, such as "A=false,B=true"; their defaults if empty.
 	ControllerGates string
+	// Scheduler runs too, beside controllers.
+	Scheduler bool
 	// EtcdQuota is how many bytes etcd may store; etcd's own default if zero.
 	EtcdQuota int64
 }
@@ -311,11 +313,16 @@ func (e *Env) startControllers(options Options) error {
 	if err := clientcmd.WriteToFile(*config, path); err != nil {
 		return fmt.Errorf("write kubeconfig: %w", err)
 	}
-	return e.run("controllers", kube, "kube-controller-manager", "--kubeconfig="+path, "--leader-elect=false", "--secure-port=0",
+	err = e.run("controllers", kube, "kube-controller-manager", "--kubeconfig="+path, "--leader-elect=false", "--secure-port=0",
 		"--controllers="+options.Controllers, "--feature-gates="+options.ControllerGates, "--profiling=false", "--kube-api-qps=500", "--kube-api-burst=1000")
+	if err != nil || !options.Scheduler {
+		return err
+	}
+	return e.run("scheduler", kube, "kube-scheduler", "--kubeconfig="+path, "--authentication-kubeconfig="+path, "--authorization-kubeconfig="+path,
+		"--leader-elect=false", "--secure-port=0", "--profiling=false")
 }
 
-// Log returns the end of what a process (etcd, apiserver, controllers) wrote, for
+// Log returns the end of what a process (etcd, apiserver, controllers, scheduler) wrote, for
 // a test that fails.
 func (e *Env) Log(name string) string {
 	raw, err := os.ReadFile(filepath.Join(e.dir, name+".log"))

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -148,18 +151,19 @@ func podsReady(ctx context.Context, cluster kubernetes.Interface) error {
 	return nil
 }
 
-// inventory counts what Berth has made: by kind and namespace, and the processes of
-// control planes.
+// inventory counts what Berth has made: by kind and namespace, the processes of control
+// planes and machines, and what is on the disk of volumes.
 func (c *chaos) inventory() string {
 	c.env.T.Helper()
 	counts := map[string]int{}
 	for kind, list := range map[string]client.ObjectList{
 		"pods": &corev1.PodList{}, "claims": &corev1.PersistentVolumeClaimList{}, "services": &corev1.ServiceList{}, "machines": &v1beta1.MachineList{},
+		"secrets": &corev1.SecretList{}, "config maps": &corev1.ConfigMapList{}, "volumes": &corev1.PersistentVolumeList{},
 	} {
 		if err := c.management.List(c.env.T.Context(), list); err != nil {
 			c.env.T.Fatal(err)
 		}
-		count(counts, kind, list)
+		c.count(counts, kind, list)
 	}
 	for _, command := range []string{"etcd --name", "kube control-plane", "proxy-server --mode", "kubelet --config", "containerd --config", "berth serve"} {
 		found, err := c.env.Processes("", command)
@@ -168,6 +172,17 @@ func (c *chaos) inventory() string {
 		}
 		counts["processes "+command] = len(found)
 	}
+	for _, pattern := range []string{"*", "*/*"} {
+		paths, err := filepath.Glob(filepath.Join(c.volumes, pattern))
+		if err != nil {
+			c.env.T.Fatal(err)
+		}
+		for _, path := range paths { // locks and notes come with what befalls an etcd
+			if info, err := os.Stat(path); err == nil && info.IsDir() {
+				counts["directories "+pattern]++
+			}
+		}
+	}
 	var lines []string
 	for _, what := range slices.Sorted(maps.Keys(counts)) {
 		lines = append(lines, fmt.Sprintf("%s %d", what, counts[what]))
@@ -175,25 +190,21 @@ func (c *chaos) inventory() string {
 	return strings.Join(lines, ", ")
 }
 
-func count(counts map[string]int, kind string, list client.ObjectList) {
-	switch list := list.(type) {
-	case *corev1.PodList:
-		for _, o := range list.Items {
-			if o.Namespace != metav1.NamespaceSystem { // mirrors of static pods come when they come
-				counts[kind+" of "+o.Namespace]++
-			}
+// count adds the objects of a list, those aside that come when they come.
+func (c *chaos) count(counts map[string]int, kind string, list client.ObjectList) {
+	c.env.T.Helper()
+	objects, err := meta.ExtractList(list)
+	if err != nil {
+		c.env.T.Fatal(err)
+	}
+	for _, object := range objects {
+		o, err := meta.Accessor(object)
+		if err != nil {
+			c.env.T.Fatal(err)
 		}
-	case *corev1.PersistentVolumeClaimList:
-		for _, o := range list.Items {
-			counts[kind+" of "+o.Namespace]++
-		}
-	case *corev1.ServiceList:
-		for _, o := range list.Items {
-			counts[kind+" of "+o.Namespace]++
-		}
-	case *v1beta1.MachineList:
-		for _, o := range list.Items {
-			counts[kind+" of "+o.Namespace]++
+		_, evidence := o.GetLabels()[v1beta1.LabelEvidence] // kept on purpose, of each machine that was made anew
+		if mirror := kind == "pods" && o.GetNamespace() == metav1.NamespaceSystem; !mirror && !evidence {
+			counts[kind+" of "+o.GetNamespace()]++
 		}
 	}
 }

@@ -18,8 +18,15 @@ const repairSource = "aks-auto-repair"
 // repairCaller is who repairs, in the activity log.
 const repairCaller = "berth/auto-repair"
 
+// repairCodes are AKS's codes for actions that were not carried out
+// (T:node-auto-repair-errors): what is made anew was not provisioned, or not elsewhere. Its
+// other codes are of Azure's own API, and of what Berth does not have.
+var repairCodes = map[v1beta1.RepairAction]string{
+	v1beta1.RepairReimage:  "VMExtensionProvisioningError: ",
+	v1beta1.RepairRedeploy: "VMRedeploymentFailed: ",
+}
+
 // repairNews is the event on the Node that a step of a repair means; empty for nothing.
-// Error codes are AKS's where one fits (T:node-auto-repair-errors).
 func repairNews(record *v1beta1.MachineRepair, step policy.RepairStep, node, evidenceNamespace string) news {
 	if record == nil {
 		return news{}
@@ -35,11 +42,7 @@ func repairNews(record *v1beta1.MachineRepair, step policy.RepairStep, node, evi
 	case policy.RepairEnd:
 		return news{corev1.EventTypeNormal, "Node" + string(record.Action) + "End", fmt.Sprintf("%s of %s was carried out", record.Action, what)}
 	case policy.RepairFail:
-		code := ""
-		if record.Action == v1beta1.RepairRedeploy {
-			code = "VMRedeploymentFailed: "
-		}
-		return news{corev1.EventTypeWarning, "Node" + string(record.Action) + "Error", fmt.Sprintf("%s%s of %s: %s", code, record.Action, what, record.ActionError)}
+		return news{corev1.EventTypeWarning, "Node" + string(record.Action) + "Error", fmt.Sprintf("%s%s of %s: %s", repairCodes[record.Action], record.Action, what, record.ActionError)}
 	case policy.RepairHold:
 		return news{corev1.EventTypeWarning, "NodeRepairHeld", fmt.Sprintf("node %s is ill (%s) and is not repaired: %s", node, record.Reason, record.Held)}
 	case policy.RepairGiveUp:
