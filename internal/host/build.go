@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
+	"berth.dev/berth/internal/image"
 	"berth.dev/berth/internal/release"
 )
 
@@ -42,7 +44,21 @@ func FindArtifacts(dir string) (Artifacts, error) {
 	if err := a.checkBaked(); err != nil {
 		return a, fmt.Errorf("%w\n%s is not complete; run \"make build\" first", err, absolute)
 	}
-	return a, nil
+	return a, a.checkComponents()
+}
+
+// checkComponents refuses images that a version has of its own (Release.Images) and that are
+// Berth's, but not in the build: the components of its clusters would never come up.
+func (a Artifacts) checkComponents() error {
+	for _, r := range a.Catalogue.Releases {
+		for _, component := range slices.Sorted(maps.Keys(r.Images)) {
+			if ref := r.Images[component]; strings.HasPrefix(ref, image.Repository+"/") && !image.Published(a.Dir, ref) {
+				return fmt.Errorf("%s has the image %s for %s of version %s, which is not in %s; correct \"images\" of that version, or put the image there",
+					filepath.Join(a.Dir, "catalogue.json"), ref, component, r.Version, a.images())
+			}
+		}
+	}
+	return nil
 }
 
 // checkBaked refuses a build that was stopped between the catalogue and the
@@ -61,9 +77,9 @@ func (a Artifacts) bakes(components ...string) error {
 	for _, component := range components {
 		needed = append(needed, a.Catalogue.Images[component])
 	}
-	for _, image := range needed {
-		if !slices.Contains(baked, image) {
-			return fmt.Errorf("%s does not list image %q", list, image)
+	for _, ref := range needed {
+		if !slices.Contains(baked, ref) {
+			return fmt.Errorf("%s does not list image %q", list, ref)
 		}
 	}
 	return nil

@@ -108,8 +108,11 @@ func publishOne(w *Work, name string) (string, error) {
 }
 
 // published says whether an image is still at its place in images/.
-func (w *Work) published(ref string) bool {
-	_, err := descriptorOf(w.Built(filepath.Join("images", layoutName(ref))))
+func (w *Work) published(ref string) bool { return Published(w.Built(""), ref) }
+
+// Published says whether a build directory has an image of Berth's own repository.
+func Published(build, ref string) bool {
+	_, err := descriptorOf(filepath.Join(build, "images", layoutName(ref)))
 	return err == nil
 }
 

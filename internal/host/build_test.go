@@ -1,0 +1,35 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"berth.dev/berth/internal/release"
+)
+
+// An image that a version has of its own must be in the build, where it is Berth's to give.
+func TestComponentsOfAVersionAreInTheBuild(t *testing.T) {
+	dir := t.TempDir()
+	there := filepath.Join(dir, "images", "coredns_v1.13.1")
+	if err := os.MkdirAll(there, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(there, "index.json"), []byte(`{"manifests":[{"digest":"sha256:`+strings.Repeat("0", 64)+`"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, ref, want string }{
+		{"it is there", "registry.berth.internal/berth/coredns:v1.13.1", ""},
+		{"it is not", "registry.berth.internal/berth/coredns:v1.13.2", "coredns:v1.13.2 for coredns of version 1.36.3"},
+		{"another registry's", "registry.example/coredns:v1.13.2", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := Artifacts{Dir: dir, Catalogue: &release.Catalogue{Releases: []release.Release{{Version: "1.36.3", Images: map[string]string{"coredns": c.ref}}}}}
+			err := a.checkComponents()
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
