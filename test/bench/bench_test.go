@@ -93,7 +93,7 @@ func TestBench(t *testing.T) {
 		measureFootprint(e, &results, name)
 		measurePutBack(e, &results, name)
 		measurePower(e, &results, name)
-		recoverCluster(e, &results, "etcd's data lost to /readyz", name)
+		recoverCluster(e, &results, "etcd's data lost to /readyz", lossOf{name: name, lose: e.LoseEtcd, aim: "≤ 10"})
 		measureKilled(e, &results, name)
 		measureRepair(e, &results, name)
 		measure(&results, "delete a cluster of one node", "s", "", func() {

@@ -1,11 +1,14 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"berth.dev/berth/api/v1beta1"
 )
@@ -61,6 +64,20 @@ func (e *Env) LoseEtcd(id string) {
 	data := e.EtcdData(id, "etcd-0")
 	e.Management("-n", "cp-"+id, "delete", "pod", "etcd-0", "--grace-period=1", "--wait=false")
 	if err := os.RemoveAll(data); err != nil {
+		e.T.Fatal(err)
+	}
+}
+
+// LoseEtcdAndBerth kills Berth and a cluster's etcd, and removes what that stores: nobody has
+// heard what was written last.
+func (e *Env) LoseEtcdAndBerth(id string) {
+	e.T.Helper()
+	data := e.EtcdData(id, "etcd-0")
+	uid := e.Management("-n", v1beta1.ControlPlaneNamespace(id), "get", "pod", "etcd-0", "-o", "jsonpath={.metadata.uid}")
+	gone := data + ".gone"
+	// Renamed first: who comes up at once must not find it.
+	err := errors.Join(e.Signal("", "berth serve", unix.SIGKILL), os.Rename(data, gone), e.Signal(uid, "etcd --name", unix.SIGKILL), os.RemoveAll(gone))
+	if err != nil {
 		e.T.Fatal(err)
 	}
 }
