@@ -11,7 +11,7 @@ const (
 	ahead = 256 << 10
 	// stride is how much of it is read between two rests, in bytes. A write to etcd fits into
 	// the rest after it.
-	stride = 1 << 20
+	stride = 64 << 10
 	// longestRest bounds a rest: an etcd that gave nothing for a minute is not rested from.
 	longestRest = 50 * time.Millisecond
 )
@@ -45,7 +45,7 @@ func (p *paced) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// rest is for a third as long as the stride took, and where others want the processors, so
+// rest is for two thirds as long as the stride took, and where others want the processors, so
 // that it took longer than the fastest, for nearly as long.
 func (p *paced) rest() error {
 	now := time.Now()
@@ -53,7 +53,7 @@ func (p *paced) rest() error {
 	if p.fastest == 0 || took < p.fastest {
 		p.fastest = took
 	}
-	p.owed += min(took-p.fastest*2/3, longestRest)
+	p.owed += min(took-p.fastest/3, longestRest)
 	p.read = 0
 	if p.owed <= 0 {
 		return nil
