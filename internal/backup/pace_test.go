@@ -22,8 +22,8 @@ func (s steady) Read(p []byte) (int, error) {
 
 func TestPace(t *testing.T) {
 	for why, c := range map[string]struct{ read, seal, want time.Duration }{
-		"a third as long as it took to read":              {24 * time.Millisecond, 0, 8 * time.Millisecond},
-		"and to seal":                                     {24 * time.Millisecond, 48 * time.Millisecond, 24 * time.Millisecond},
+		"two thirds as long as it took to read":           {24 * time.Millisecond, 0, 16 * time.Millisecond},
+		"and to seal":                                     {24 * time.Millisecond, 48 * time.Millisecond, 48 * time.Millisecond},
 		"an etcd that gives nothing is not rested from":   {time.Minute, 0, longestRest},
 		"where nothing takes any time there is no burden": {0, 0, 0},
 	} {
@@ -50,10 +50,10 @@ func TestPaceAmongOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &paced{ctx: t.Context()}
 		for _, c := range []struct{ took, want time.Duration }{
-			{9 * time.Millisecond, 3 * time.Millisecond},
-			{24 * time.Millisecond, 18 * time.Millisecond},
-			{6 * time.Millisecond, 2 * time.Millisecond},
-			{24 * time.Millisecond, 20 * time.Millisecond},
+			{9 * time.Millisecond, 6 * time.Millisecond},
+			{24 * time.Millisecond, 21 * time.Millisecond},
+			{6 * time.Millisecond, 4 * time.Millisecond},
+			{24 * time.Millisecond, 22 * time.Millisecond},
 		} {
 			p.began = time.Now()
 			<-time.After(c.took)
@@ -75,7 +75,7 @@ func TestLateTimers(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if took, want := time.Since(began), (3*(2*pieces+1)+2*pieces-5)*time.Millisecond; took != want {
+		if took, want := time.Since(began), (3*(2*pieces+1)+2*2*pieces-5)*time.Millisecond; took != want {
 			t.Errorf("it took %s, want %s", took, want)
 		}
 	})
