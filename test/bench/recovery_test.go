@@ -22,9 +22,9 @@ const pointEvery, pointFor = 100 * time.Millisecond, 45 * time.Second
 // recoverTo is recoverCluster, and then once more where Berth is killed at once and nobody hears
 // what etcd has written last: with writes, of which it measures by how long those that came back
 // were made before the loss (X2: 60 s).
-func recoverTo(e *harness.Env, results *table, what, name string, maps typedv1.ConfigMapInterface) {
+func recoverTo(e *harness.Env, results *table, size, name string, maps typedv1.ConfigMapInterface) {
 	e.T.Helper()
-	recoverCluster(e, results, what, lossOf{name: name, lose: e.LoseEtcd, aim: "≤ 10"})
+	recoverCluster(e, results, "etcd's data lost to /readyz, "+size, lossOf{name: name, lose: e.LoseEtcd, aim: "≤ 10"})
 	const point = "point"
 	_ = maps.Delete(e.T.Context(), point, metav1.DeleteOptions{}) // that of the measure before
 	last := write(e, maps, nil, point)
@@ -32,8 +32,8 @@ func recoverTo(e *harness.Env, results *table, what, name string, maps typedv1.C
 		<-time.After(pointEvery)
 		last = write(e, maps, last, point)
 	}
-	what += ", with Berth killed at once"
-	recoverCluster(e, results, what, lossOf{name: name, lose: e.LoseEtcdAndBerth})
+	size += ", with Berth killed at once"
+	recoverCluster(e, results, "etcd's data lost to /readyz, "+size, lossOf{name: name, lose: e.LoseEtcdAndBerth})
 	back, at := 0.0, timeIn(e, last)
 	found, err := maps.Get(e.T.Context(), point, metav1.GetOptions{})
 	switch {
@@ -44,7 +44,7 @@ func recoverTo(e *harness.Env, results *table, what, name string, maps typedv1.C
 	default:
 		back = at.Sub(timeIn(e, found)).Seconds()
 	}
-	results.add("recovery point: "+what, "s back", "≤ 60", back)
+	results.add("recovery point, "+size, "s back", "≤ 60", back)
 }
 
 // write makes an object that says when, or changes it.

@@ -79,7 +79,7 @@ func measureSizes(e *harness.Env, results *table) {
 		results.add(fmt.Sprintf("write p99 at %d MB, quiet", size), "ms", "", quiet.p99())
 		results.add(fmt.Sprintf("write p99 at %d MB, with one snapshot in %s, in %% of quiet", size, window), "%", aimAt100(size, "≤ 110"), 100*one.p99()/quiet.p99())
 		results.add(fmt.Sprintf("write p99 at %d MB, with a snapshot all the time, in %% of quiet", size), "%", "", 100*all.p99()/quiet.p99())
-		recoverTo(e, results, fmt.Sprintf("etcd's data lost to /readyz, %d MB", size), name, maps)
+		recoverTo(e, results, fmt.Sprintf("%d MB", size), name, maps)
 	}
 	e.Run("berth", "cluster", "delete", "-g", "bench", "-n", name, "-y")
 }

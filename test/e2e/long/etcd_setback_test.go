@@ -63,7 +63,8 @@ func setBackAndWritten(h *hosted) {
 	if rollback.Shared == 0 || rollback.Shared >= rollback.Recorded {
 		h.T.Errorf("what both have is not known: %+v", rollback)
 	}
-	h.told("berth/backup", policy.ReasonEtcdRolledBack, "the operator chooses")
+	h.event(policy.ReasonEtcdRolledBack, "the operator chooses")
+	h.logged("berth/backup", policy.ReasonEtcdRolledBack, "etcd came back with less than was recorded of it")
 	uid, restarts := h.pod("etcd-0")
 	for range 2 {
 		at := rollback.Time

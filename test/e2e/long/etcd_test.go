@@ -130,20 +130,35 @@ func (h *hosted) serves() {
 	})
 }
 
-// told waits until an event and the activity log say what Berth did.
+// told waits until an event and the activity log tell the same of a reason.
 func (h *hosted) told(caller, reason, message string) {
 	h.T.Helper()
-	h.Eventually("event and activity log tell of "+reason, longEnough, func() error {
+	h.event(reason, message)
+	h.logged(caller, reason, message)
+}
+
+// event waits until one with a reason tells the operator something.
+func (h *hosted) event(reason, message string) {
+	h.T.Helper()
+	h.Eventually("an event tells of "+reason, longEnough, func() error {
 		events := h.Management("get", "events", "-A", "--field-selector=reason="+reason, "-o", `jsonpath={range .items[*]}{.involvedObject.name} {.message}{"\n"}{end}`)
 		if !strings.Contains(events, message) {
 			return fmt.Errorf("events %q", events)
 		}
+		return nil
+	})
+}
+
+// logged waits until the activity log tells the cluster's owner something.
+func (h *hosted) logged(caller, reason, message string) {
+	h.T.Helper()
+	h.Eventually("the activity log tells of "+reason, longEnough, func() error {
 		for _, entry := range h.ActivityLog("rg1", caller) {
 			if strings.HasSuffix(entry.Operation, "/events/"+reason+"/action") && entry.Resource == h.name && strings.Contains(entry.Message, message) {
 				return nil
 			}
 		}
-		return errors.New("the activity log does not")
+		return errors.New("it does not")
 	})
 }
 
