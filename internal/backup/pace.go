@@ -9,11 +9,11 @@ import (
 const (
 	// ahead is how much of a snapshot etcd sends before it is read, in bytes.
 	ahead = 256 << 10
-	// stride is how much of it is read between two rests, in bytes. A write to etcd fits into
-	// the rest after it.
-	stride = 64 << 10
-	// longestRest bounds a rest: an etcd that gave nothing for a minute is not rested from.
-	longestRest = 50 * time.Millisecond
+	// stride is how much of it is read between two rests, in bytes: what zstd seals at once.
+	stride = 128 << 10
+	// longestRest bounds a rest: an etcd that gave nothing for a minute is not rested from, and
+	// the largest database is read in time.
+	longestRest = 10 * time.Millisecond
 )
 
 // paced is what a snapshot is read by. etcd, what seals the snapshot and everybody who writes
@@ -24,8 +24,6 @@ type paced struct {
 	// read is how much of the stride that began at began was read.
 	read  int
 	began time.Time
-	// fastest is how long the fastest stride took.
-	fastest time.Duration
 	// owed is how much rest is due. Timers are late: what was too long is taken off the next.
 	owed time.Duration
 }
@@ -45,15 +43,10 @@ func (p *paced) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// rest is for two thirds as long as the stride took, and where others want the processors, so
-// that it took longer than the fastest, for nearly as long.
+// rest is for as long as the stride took: half of the time is the others'.
 func (p *paced) rest() error {
 	now := time.Now()
-	took := now.Sub(p.began)
-	if p.fastest == 0 || took < p.fastest {
-		p.fastest = took
-	}
-	p.owed += min(took-p.fastest/3, longestRest)
+	p.owed += min(now.Sub(p.began), longestRest)
 	p.read = 0
 	if p.owed <= 0 {
 		return nil

@@ -22,8 +22,8 @@ func (s steady) Read(p []byte) (int, error) {
 
 func TestPace(t *testing.T) {
 	for why, c := range map[string]struct{ read, seal, want time.Duration }{
-		"two thirds as long as it took to read":           {24 * time.Millisecond, 0, 16 * time.Millisecond},
-		"and to seal":                                     {24 * time.Millisecond, 48 * time.Millisecond, 48 * time.Millisecond},
+		"as long as it took to read":                      {8 * time.Millisecond, 0, 8 * time.Millisecond},
+		"and to seal":                                     {time.Millisecond, 8 * time.Millisecond, 9 * time.Millisecond},
 		"an etcd that gives nothing is not rested from":   {time.Minute, 0, longestRest},
 		"where nothing takes any time there is no burden": {0, 0, 0},
 	} {
@@ -45,37 +45,17 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// A stride that takes longer than others do is rested from for nearly as long.
-func TestPaceAmongOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &paced{ctx: t.Context()}
-		for _, c := range []struct{ took, want time.Duration }{
-			{9 * time.Millisecond, 6 * time.Millisecond},
-			{24 * time.Millisecond, 21 * time.Millisecond},
-			{6 * time.Millisecond, 4 * time.Millisecond},
-			{24 * time.Millisecond, 22 * time.Millisecond},
-		} {
-			p.began = time.Now()
-			<-time.After(c.took)
-			began := time.Now()
-			if err := p.rest(); err != nil || time.Since(began) != c.want {
-				t.Errorf("after %s: it rested for %s, want %s (%v)", c.took, time.Since(began), c.want, err)
-			}
-		}
-	})
-}
-
 // A rest that was too long, since a timer was late, is taken off the next.
 func TestLateTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &paced{ctx: t.Context(), from: steady{3 * time.Millisecond}, owed: -5 * time.Millisecond}
+		p := &paced{ctx: t.Context(), from: steady{time.Millisecond}, owed: -5 * time.Millisecond}
 		began, buffer := time.Now(), make([]byte, stride)
 		for range 2*pieces + 1 {
 			if _, err := p.Read(buffer); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if took, want := time.Since(began), (3*(2*pieces+1)+2*2*pieces-5)*time.Millisecond; took != want {
+		if took, want := time.Since(began), (2*pieces+1+2*pieces-5)*time.Millisecond; took != want {
 			t.Errorf("it took %s, want %s", took, want)
 		}
 	})

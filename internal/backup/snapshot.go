@@ -112,7 +112,10 @@ func (r *Recorder) begun(answer *http.Response, revision int64) error {
 		return errors.New("etcd does not say which member answers")
 	}
 	reached, err := strconv.ParseInt(answer.Header.Get(revisionHeader), 10, 64)
-	if answer.ContentLength <= 0 || answer.ContentLength%sector != 0 {
+	if answer.ContentLength < 0 {
+		return errors.New("etcd does not say how long its database is")
+	}
+	if answer.ContentLength%sector != 0 {
 		return fmt.Errorf("etcd's answer has %d bytes, which no database has", answer.ContentLength)
 	}
 	if err != nil || reached < revision {

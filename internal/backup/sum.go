@@ -13,8 +13,8 @@ import (
 const sector = 512
 
 // summed writes a snapshot as etcd gives and takes it, with its hash behind it. One that was
-// read as the database alone is stored without: what is stored is authenticated anyway, and
-// to hash it beside writers costs them, while a restore has the processor for itself.
+// read as the database alone is stored without: what is stored is authenticated anyway, and a
+// hash made while it is read costs those who write beside.
 type summed struct {
 	to   io.Writer
 	hash hash.Hash

@@ -72,9 +72,9 @@ func managementNode(t *testing.T, env *testenv.Env, c client.Client, name, cpus 
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
+	done, dir := make(chan error, 1), t.TempDir()
 	go func() {
-		done <- volume.Run(ctx, volume.Options{NodeName: name, Class: volume.DefaultClass, Dir: t.TempDir()}, api, slog.New(slog.DiscardHandler))
+		done <- volume.Run(ctx, volume.Options{NodeName: name, Class: volume.DefaultClass, Dir: dir}, api, slog.New(slog.DiscardHandler))
 	}()
 	t.Cleanup(func() {
 		cancel()

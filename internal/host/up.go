@@ -86,6 +86,9 @@ func (u *upper) claim() (held *os.File, err error) {
 	if err == nil {
 		u.artifacts, err = FindArtifacts(u.artifacts.Dir)
 	}
+	if err == nil {
+		err = u.artifacts.checkComponents()
+	}
 	if err != nil {
 		held.Close()
 		return nil, err

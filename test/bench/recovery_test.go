@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/test/harness"
 )
@@ -16,8 +17,8 @@ import (
 const recoveryPatience = 3 * time.Minute
 
 // pointEvery is how often a write is made whose loss shows how far the recovery point is back, and
-// pointFor how long: more than the 30 seconds from one delta to the next.
-const pointEvery, pointFor = 100 * time.Millisecond, 45 * time.Second
+// pointFor how long: longer than the minute that the aim is.
+const pointEvery, pointFor = 100 * time.Millisecond, 65 * time.Second
 
 // recoverTo is recoverCluster, and then once more where Berth is killed at once and nobody hears
 // what etcd has written last: with writes, of which it measures by how long those that came back
@@ -26,7 +27,9 @@ func recoverTo(e *harness.Env, results *table, size, name string, maps typedv1.C
 	e.T.Helper()
 	recoverCluster(e, results, "etcd's data lost to /readyz, "+size, lossOf{name: name, lose: e.LoseEtcd, aim: "≤ 10"})
 	const point = "point"
-	_ = maps.Delete(e.T.Context(), point, metav1.DeleteOptions{}) // that of the measure before
+	e.Eventually("no point of the measure before", recoveryPatience, func() error {
+		return client.IgnoreNotFound(maps.Delete(e.T.Context(), point, metav1.DeleteOptions{}))
+	})
 	last := write(e, maps, nil, point)
 	for began := time.Now(); time.Since(began) < pointFor; {
 		<-time.After(pointEvery)
@@ -88,8 +91,11 @@ func recoverCluster(e *harness.Env, results *table, what string, of lossOf) {
 	if err != nil {
 		e.T.Fatal(err)
 	}
-	id := cluster.Spec.ID
-	e.Eventually("a backup", recoveryPatience, func() error { return e.BackedUpAfter(id, "full", cluster.CreationTimestamp.Time) })
+	id, since := cluster.Spec.ID, cluster.CreationTimestamp.Time
+	if last := cluster.Status.Recovery; last != nil && last.EndTime != nil {
+		since = last.EndTime.Time // what was put back has a history of its own
+	}
+	e.Eventually("a backup", recoveryPatience, func() error { return e.BackedUpAfter(id, "full", since) })
 	lost := time.Now()
 	began := metav1.NewTime(lost.Truncate(time.Second))
 	of.lose(id)

@@ -87,7 +87,10 @@ func TestChaos(t *testing.T) {
 		t.Logf("the same again: make chaos %s=%d %s=%d", seedVariable, seed, moreVariable, more)
 	}
 	c := begin(t, short)
-	before := c.inventory()
+	before, err := c.inventory()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for n, event := range events {
 		if event.Gap > 0 {
 			break
@@ -103,10 +106,11 @@ func TestChaos(t *testing.T) {
 	c.atRandom(events)
 	c.settle("all that", time.Now())
 	c.env.Eventually("nothing leaks, and nothing is gone", wellWithin, func() error {
-		if after := c.inventory(); after != before {
-			return fmt.Errorf("before: %s\nafter:  %s", before, after)
+		after, err := c.inventory()
+		if err == nil && after != before {
+			err = fmt.Errorf("before: %s\nafter:  %s", before, after)
 		}
-		return nil
+		return err
 	})
 	for _, one := range c.clusters {
 		c.complete(one, "the end")

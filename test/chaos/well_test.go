@@ -14,10 +14,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
+	"berth.dev/berth/internal/preflight"
 )
 
 // settle waits until everything is well after a fault that ended at a time, and looks
@@ -153,60 +155,81 @@ func podsReady(ctx context.Context, cluster kubernetes.Interface) error {
 
 // inventory counts what Berth has made: by kind and namespace, the processes of control
 // planes and machines, and what is on the disk of volumes.
-func (c *chaos) inventory() string {
-	c.env.T.Helper()
-	counts := map[string]int{}
+func (c *chaos) inventory() (string, error) {
+	counts, volumes := map[string]int{}, &corev1.PersistentVolumeList{}
 	for kind, list := range map[string]client.ObjectList{
 		"pods": &corev1.PodList{}, "claims": &corev1.PersistentVolumeClaimList{}, "services": &corev1.ServiceList{}, "machines": &v1beta1.MachineList{},
-		"secrets": &corev1.SecretList{}, "config maps": &corev1.ConfigMapList{}, "volumes": &corev1.PersistentVolumeList{},
+		"secrets": &corev1.SecretList{}, "config maps": &corev1.ConfigMapList{}, "volumes": volumes,
 	} {
 		if err := c.management.List(c.env.T.Context(), list); err != nil {
-			c.env.T.Fatal(err)
+			return "", err
 		}
-		c.count(counts, kind, list)
+		if err := count(counts, kind, list); err != nil {
+			return "", err
+		}
 	}
 	for _, command := range []string{"etcd --name", "kube control-plane", "proxy-server --mode", "kubelet --config", "containerd --config", "berth serve"} {
 		found, err := c.env.Processes("", command)
 		if err != nil {
-			c.env.T.Fatal(err)
+			return "", err
 		}
 		counts["processes "+command] = len(found)
 	}
-	for _, pattern := range []string{"*", "*/*"} {
-		paths, err := filepath.Glob(filepath.Join(c.volumes, pattern))
-		if err != nil {
-			c.env.T.Fatal(err)
-		}
-		for _, path := range paths { // locks and notes come with what befalls an etcd
-			if info, err := os.Stat(path); err == nil && info.IsDir() {
-				counts["directories "+pattern]++
-			}
-		}
-	}
+	strays, err := c.strays(volumes.Items)
 	var lines []string
 	for _, what := range slices.Sorted(maps.Keys(counts)) {
 		lines = append(lines, fmt.Sprintf("%s %d", what, counts[what]))
 	}
-	return strings.Join(lines, ", ")
+	return strings.Join(append(lines, strays...), ", "), err
 }
 
-// count adds the objects of a list, those aside that come when they come.
-func (c *chaos) count(counts map[string]int, kind string, list client.ObjectList) {
-	c.env.T.Helper()
-	objects, err := meta.ExtractList(list)
-	if err != nil {
-		c.env.T.Fatal(err)
-	}
-	for _, object := range objects {
+// count adds the objects of a list, those aside that are kept on purpose of what was hit, and
+// those that come when they come.
+func count(counts map[string]int, kind string, list client.ObjectList) error {
+	return meta.EachListItem(list, func(object runtime.Object) error {
 		o, err := meta.Accessor(object)
 		if err != nil {
-			c.env.T.Fatal(err)
+			return err
 		}
-		_, evidence := o.GetLabels()[v1beta1.LabelEvidence] // kept on purpose, of each machine that was made anew
-		if mirror := kind == "pods" && o.GetNamespace() == metav1.NamespaceSystem; !mirror && !evidence {
+		_, evidence := o.GetLabels()[v1beta1.LabelEvidence]
+		_, kept := o.GetAnnotations()[v1beta1.AnnotationKeptFrom]
+		mirror := kind == "pods" && o.GetNamespace() == metav1.NamespaceSystem
+		record := kind == "config maps" && o.GetName() == preflight.RecordName // of each hour, and of each Berth's start
+		if !evidence && !kept && !mirror && !record {
 			counts[kind+" of "+o.GetNamespace()]++
 		}
+		return nil
+	})
+}
+
+// strays are directories on the disk of volumes that are no volume's, and what is in those but
+// data: data.lost is kept on purpose of an etcd that was put back.
+func (c *chaos) strays(volumes []corev1.PersistentVolume) ([]string, error) {
+	known := map[string]bool{}
+	for _, volume := range volumes {
+		known[volume.Name] = true
 	}
+	entries, err := os.ReadDir(c.volumes)
+	if err != nil {
+		return nil, err
+	}
+	var strays []string
+	for _, entry := range entries {
+		if !known[entry.Name()] {
+			strays = append(strays, entry.Name())
+			continue
+		}
+		inside, err := os.ReadDir(filepath.Join(c.volumes, entry.Name()))
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range inside {
+			if one.IsDir() && !slices.Contains([]string{"data", "data.lost"}, one.Name()) {
+				strays = append(strays, filepath.Join(entry.Name(), one.Name()))
+			}
+		}
+	}
+	return strays, nil
 }
 
 // plantLoss takes two acknowledged writes back behind the writers' backs, and has both be

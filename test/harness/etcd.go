@@ -76,10 +76,10 @@ func (e *Env) LoseEtcdAndBerth(id string) {
 	uid := e.Management("-n", v1beta1.ControlPlaneNamespace(id), "get", "pod", "etcd-0", "-o", "jsonpath={.metadata.uid}")
 	gone := data + ".gone"
 	// Renamed first: who comes up at once must not find it.
-	err := errors.Join(e.Signal("", "berth serve", unix.SIGKILL), os.Rename(data, gone), e.Signal(uid, "etcd --name", unix.SIGKILL), os.RemoveAll(gone))
-	if err != nil {
+	if err := errors.Join(e.Signal("", "berth serve", unix.SIGKILL), os.Rename(data, gone), e.Signal(uid, "etcd --name", unix.SIGKILL)); err != nil {
 		e.T.Fatal(err)
 	}
+	e.Eventually("what etcd stored is gone", time.Minute, func() error { return os.RemoveAll(gone) }) // it may be writing still
 }
 
 // LoseMachine ends this Berth and removes its state directory, but for copies of the
