@@ -53,7 +53,7 @@ unit: ## Run the tests that need nothing but Go
 
 .PHONY: bench
 bench: build ## Measure every flow: time, memory, CPU
-	$(GO) test ./test/bench -count=1 -timeout 60m -v -run 'TestBench'
+	$(GO) test ./test/bench -count=1 -timeout 120m -v -run 'TestBench'
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## Check the code against .golangci.yml and arch_test.go
