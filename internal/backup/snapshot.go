@@ -115,7 +115,7 @@ func (r *Recorder) begun(answer *http.Response, revision int64) error {
 	if answer.ContentLength < 0 {
 		return errors.New("etcd does not say how long its database is")
 	}
-	if answer.ContentLength%sector != 0 {
+	if answer.ContentLength == 0 || answer.ContentLength%sector != 0 {
 		return fmt.Errorf("etcd's answer has %d bytes, which no database has", answer.ContentLength)
 	}
 	if err != nil || reached < revision {

@@ -39,6 +39,8 @@ func TestSnapshotByEachWay(t *testing.T) {
 		"one that is no member": {saying(func(h http.Header) { h.Set("Berth-Member", "1") }), 1},
 		"one without a name":    {saying(func(h http.Header) { h.Del("Berth-Member") }), 1},
 		"one without a length":  {saying(func(h http.Header) { h.Del("Content-Length"); h.Set("Transfer-Encoding", "chunked") }), 1},
+		"one that is empty":     {giving(0), 1},
+		"no database":           {giving(513), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, 1)
@@ -89,6 +91,21 @@ func saying(change func(http.Header)) func(etcd http.Handler) http.Handler {
 	return func(etcd http.Handler) http.Handler {
 		etcd.(*httputil.ReverseProxy).ModifyResponse = func(answer *http.Response) error {
 			change(answer.Header)
+			return nil
+		}
+		return etcd
+	}
+}
+
+// giving has etcd give so many bytes alone, and say so.
+func giving(size int64) func(etcd http.Handler) http.Handler {
+	return func(etcd http.Handler) http.Handler {
+		etcd.(*httputil.ReverseProxy).ModifyResponse = func(answer *http.Response) error {
+			answer.Body = struct {
+				io.Reader
+				io.Closer
+			}{io.LimitReader(answer.Body, size), answer.Body}
+			answer.Header.Set("Content-Length", strconv.FormatInt(size, 10))
 			return nil
 		}
 		return etcd

@@ -251,11 +251,8 @@ func loseEtcd(c *chaos, e schedule.Event) error {
 		}
 		target.load.Excuse(loss)
 	}
-	if err != nil {
-		return err
-	}
 	c.env.Eventually("what etcd stored is gone", time.Minute, func() error { return os.RemoveAll(gone) }) // it may be writing still
-	return nil
+	return err
 }
 
 // recoveryPoint is up to when everything is stored of a cluster, as Berth says. Where all is

@@ -22,8 +22,8 @@ const repairCaller = "berth/auto-repair"
 // (T:node-auto-repair-errors): what is made anew was not provisioned, or not elsewhere. Its
 // other codes are of Azure's own API, and of what Berth does not have.
 var repairCodes = map[v1beta1.RepairAction]string{
-	v1beta1.RepairReimage:  "VMExtensionProvisioningError: ",
-	v1beta1.RepairRedeploy: "VMRedeploymentFailed: ",
+	v1beta1.RepairReimage:  "VMExtensionProvisioningError",
+	v1beta1.RepairRedeploy: "VMRedeploymentFailed",
 }
 
 // repairNews is the event on the Node that a step of a repair means; empty for nothing.
@@ -42,7 +42,11 @@ func repairNews(record *v1beta1.MachineRepair, step policy.RepairStep, node, evi
 	case policy.RepairEnd:
 		return news{corev1.EventTypeNormal, "Node" + string(record.Action) + "End", fmt.Sprintf("%s of %s was carried out", record.Action, what)}
 	case policy.RepairFail:
-		return news{corev1.EventTypeWarning, "Node" + string(record.Action) + "Error", fmt.Sprintf("%s%s of %s: %s", repairCodes[record.Action], record.Action, what, record.ActionError)}
+		text := fmt.Sprintf("%s of %s: %s", record.Action, what, record.ActionError)
+		if code, has := repairCodes[record.Action]; has {
+			text = code + ": " + text
+		}
+		return news{corev1.EventTypeWarning, "Node" + string(record.Action) + "Error", text}
 	case policy.RepairHold:
 		return news{corev1.EventTypeWarning, "NodeRepairHeld", fmt.Sprintf("node %s is ill (%s) and is not repaired: %s", node, record.Reason, record.Held)}
 	case policy.RepairGiveUp:
