@@ -1,6 +1,7 @@
 package host
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,5 +32,25 @@ func TestComponentsOfAVersionAreInTheBuild(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// A build that lacks one is refused before anything is made.
+func TestUpRefusesABuildThatLacksAnImage(t *testing.T) {
+	if !isolate(t) {
+		return
+	}
+	build, state := fakeBuild(t), filepath.Join(t.TempDir(), "state")
+	const catalogue = `{"releases":[{"version":"1.2.3","default":true,"kubeImage":"kube","images":{"coredns":"registry.berth.internal/berth/coredns:v9"}}],` +
+		`"images":{"pause":"pause","etcd":"etcd","berth":"berth","berth-node":"berth-node"}}`
+	if err := os.WriteFile(filepath.Join(build, "catalogue.json"), []byte(catalogue), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := Up(t.Context(), UpOptions{StateDir: state, BuildDir: build, Out: io.Discard})
+	if err == nil || !strings.Contains(err.Error(), "coredns:v9 for coredns of version 1.2.3") {
+		t.Errorf("it said %v", err)
+	}
+	if _, err := os.Stat(state); !os.IsNotExist(err) {
+		t.Errorf("the state directory was made (%v)", err)
 	}
 }

@@ -54,7 +54,7 @@ func Up(ctx context.Context, options UpOptions) error {
 	if os.Geteuid() != 0 {
 		return errNotRoot
 	}
-	if u.artifacts, err = FindArtifacts(options.BuildDir); err != nil {
+	if err := u.find(options.BuildDir); err != nil {
 		return err
 	}
 	held, err := u.claim()
@@ -73,6 +73,14 @@ func Up(ctx context.Context, options UpOptions) error {
 	return u.run(ctx)
 }
 
+// find reads the build, which has to have all that clusters are made of.
+func (u *upper) find(dir string) (err error) {
+	if u.artifacts, err = FindArtifacts(dir); err != nil {
+		return err
+	}
+	return u.artifacts.checkComponents()
+}
+
 // claim makes the state directory, and keeps others out of it and what the build has in the
 // build: what the build offers is read when it is known who comes up from it.
 func (u *upper) claim() (held *os.File, err error) {
@@ -84,10 +92,7 @@ func (u *upper) claim() (held *os.File, err error) {
 	}
 	err = noteStateDir(u.artifacts.Dir, u.paths)
 	if err == nil {
-		u.artifacts, err = FindArtifacts(u.artifacts.Dir)
-	}
-	if err == nil {
-		err = u.artifacts.checkComponents()
+		err = u.find(u.artifacts.Dir)
 	}
 	if err != nil {
 		held.Close()
