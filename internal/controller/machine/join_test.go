@@ -95,8 +95,11 @@ func (w *world) relabel(m *v1beta1.Machine, node *corev1.Node) {
 		return w.exists(ctx, node) && node.Labels["team"] == "red" && node.Labels["new"] == "x" &&
 			slices.Contains(node.Spec.Taints, corev1.Taint{Key: "gpu", Value: "no", Effect: corev1.TaintEffectNoSchedule})
 	})
-	node.Labels["agentpool"] = "tampered"
-	w.must(w.client.Update(w.Context(), node))
+	w.until("a system label is changed", func(ctx context.Context) bool {
+		w.must(w.client.Get(ctx, client.ObjectKeyFromObject(node), node))
+		node.Labels["agentpool"] = "tampered"
+		return w.client.Update(ctx, node) == nil
+	})
 	w.until("a system label comes back", func(ctx context.Context) bool { return w.exists(ctx, node) && node.Labels["agentpool"] == "np" })
 }
 

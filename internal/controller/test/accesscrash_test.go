@@ -5,7 +5,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
 )
@@ -34,13 +33,7 @@ func TestCrashDuringSupportAccess(t *testing.T) {
 		}})
 		d.eventually("the access "+name+" has its rights", func() bool { return d.state(name).Status.Granted != nil })
 	}
-	if err := d.client.Get(t.Context(), client.ObjectKeyFromObject(ticket), ticket); err != nil {
-		t.Fatal(err)
-	}
-	ticket.Spec.Status = v1beta1.TicketClosed
-	if err := d.client.Update(t.Context(), ticket); err != nil {
-		t.Fatal(err)
-	}
+	d.change(ticket, func() { ticket.Spec.Status = v1beta1.TicketClosed })
 	for _, name := range []string{accessOne, accessTwo, accessThree} {
 		d.eventually("the access "+name+" has ended", func() bool { s := d.state(name).Status; return s.Reason == "TicketClosed" && s.Removed != nil })
 	}

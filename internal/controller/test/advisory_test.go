@@ -66,13 +66,7 @@ func TestAdvisories(t *testing.T) {
 		t.Errorf("the advisory is new again: %s, it was of %s", again, since)
 	}
 
-	if err := w.client.Get(t.Context(), client.ObjectKeyFromObject(node), node); err != nil {
-		t.Fatal(err)
-	}
-	node.Spec.Affected.NodeImages[0].Fixed = "BerthDebian-12containerd-202611.22.0"
-	if err := w.client.Update(t.Context(), node); err != nil {
-		t.Fatal(err)
-	}
+	w.change(node, func() { node.Spec.Affected.NodeImages[0].Fixed = "BerthDebian-12containerd-202611.22.0" })
 	w.eventually("what is fixed ends, and is told", func() bool {
 		return len(w.cluster().Status.Advisories) == 2 && w.affected("node-flaw") == 0 && len(w.noted("SecurityAdvisoryEnded", "node-flaw")) == 1
 	})

@@ -128,10 +128,7 @@ func (w *world) purges(store string) {
 	if kept.DeletionTimestamp != nil {
 		w.t.Error("it is purged before its time")
 	}
-	kept.Spec.ScheduledPurgeDate = metav1.NewTime(kept.Spec.DeletionDate.Add(time.Second))
-	if err := w.client.Update(w.t.Context(), kept); err != nil {
-		w.t.Fatal(err)
-	}
+	w.change(kept, func() { kept.Spec.ScheduledPurgeDate = metav1.NewTime(kept.Spec.DeletionDate.Add(time.Second)) })
 	w.eventuallyGone(&v1beta1.DeletedCluster{}, client.ObjectKey{Namespace: w.namespace, Name: clusterID})
 	for _, name := range []string{v1beta1.RetainedSecret(clusterID), v1beta1.BackupKeySecret(clusterID)} {
 		w.eventuallyGone(&corev1.Secret{}, client.ObjectKey{Namespace: v1beta1.SystemNamespace, Name: name})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -93,16 +94,12 @@ func (w *world) putBackPlan(delay, calm time.Duration) {
 // putBack has a customer change an object, and waits until it is as it was.
 func (w *world) putBack(why string, object client.Object, key client.ObjectKey, change func(client.Object)) {
 	w.t.Helper()
-	var before, changed client.Object
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // the status may change at the same time
-		before = w.get(object, key)
-		changed = before.DeepCopyObject().(client.Object)
+	var before client.Object
+	changed := w.get(object, key)
+	w.change(changed, func() {
+		before = changed.DeepCopyObject().(client.Object)
 		change(changed)
-		return w.client.Update(w.t.Context(), changed, customer)
-	})
-	if err != nil {
-		w.t.Fatalf("%s: %v", why, err)
-	}
+	}, customer)
 	if equality.Semantic.DeepEqual(desired(before), desired(changed)) {
 		w.t.Fatalf("%s: the change changes nothing", why)
 	}
@@ -119,6 +116,26 @@ func (w *world) get(object client.Object, key client.ObjectKey) client.Object {
 		w.t.Fatal(err)
 	}
 	return object.DeepCopyObject().(client.Object)
+}
+
+// change changes an object as it is now: controllers may change it, or its status, at the same time.
+func (w *world) change(object client.Object, change func(), options ...client.UpdateOption) {
+	w.t.Helper()
+	if err := changeNow(w.t.Context(), w.client, object, change, options...); err != nil {
+		w.t.Fatalf("change %T %s: %v", object, object.GetName(), err)
+	}
+}
+
+func changeNow(ctx context.Context, c client.Client, object client.Object, change func(), options ...client.UpdateOption) error {
+	key := client.ObjectKeyFromObject(object)
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		reflect.ValueOf(object).Elem().SetZero() // what is read into an object adds to what it has
+		if err := c.Get(ctx, key, object); err != nil {
+			return err
+		}
+		change()
+		return c.Update(ctx, object, options...)
+	})
 }
 
 // desired is an object without what changes by itself.
@@ -230,22 +247,20 @@ func (w *world) checkTold(kind, name string, words ...string) {
 func hooksStay(w *world) {
 	t, ctx := w.t, w.t.Context()
 	custom := w.get(&corev1.ConfigMap{}, systemKey("coredns-custom")).(*corev1.ConfigMap)
-	custom.Data, custom.Labels = map[string]string{"test.server": "example.org:53 {}"}, nil
-	if err := w.client.Update(ctx, custom, customer); err != nil {
-		t.Fatal(err)
-	}
+	w.change(custom, func() {
+		custom.Data, custom.Labels = map[string]string{"test.server": "example.org:53 {}"}, nil
+	}, customer)
 	set := w.get(&appsv1.DaemonSet{}, systemKey("kube-proxy")).(*appsv1.DaemonSet)
-	own := set.Spec.Template.Spec.Containers[0].Resources
-	set.Annotations["kubernetes.azure.com/override-requests-limits"] = "enabled"
-	set.Spec.Template.Annotations = map[string]string{"kubectl.kubernetes.io/restartedAt": "now", "mine": "1"}
+	own := set.Spec.Template.Spec.Containers[0].DeepCopy().Resources
 	theirs := corev1.ResourceList{corev1.ResourceMemory: own.Limits.Memory().DeepCopy()}
 	theirs.Memory().Add(theirs[corev1.ResourceMemory])
 	theirs[corev1.ResourceMemory] = *theirs.Memory()
-	set.Spec.Template.Spec.Containers[0].Resources.Limits = theirs
-	set.Spec.Template.Spec.Containers[0].Image = "mine"
-	if err := w.client.Update(ctx, set, customer); err != nil {
-		t.Fatal(err)
-	}
+	w.change(set, func() {
+		set.Annotations["kubernetes.azure.com/override-requests-limits"] = "enabled"
+		set.Spec.Template.Annotations = map[string]string{"kubectl.kubernetes.io/restartedAt": "now", "mine": "1"}
+		set.Spec.Template.Spec.Containers[0].Resources.Limits = theirs
+		set.Spec.Template.Spec.Containers[0].Image = "mine"
+	}, customer)
 	w.eventually("the rest is put back", func() bool {
 		now := w.get(&appsv1.DaemonSet{}, systemKey("kube-proxy")).(*appsv1.DaemonSet)
 		return now.Spec.Template.Spec.Containers[0].Image != "mine" && now.Spec.Template.Annotations["mine"] == ""
@@ -260,11 +275,7 @@ func hooksStay(w *world) {
 	w.putBack("the annotation again", &appsv1.DaemonSet{}, systemKey("kube-proxy"), func(o client.Object) {
 		o.(*appsv1.DaemonSet).Spec.Template.Spec.Containers[0].Image = "mine again"
 	})
-	now = w.get(&appsv1.DaemonSet{}, systemKey("kube-proxy")).(*appsv1.DaemonSet)
-	now.Annotations["kubernetes.azure.com/override-requests-limits"] = "disabled"
-	if err := w.client.Update(ctx, now, customer); err != nil {
-		t.Fatal(err)
-	}
+	w.change(now, func() { now.Annotations["kubernetes.azure.com/override-requests-limits"] = "disabled" }, customer)
 	w.eventually("limits are the service's again", func() bool {
 		now := w.get(&appsv1.DaemonSet{}, systemKey("kube-proxy")).(*appsv1.DaemonSet)
 		return now.Spec.Template.Spec.Containers[0].Resources.Limits.Memory().Equal(*own.Limits.Memory())
@@ -318,17 +329,14 @@ func (o *others) done() bool {
 func hooksStayMeanwhile(w *world, meanwhile *others) {
 	var last appsv1.Deployment
 	change := func(memory string) {
-		err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
-			if err := w.client.Get(w.t.Context(), systemKey("coredns"), &last); err != nil {
-				return err
-			}
+		last.Namespace, last.Name = systemKey("coredns").Namespace, systemKey("coredns").Name
+		err := changeNow(w.t.Context(), w.client, &last, func() {
 			metav1.SetMetaDataAnnotation(&last.ObjectMeta, "kubernetes.azure.com/override-requests-limits", "enabled")
 			metav1.SetMetaDataAnnotation(&last.Spec.Template.ObjectMeta, "kubectl.kubernetes.io/restartedAt", memory)
 			last.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}
-			return w.client.Update(w.t.Context(), &last, customer)
-		})
+		}, customer)
 		if err != nil {
-			w.t.Error(err)
+			w.t.Error(err) // not Fatal: it is called while Berth writes, by another goroutine
 		}
 	}
 	told := w.timesTold("Deployment", "coredns")

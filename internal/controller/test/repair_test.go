@@ -45,11 +45,7 @@ func (w *world) hastyRepairs() {
 	found := &v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}}
 	w.ensure(found)
 	set := func(repair *v1beta1.NodeRepair) error {
-		if err := w.client.Get(context.Background(), client.ObjectKeyFromObject(found), found); err != nil {
-			return err
-		}
-		found.Spec.NodeRepair = repair
-		return w.client.Update(context.Background(), found)
+		return changeNow(context.Background(), w.client, found, func() { found.Spec.NodeRepair = repair })
 	}
 	w.t.Cleanup(func() {
 		if err := set(nil); err != nil {

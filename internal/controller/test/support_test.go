@@ -215,10 +215,7 @@ func (w *world) subscribe(state v1beta1.SubscriptionState) {
 	object := &v1beta1.Subscription{ObjectMeta: metav1.ObjectMeta{Name: subscription}}
 	spec := v1beta1.SubscriptionSpec{DisplayName: "test", TenantID: subscription, State: state}
 	if err := w.client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object); err == nil {
-		object.Spec = spec
-		if err := w.client.Update(w.t.Context(), object); err != nil {
-			w.t.Fatal(err)
-		}
+		w.change(object, func() { object.Spec = spec })
 		return
 	}
 	object.Spec = spec
