@@ -53,8 +53,7 @@ func container(c Config) corev1.Container {
 		Args:            append([]string{"serve"}, flags(c)...),
 		Env: []corev1.EnvVar{
 			{Name: "GOGC", Value: "50"},
-			{Name: "POD_NAMESPACE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}},
-			{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
+			{Name: "POD_UID", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.uid"}}},
 		},
 		EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{
 			LocalObjectReference: corev1.LocalObjectReference{Name: BackupCredentials}, Optional: new(true),
@@ -109,6 +108,7 @@ func flags(c Config) []string {
 		"--backup-scratch=" + backupScratchDir,
 		fmt.Sprintf("--webhook-address=:%d", portWebhook),
 		fmt.Sprintf("--health-address=:%d", portHealth),
+		"--pod-uid=$(POD_UID)",
 	}
 	if c.Registry.ClusterIP != "" {
 		list = append(list, "--registry-machine-address="+net.JoinHostPort(c.Registry.ClusterIP, fmt.Sprint(RegistryPort)))

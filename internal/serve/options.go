@@ -44,6 +44,8 @@ type Options struct {
 	PrivateRanges []string
 	// Namespace is where the leader's Lease lies.
 	Namespace string
+	// PodUID is that of the pod in whose container this process is PID 1; empty outside of one.
+	PodUID string
 }
 
 func (o *Options) addFlags(flags *pflag.FlagSet) {
@@ -69,6 +71,7 @@ func (o *Options) addFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.ProxyProtocolFrom, "proxy-protocol-from", nil, "sources whose PROXY protocol header the gateway believes")
 	flags.StringSliceVar(&o.PrivateRanges, "private-range", nil, "CIDRs of the management side that machines may not reach (default: those of the embedded one)")
 	flags.StringVar(&o.Namespace, "namespace", "berth-system", "namespace of the leader's Lease")
+	flags.StringVar(&o.PodUID, "pod-uid", "", "UID of this process's pod, which holds that Lease also when its container starts again (default: each start is another)")
 }
 
 // validate checks what no other part checks before it is too late.

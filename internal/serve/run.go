@@ -105,22 +105,22 @@ func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager, err := ctrl.NewManager(config, ctrl.Options{
+	settings := ctrl.Options{
 		Scheme: scheme,
 		// Secrets are read rarely and must not lie in memory for longer than that.
-		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
-		Cache:                         cache.Options{ByObject: cached()},
-		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
-		HealthProbeBindAddress:        options.HealthAddress,
-		LeaderElection:                true,
-		LeaderElectionID:              "berth",
-		LeaderElectionNamespace:       options.Namespace,
-		LeaderElectionReleaseOnCancel: true,
+		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Cache:                  cache.Options{ByObject: cached()},
+		Metrics:                metricsserver.Options{BindAddress: options.MetricsAddress},
+		HealthProbeBindAddress: options.HealthAddress,
 		WebhookServer: webhook.NewServer(webhook.Options{
 			Host: host, Port: port,
 			CertDir: filepath.Dir(options.TLSCert), CertName: filepath.Base(options.TLSCert), KeyName: filepath.Base(options.TLSKey),
 		}),
-	})
+	}
+	if err := setLeader(&settings, config, options); err != nil {
+		return nil, err
+	}
+	manager, err := ctrl.NewManager(config, settings)
 	if err != nil {
 		return nil, fmt.Errorf("make manager: %w", err)
 	}

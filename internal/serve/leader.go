@@ -1,0 +1,39 @@
+package serve
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+const (
+	// leaseName is that of the Lease which the leader holds.
+	leaseName = "berth"
+	// renewDeadline is how long a leader tries to renew it, as is controller-runtime's default.
+	renewDeadline = 10 * time.Second
+)
+
+// setLeader has one Berth lead. Who leads is known by its pod: kubelet starts a container
+// again only when it has ended, so that a Berth that was killed finds a Lease of its own and
+// does not wait for it to end, 15 s. Outside of a pod each process is another.
+func setLeader(manager *ctrl.Options, config *rest.Config, options Options) error {
+	manager.LeaderElection, manager.LeaderElectionReleaseOnCancel = true, true
+	manager.LeaderElectionID, manager.LeaderElectionNamespace = leaseName, options.Namespace
+	if options.PodUID == "" {
+		return nil
+	}
+	lock, err := podLock(config, options)
+	if err != nil {
+		return fmt.Errorf("elect a leader: %w", err)
+	}
+	manager.LeaderElectionResourceLockInterface = lock
+	return nil
+}
+
+func podLock(config *rest.Config, options Options) (resourcelock.Interface, error) {
+	identity := resourcelock.ResourceLockConfig{Identity: options.PodUID}
+	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, options.Namespace, leaseName, identity, config, renewDeadline)
+}
