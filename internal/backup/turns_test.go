@@ -114,6 +114,7 @@ func TestStoreThatHangsIsGivenUp(t *testing.T) {
 	hangs := HangingStore(t, KindFull, &atomic.Int64{})
 	turns.stores[hangs] = &standing{trying: lateAtOnce, late: lateAtOnce}
 	r := sharing(t, "a", turns, hangs, "file://"+dir)
+	r.Patience = 2 * time.Second // which the directory may take
 	err := r.full(t.Context(), still{}.client(), r.places, func() { t.Error("one too many waits") })
 	if err == nil || !strings.Contains(err.Error(), errSilent.Error()) || fulls(t, dir, "a") != 1 {
 		t.Errorf("it says %v", err)

@@ -42,6 +42,23 @@ func all(t *testing.T, what string, expectations ...reach) {
 	})
 }
 
+// asker is a pod or a node.
+type asker interface {
+	ask(network, addr string) (netip.Addr, error)
+}
+
+// sees has from ask a server, and looks from which address that sees it come.
+func sees(t *testing.T, from asker, network, server string, want netip.Addr) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s sees %s", server, want), func() error {
+		seen, err := from.ask(network, server)
+		if err == nil && seen != want {
+			err = fmt.Errorf("it sees %s", seen)
+		}
+		return err
+	})
+}
+
 func (p *testPod) at(port int) string { return netip.AddrPortFrom(p.addr, uint16(port)).String() }
 
 func TestPodsReachEachOtherAcrossNodes(t *testing.T) {
@@ -54,21 +71,14 @@ func TestPodsReachEachOtherAcrossNodes(t *testing.T) {
 	all(t, "pods reach each other on a node and across nodes",
 		reach{a, "tcp4", b.at(80), true}, reach{a, "tcp4", z.at(80), true}, reach{z, "udp4", a.at(81), true})
 
-	if seen, err := a.ask("tcp4", z.at(80)); err != nil || seen != a.addr {
-		t.Errorf("z sees %s (%v), want the pod's own address %s", seen, err, a.addr)
-	}
+	sees(t, a, "tcp4", z.at(80), a.addr)
 	node := c.nodes[0]
-	if seen, err := node.ask("tcp4", z.at(80)); err != nil || seen != node.podCIDR.Addr() {
-		t.Errorf("z sees %s (%v) of node 1, want its overlay address, so that the answer takes the overlay too", seen, err)
-	}
+	// Its overlay address, so that the answer takes the overlay too.
+	sees(t, node, "tcp4", z.at(80), node.podCIDR.Addr())
 	c.outside.serve(t, 80)
-	if seen, err := a.ask("tcp4", "10.9.0.254:80"); err != nil || seen != node.addr {
-		t.Errorf("the outside sees %s (%v), want the node's address %s", seen, err, node.addr)
-	}
+	sees(t, a, "tcp4", "10.9.0.254:80", node.addr)
 	c.nodes[1].serve(t, 80)
-	if seen, err := a.ask("udp4", "10.9.0.2:80"); err != nil || seen != node.addr {
-		t.Errorf("the other node sees %s (%v), want the node's address %s", seen, err, node.addr)
-	}
+	sees(t, a, "udp4", "10.9.0.2:80", node.addr)
 
 	third := c.addNode(t, 3, []string{"--cluster-cidr=10.244.0.0/16"})
 	late := c.addPod(t, third, "x/late", true, true)
@@ -83,13 +93,7 @@ func TestUnmasqueradedRangesSeePodAddresses(t *testing.T) {
 	a := c.addPod(t, c.nodes[0], "x/a", false, false)
 	c.outside.serve(t, 80)
 	c.outside.must(t, func() error { return route(c.nodes[0].podCIDR, "up1", c.nodes[0].addr) })
-	eventually(t, "the outside sees the pod's address", func() error {
-		seen, err := a.ask("tcp4", "10.9.0.254:80")
-		if err == nil && seen != a.addr {
-			err = fmt.Errorf("it sees %s", seen)
-		}
-		return err
-	})
+	sees(t, a, "tcp4", "10.9.0.254:80", a.addr)
 }
 
 func TestPoliciesBlockAndAllow(t *testing.T) {
@@ -107,9 +111,7 @@ func TestPoliciesBlockAndAllow(t *testing.T) {
 	c.policy(t, "x", "deny", "{podSelector: {}, policyTypes: [Ingress]}")
 	all(t, "default deny ingress", reach{b, "tcp4", a.at(80), false}, reach{far, "udp4", a.at(80), false},
 		reach{a, "tcp4", far.at(80), true}, reach{a, "tcp4", a.at(80), true})
-	if _, err := c.nodes[0].ask("tcp4", a.at(80)); err != nil {
-		t.Errorf("the node does not reach its own pod: %v", err)
-	}
+	eventually(t, "the node reaches its own pod", func() error { _, err := c.nodes[0].ask("tcp4", a.at(80)); return err })
 
 	c.policy(t, "x", "allow", "{podSelector: {matchLabels: {pod: a}}, ingress: ["+
 		"{from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: 'y'}}}], ports: [{port: web}]},"+

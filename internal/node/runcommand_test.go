@@ -133,7 +133,7 @@ func TestScriptsEnd(t *testing.T) {
 		{"arguments and variables", script{Script: `echo "$1 $2 $WHO"`, Arguments: []string{"a b", "c"}, Environment: []string{"WHO=me"}}, 0, "a b c me\n", ""},
 		{"a script that fails", script{Script: "echo no >&2; exit 7"}, 7, "", "no\n"},
 		{"the end of what is long", script{Script: "for i in 1 2 3 4 5 6 7 8 9; do echo line $i; done", Limit: 14}, 0, "line 8\nline 9\n", ""},
-		{"one that does not end", script{Script: "echo began; sleep 60 & wait", Timeout: 300 * time.Millisecond}, killed, "began\n", "ended after"},
+		{"one that does not end", script{Script: "echo began; sleep 60 & wait", Timeout: 2 * time.Second}, killed, "began\n", "ended after"},
 	} {
 		if c.asked.Timeout == 0 {
 			c.asked.Timeout = time.Minute

@@ -24,7 +24,7 @@ import (
 // nor another cluster's from its end, nor whoever asks from going on.
 func TestJobsBesideAStoreThatHangs(t *testing.T) {
 	j := newJobs()
-	j.timeout = 200 * time.Millisecond
+	j.timeout = time.Second
 	hang, asked := make(chan struct{}), make(chan string, 64)
 	in := func(_ context.Context, store string) error {
 		asked <- store

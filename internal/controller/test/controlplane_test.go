@@ -45,9 +45,8 @@ func TestUpgradeThatDoesNotComeUpChangesNothing(t *testing.T) {
 	w.start(w.nextGuard())
 	w.createOld()
 	before := w.kubeDeployment()
-	w.upgradeTimeout(2 * time.Second)
 	w.fall(sickTrial)
-	cause := w.failUpgrade("op-upgrade")
+	cause := w.failTrial("op-upgrade")
 	if cause.Code != "UpgradeFailed" || !strings.Contains(cause.Message, "did not come up in time") || !strings.Contains(cause.Message, "1.36.3 runs, with everything that was written") {
 		t.Errorf("error of the upgrade: %+v", cause)
 	}
@@ -133,11 +132,25 @@ func (w *world) versionOperation(name, version string) *v1beta1.Operation {
 func (w *world) failUpgrade(name string) *v1beta1.OperationError {
 	w.t.Helper()
 	w.request(w.versionOperation(name, newVersion))
+	return w.failure(name)
+}
+
+func (w *world) failure(name string) *v1beta1.OperationError {
+	w.t.Helper()
 	op := w.finish(name)
 	if op.Status.Status != v1beta1.OperationFailed || op.Status.Error == nil {
 		w.t.Fatalf("operation %s: %+v\n%s", name, op.Status, w.dump())
 	}
 	return op.Status.Error
+}
+
+// failTrial has an upgrade end whose trial does not come up, and gives all before it the time that it takes.
+func (w *world) failTrial(name string) *v1beta1.OperationError {
+	w.t.Helper()
+	w.request(w.versionOperation(name, newVersion))
+	w.inPhase(v1beta1.UpgradeTrial)
+	w.upgradeTimeout(2 * time.Second)
+	return w.failure(name)
 }
 
 // checkVersion looks at what must be left of an upgrade, and what must not.

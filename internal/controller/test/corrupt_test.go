@@ -322,14 +322,15 @@ func TestUpgradeRestoresNothingWhileEtcdIsCorrupt(t *testing.T) {
 	w := newWorld(t)
 	w.start(w.nextGuard())
 	w.oldStandard()
-	const timeout = 2 * time.Second
-	w.upgradeTimeout(timeout)
+	w.upgradeTimeout(5 * time.Minute)
 	w.fall(func(pod *corev1.Pod) bool {
 		return pod.Labels[controlplane.LabelComponent] == controlplane.ComponentKube && w.etcd.corrupt()
 	})
 	w.standardVersion("op-upgrade", newVersion)
 	w.inPhase(v1beta1.UpgradeRollOut)
 	w.etcd.differ(1, 2)
+	const timeout = 2 * time.Second
+	w.upgradeTimeout(timeout)
 	w.inPhase(v1beta1.UpgradeRollBack)
 	since := time.Now()
 	w.eventually("the old version is late too", func() bool { return time.Since(since) > 3*timeout })

@@ -18,6 +18,9 @@ import (
 	"berth.dev/berth/internal/policy"
 )
 
+// hasty is how long repairs wait: longer than a machine that boots needs to be Ready.
+const hasty = 2 * time.Second
+
 // What is done to machines through the IaaS view is real, is not undone by the service
 // on its own, counts against the cluster while it lasts (B3, B4, G2, G4, J3), and is over
 // with the next change through the service (G2).
@@ -26,7 +29,7 @@ func TestIaaS(t *testing.T) {
 	w.servicePolicy(supportFigures(time.Hour, time.Hour))
 	w.start(w.nextGuard())
 	w.create()
-	w.hastyRepairs()
+	w.hastyRepairs(hasty)
 	w.machineLife(true)
 	w.runScripts()
 	w.changeTags()
@@ -143,7 +146,7 @@ func (w *world) machineLife(judged bool) {
 // quiet looks for a while whether something stays true.
 func (w *world) quiet(what string, holds func() bool) {
 	w.t.Helper()
-	end := time.Now().Add(time.Second)
+	end := time.Now().Add(hasty + time.Second)
 	w.until(what, func() bool {
 		if !holds() {
 			w.t.Fatalf("%s: %s", what, w.dump())

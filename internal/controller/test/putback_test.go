@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -116,26 +115,6 @@ func (w *world) get(object client.Object, key client.ObjectKey) client.Object {
 		w.t.Fatal(err)
 	}
 	return object.DeepCopyObject().(client.Object)
-}
-
-// change changes an object as it is now: controllers may change it, or its status, at the same time.
-func (w *world) change(object client.Object, change func(), options ...client.UpdateOption) {
-	w.t.Helper()
-	if err := changeNow(w.t.Context(), w.client, object, change, options...); err != nil {
-		w.t.Fatalf("change %T %s: %v", object, object.GetName(), err)
-	}
-}
-
-func changeNow(ctx context.Context, c client.Client, object client.Object, change func(), options ...client.UpdateOption) error {
-	key := client.ObjectKeyFromObject(object)
-	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		reflect.ValueOf(object).Elem().SetZero() // what is read into an object adds to what it has
-		if err := c.Get(ctx, key, object); err != nil {
-			return err
-		}
-		change()
-		return c.Update(ctx, object, options...)
-	})
 }
 
 // desired is an object without what changes by itself.
@@ -350,12 +329,20 @@ func hooksStayMeanwhile(w *world, meanwhile *others) {
 	if now := w.timesTold("Deployment", "coredns"); now != told {
 		w.t.Errorf("what is the customer's is told of %d times as put back, and was %d times before", now, told)
 	}
+	dns := client.MatchingLabels{"k8s-app": "kube-dns"}
+	before := w.podWith(dns)
 	if err := w.client.Delete(w.t.Context(), &last); err != nil {
 		w.t.Fatal(err)
 	}
 	w.eventually("it is made again, without what was the customer's", func() bool {
 		var now appsv1.Deployment
 		return w.client.Get(w.t.Context(), systemKey("coredns"), &now) == nil && now.UID != last.UID
+	})
+	w.eventually("the pods of the one before are gone, which no step after this must find", func() bool {
+		var pods corev1.PodList
+		return w.client.List(w.t.Context(), &pods, client.InNamespace("kube-system"), dns) == nil && !slices.ContainsFunc(pods.Items, func(p corev1.Pod) bool {
+			return equality.Semantic.DeepEqual(p.OwnerReferences, before.OwnerReferences)
+		})
 	})
 }
 

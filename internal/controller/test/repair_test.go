@@ -22,7 +22,7 @@ func TestCrashDuringRepair(t *testing.T) {
 	w := newWorld(t)
 	w.start(w.nextGuard())
 	w.create()
-	w.hastyRepairs()
+	w.hastyRepairs(100 * time.Millisecond)
 	w.stop()
 	w.nextGuard = func() *guard { return newGuard(2, w.client) }
 	w.start(w.nextGuard())
@@ -38,10 +38,10 @@ func TestCrashDuringRepair(t *testing.T) {
 	w.checkGone()
 }
 
-// hastyRepairs makes repairs wait for next to nothing.
-func (w *world) hastyRepairs() {
+// hastyRepairs makes repairs wait for next to nothing: a second less than what is said, at worst, as times are stored in seconds.
+func (w *world) hastyRepairs(wait time.Duration) {
 	w.t.Helper()
-	soon := &metav1.Duration{Duration: 100 * time.Millisecond}
+	soon := &metav1.Duration{Duration: wait}
 	found := &v1beta1.ServicePolicy{ObjectMeta: metav1.ObjectMeta{Name: v1beta1.ServicePolicyName}}
 	w.ensure(found)
 	set := func(repair *v1beta1.NodeRepair) error {

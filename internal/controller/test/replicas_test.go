@@ -284,7 +284,7 @@ func (w *world) replaces(ordinal int32, lose func()) {
 	w.eventually(fmt.Sprintf("%s is made anew", controlplane.MemberName(ordinal)), func() bool {
 		return slices.Equal(w.etcd.made()[changes:], []string{string(etcd.Remove), string(etcd.AddVoter)}) && w.cluster().Status.Replicas.Replacing == nil
 	})
-	w.checkReplicas(3)
+	w.checkWhole()
 	after := w.volumes()
 	for name, uid := range before {
 		if changed := after[name] != uid; changed != (name == controlplane.MemberClaim(ordinal)) {

@@ -3,12 +3,14 @@ package test
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"berth.dev/berth/api/v1beta1"
@@ -161,4 +163,24 @@ func (w *world) dump() string {
 		fmt.Fprintf(&out, "machine %s deleting %v status %+v\n", o.Name, o.DeletionTimestamp, o.Status)
 	}
 	return out.String()
+}
+
+// change changes an object as it is now: controllers may change it, or its status, at the same time.
+func (w *world) change(object client.Object, change func(), options ...client.UpdateOption) {
+	w.t.Helper()
+	if err := changeNow(w.t.Context(), w.client, object, change, options...); err != nil {
+		w.t.Fatalf("change %T %s: %v", object, object.GetName(), err)
+	}
+}
+
+func changeNow(ctx context.Context, c client.Client, object client.Object, change func(), options ...client.UpdateOption) error {
+	key := client.ObjectKeyFromObject(object)
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		reflect.ValueOf(object).Elem().SetZero() // what is read into an object adds to what it has
+		if err := c.Get(ctx, key, object); err != nil {
+			return err
+		}
+		change()
+		return c.Update(ctx, object, options...)
+	})
 }

@@ -314,8 +314,11 @@ func (w *world) kubelets(ctx context.Context) {
 		}
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: ref.Name}}
 		if err := w.client.Get(ctx, client.ObjectKeyFromObject(node), node); apierrors.IsNotFound(err) {
-			err = w.client.Create(ctx, node)
-			if err != nil {
+			if err := w.client.Create(ctx, node); err != nil {
+				continue
+			}
+			if now, err := w.machines.Observe(ctx, ref); err == nil && now.State != machine.Running {
+				_ = w.client.Delete(ctx, node) // its machine went meanwhile, and whoever removes nodes had seen none
 				continue
 			}
 		}
