@@ -71,6 +71,9 @@ func TestServeFindsEveryFileItIsTold(t *testing.T) {
 		if _, value, _ := strings.Cut(flag, "="); strings.HasPrefix(value, "/") && !files[value] {
 			t.Errorf("%s: the pod has no such file", flag)
 		}
+		if _, name, refers := strings.Cut(strings.TrimSuffix(flag, ")"), "=$("); refers && !slices.ContainsFunc(pod.Containers[0].Env, func(e corev1.EnvVar) bool { return e.Name == name }) {
+			t.Errorf("%s: the pod has no such variable", flag)
+		}
 	}
 }
 

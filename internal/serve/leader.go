@@ -16,9 +16,11 @@ const (
 	renewDeadline = 10 * time.Second
 )
 
-// setLeader has one Berth lead. Who leads is known by its pod: kubelet starts a container
-// again only when it has ended, so that a Berth that was killed finds a Lease of its own and
-// does not wait for it to end, 15 s. Outside of a pod each process is another.
+// setLeader has one Berth lead. Who leads is known by its pod, so that a Berth that was killed
+// finds a Lease of its own when its container starts again, and does not wait for that to end,
+// 15 s. Two of one pod cannot be: kubelet starts a container again only when it has ended, and
+// all of a pod listen at the same address for health checks before they ask to lead, which the
+// second cannot. Outside of a pod each process is another.
 func setLeader(manager *ctrl.Options, config *rest.Config, options Options) error {
 	manager.LeaderElection, manager.LeaderElectionReleaseOnCancel = true, true
 	manager.LeaderElectionID, manager.LeaderElectionNamespace = leaseName, options.Namespace

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,10 +28,10 @@ func TestAKilledBerthLeadsAgainAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := candidate(t, env.Config, Options{Namespace: namespace, PodUID: "one"})
-	<-first.leads
+	first.mustLead(t)
 	first.kill()
 	again := candidate(t, env.Config, Options{Namespace: namespace, PodUID: "one"})
-	<-again.leads
+	again.mustLead(t)
 	again.kill()
 
 	other := candidate(t, env.Config, Options{Namespace: namespace, PodUID: "two"})
@@ -62,6 +63,15 @@ type standing struct {
 	kill  func()
 }
 
+func (s standing) mustLead(t *testing.T) {
+	t.Helper()
+	select {
+	case <-s.leads:
+	case <-time.After(time.Minute):
+		t.Fatal("it does not lead")
+	}
+}
+
 func candidate(t *testing.T, config *rest.Config, options Options) standing {
 	t.Helper()
 	var settings ctrl.Options
@@ -85,4 +95,22 @@ func candidate(t *testing.T, config *rest.Config, options Options) standing {
 	go func() { defer close(ended); elector.Run(ctx) }()
 	t.Cleanup(s.kill)
 	return s
+}
+
+// Where pods could not be told apart all of them would lead.
+func TestPodsMustBeToldApart(t *testing.T) {
+	for why, c := range map[string]struct {
+		pod, health string
+		want        string
+	}{
+		"a pod":                    {"759de58b", ":8080", ""},
+		"no pod":                   {"", "0", ""},
+		"a variable that is unset": {"$(POD_UID)", ":8080", "--pod-uid"},
+		"no health checks":         {"759de58b", "0", "--health-address"},
+	} {
+		err := (&Options{TLSCert: "c", TLSKey: "k", CAFile: "a", PodUID: c.pod, HealthAddress: c.health}).validate()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/spf13/pflag"
 )
@@ -81,6 +82,12 @@ func (o *Options) validate() error {
 		if value == "" {
 			errs = append(errs, fmt.Errorf("%s is required", name))
 		}
+	}
+	if strings.Contains(o.PodUID, "$(") {
+		errs = append(errs, fmt.Errorf("--pod-uid %q is no UID: its variable is not set in the pod, and all pods would lead at once", o.PodUID))
+	}
+	if o.PodUID != "" && (o.HealthAddress == "" || o.HealthAddress == "0") {
+		errs = append(errs, errors.New("--health-address is needed with --pod-uid: it keeps two processes of a pod from leading at once"))
 	}
 	if _, err := o.trustedProxies(); err != nil {
 		errs = append(errs, err)

@@ -306,9 +306,8 @@ func (o *others) done() bool {
 // What is the customer's may change between Berth's look at an object and what it writes: it
 // stays, and nothing is said to be put back.
 func hooksStayMeanwhile(w *world, meanwhile *others) {
-	var last appsv1.Deployment
 	change := func(memory string) {
-		last.Namespace, last.Name = systemKey("coredns").Namespace, systemKey("coredns").Name
+		last := appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "coredns"}}
 		err := changeNow(w.t.Context(), w.client, &last, func() {
 			metav1.SetMetaDataAnnotation(&last.ObjectMeta, "kubernetes.azure.com/override-requests-limits", "enabled")
 			metav1.SetMetaDataAnnotation(&last.Spec.Template.ObjectMeta, "kubectl.kubernetes.io/restartedAt", memory)
@@ -329,19 +328,22 @@ func hooksStayMeanwhile(w *world, meanwhile *others) {
 	if now := w.timesTold("Deployment", "coredns"); now != told {
 		w.t.Errorf("what is the customer's is told of %d times as put back, and was %d times before", now, told)
 	}
-	dns := client.MatchingLabels{"k8s-app": "kube-dns"}
-	before := w.podWith(dns)
-	if err := w.client.Delete(w.t.Context(), &last); err != nil {
+	dns, last := client.MatchingLabels{"k8s-app": "kube-dns"}, w.get(&appsv1.Deployment{}, systemKey("coredns"))
+	var before corev1.PodList
+	if err := w.client.List(w.t.Context(), &before, client.InNamespace("kube-system"), dns); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.client.Delete(w.t.Context(), last); err != nil {
 		w.t.Fatal(err)
 	}
 	w.eventually("it is made again, without what was the customer's", func() bool {
 		var now appsv1.Deployment
-		return w.client.Get(w.t.Context(), systemKey("coredns"), &now) == nil && now.UID != last.UID
+		return w.client.Get(w.t.Context(), systemKey("coredns"), &now) == nil && now.UID != last.GetUID()
 	})
 	w.eventually("the pods of the one before are gone, which no step after this must find", func() bool {
 		var pods corev1.PodList
 		return w.client.List(w.t.Context(), &pods, client.InNamespace("kube-system"), dns) == nil && !slices.ContainsFunc(pods.Items, func(p corev1.Pod) bool {
-			return equality.Semantic.DeepEqual(p.OwnerReferences, before.OwnerReferences)
+			return slices.ContainsFunc(before.Items, func(b corev1.Pod) bool { return b.UID == p.UID })
 		})
 	})
 }
