@@ -27,15 +27,11 @@ func setLeader(manager *ctrl.Options, config *rest.Config, options Options) erro
 	if options.PodUID == "" {
 		return nil
 	}
-	lock, err := podLock(config, options)
+	identity := resourcelock.ResourceLockConfig{Identity: options.PodUID}
+	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, options.Namespace, leaseName, identity, config, renewDeadline)
 	if err != nil {
 		return fmt.Errorf("elect a leader: %w", err)
 	}
 	manager.LeaderElectionResourceLockInterface = lock
 	return nil
-}
-
-func podLock(config *rest.Config, options Options) (resourcelock.Interface, error) {
-	identity := resourcelock.ResourceLockConfig{Identity: options.PodUID}
-	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, options.Namespace, leaseName, identity, config, renewDeadline)
 }

@@ -84,10 +84,10 @@ func (o *Options) validate() error {
 		}
 	}
 	if strings.Contains(o.PodUID, "$(") {
-		errs = append(errs, fmt.Errorf("--pod-uid %q is no UID: its variable is not set in the pod, and all pods would lead at once", o.PodUID))
+		errs = append(errs, fmt.Errorf("--pod-uid %q is no UID, and all pods would lead at once: set the variable from the pod's metadata.uid, or leave the flag out", o.PodUID))
 	}
 	if o.PodUID != "" && (o.HealthAddress == "" || o.HealthAddress == "0") {
-		errs = append(errs, errors.New("--health-address is needed with --pod-uid: it keeps two processes of a pod from leading at once"))
+		errs = append(errs, errors.New("--pod-uid needs a --health-address, which keeps two processes of a pod from leading at once: give one, or leave --pod-uid out"))
 	}
 	if _, err := o.trustedProxies(); err != nil {
 		errs = append(errs, err)
